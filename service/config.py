@@ -1,0 +1,122 @@
+"""Every limit and setting, unit last. Nothing else in the service reads the environment.
+
+Each field has an upper-case variable `HOLDFAST_<FIELD>`; `MONGODB_URI` and `REDIS_URL` go without the prefix."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+DEVELOPMENT_SECRET = "development-only-secret-of-at-least-32-bytes"
+UNPREFIXED = {"mongodb_uri": "MONGODB_URI", "redis_url": "REDIS_URL"}
+
+
+class ConfigError(Exception):
+    """Says which variable is wrong and what it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    mongodb_uri: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    database: str = "holdfast"
+    app_name: str = "holdfast"
+    production: bool = False
+    secret: str = DEVELOPMENT_SECRET
+    public_url: str = "http://127.0.0.1:8000"
+    cors_origins: str = ""
+    currency: str = "GBP"
+    timezone: str = "UTC"
+
+    # stores
+    mongo_timeout_seconds: float = 5.0
+    mongo_pool_size: int = 64
+    redis_timeout_seconds: float = 1.0
+    redis_pool_size: int = 32
+
+    # the ledger
+    reservation_ttl_seconds: float = 900
+    group_commit: bool = True
+    batch_postings_max: int = 256
+    batch_lines_max: int = 2_000
+    postings_waiting_max: int = 20_000
+    transaction_deadline_seconds: float = 15
+    retry_pause_seconds: float = 0.002
+    retry_pause_max_seconds: float = 0.1
+    order_lines_max: int = 1_000
+    line_quantity_max: int = 1_000_000
+    stock_quantity_max: int = 1_000_000_000
+    low_stock_threshold: int = 5
+    availability_skus_max: int = 100
+    sweep_orders_max: int = 500
+    sweep_seconds_max: float = 240
+    idempotency_ttl_seconds: float = 172_800
+    open_holds_per_user_max: int = 1_000_000
+
+    # payments
+    payment_gateway: str = "simulator"
+    payment_timeout_seconds: float = 10
+    payment_unknown_after_seconds: float = 30
+    stripe_api_key: str = ""
+    stripe_api_base: str = ""
+    stripe_webhook_secret: str = ""
+    webhook_tolerance_seconds: float = 300
+
+    # accounts
+    access_token_ttl_seconds: float = 900
+    refresh_token_ttl_seconds: float = 2_592_000
+    session_ttl_seconds: float = 2_592_000
+    refresh_grace_seconds: float = 10
+    bcrypt_rounds: int = 12
+    bcrypt_threads: int = 2
+
+    # the wire
+    request_body_max_bytes: int = 1_048_576
+    request_seconds_max: float = 10
+    shutdown_grace_seconds: float = 10
+    rate_limit_scale: float = 1.0
+    page_size: int = 24
+    page_size_max: int = 100
+
+    # mail
+    smtp_url: str = ""
+    mail_from: str = "shop@holdfast.invalid"
+
+    @property
+    def default_secret(self) -> bool:
+        return self.secret == DEVELOPMENT_SECRET
+
+
+def load(environment: Mapping[str, str] | None = None) -> Config:
+    """The configuration from `environment` (by default the process's own). Raises ConfigError on an unusable value."""
+    source = os.environ if environment is None else environment
+    given = {}
+    for field in fields(Config):
+        name = UNPREFIXED.get(field.name, f"HOLDFAST_{field.name.upper()}")
+        if name in source:
+            given[field.name] = _parse(name, source[name], type(field.default))
+    config = Config(**given)
+    _check(config)
+    return config
+
+
+def _parse(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        if text.lower() not in {"0", "1", "true", "false"}:
+            raise ConfigError(f"{name} must be 0 or 1, not {text!r}")
+        return text.lower() in {"1", "true"}
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be a {kind.__name__}, not {text!r}") from None
+
+
+def _check(config: Config) -> None:
+    for field in fields(Config):
+        value = getattr(config, field.name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+            raise ConfigError(f"HOLDFAST_{field.name.upper()} must be above 0, not {value}")
+    if config.production and config.default_secret:
+        raise ConfigError("HOLDFAST_SECRET must be set in production: 32 random bytes or more, kept outside the image")
+    if len(config.secret.encode()) < 32:
+        raise ConfigError("HOLDFAST_SECRET must have at least 32 bytes")

@@ -1,0 +1,28 @@
+"""Why a server of our own cannot run, each with what to do about it. Shown to a person at a terminal, never over HTTP."""
+
+INSTEAD = (
+    "Instead, start both servers with `docker compose up -d mongodb redis`, or point MONGODB_URI (a replica set) and "
+    "REDIS_URL at running ones."
+)
+
+
+class EmbeddedError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+class StoresUnavailable(EmbeddedError):
+    """There is no server binary that runs on this machine."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}\n{INSTEAD}")
+
+
+class StartFailed(EmbeddedError):
+    """A server was started and did not come up; the message ends with the last lines it wrote."""
+
+    def __init__(self, name: str, reason: str, tail: str) -> None:
+        super().__init__(f"{name} {reason}" + (f":\n{tail}" if tail else ""))
+
+
+class DataInUse(EmbeddedError):
+    """Another process owns the data directory."""

@@ -1,0 +1,91 @@
+"""Motor, named here and in the repositories only, so that another driver can take its place in a day."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import Unavailable
+from service.ids import Ids
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+Session = Any
+Database = Any
+
+UNREACHABLE = (ConnectionFailure, ExecutionTimeout, NetworkTimeout)
+MAJORITY = WriteConcern("majority")
+
+
+def connect(config: Config) -> Any:
+    """A client with bounded waits. No operation outlives `mongo_timeout_seconds`, its retries included."""
+    return AsyncIOMotorClient(
+        config.mongodb_uri,
+        appname=config.app_name,
+        w="majority",
+        retryWrites=True,
+        tz_aware=True,
+        maxPoolSize=config.mongo_pool_size,
+        timeoutMS=int(config.mongo_timeout_seconds * 1000),
+        serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
+    )
+
+
+class Transactions:
+    """Runs a body in a transaction until it is known to have committed or to have failed.
+
+    A transient abort (a write conflict, a lost primary) runs the body again after a jittered pause. A commit whose
+    answer was lost is asked for again: the server remembers it, so the answer is definite. Past the deadline the
+    caller gets Unavailable, the one case where it may have happened or not.
+    """
+
+    def __init__(self, client: Any, clock: Clock, ids: Ids, config: Config) -> None:
+        self._client, self._clock, self._ids, self._config = client, clock, ids, config
+        self.retries = 0
+
+    async def run(self, body: Callable[[Session], Awaitable[Result]]) -> Result:
+        deadline = self._clock.monotonic() + self._config.transaction_deadline_seconds
+        pause = self._config.retry_pause_seconds
+        while True:
+            try:
+                return await self._attempt(body, deadline)
+            except PyMongoError as error:
+                if not error.has_error_label("TransientTransactionError"):
+                    raise
+                if self._clock.monotonic() > deadline:
+                    raise Unavailable("The store did not accept the change in time", retry_after_seconds=1) from error
+                self.retries += 1
+            await self._clock.sleep(self._ids.jitter(pause))
+            pause = min(pause * 2, self._config.retry_pause_max_seconds)
+
+    async def _attempt(self, body: Callable[[Session], Awaitable[Result]], deadline: float) -> Result:
+        async with await self._client.start_session() as session:
+            session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=MAJORITY)
+            try:
+                result = await body(session)
+            except BaseException:
+                await session.abort_transaction()
+                raise
+            await self._commit(session, deadline)
+            return result
+
+    async def _commit(self, session: Session, deadline: float) -> None:
+        while True:
+            try:
+                await session.commit_transaction()
+                return
+            except PyMongoError as error:
+                if not error.has_error_label("UnknownTransactionCommitResult") or self._clock.monotonic() > deadline:
+                    raise
+                log.warning("commit answer lost, asking again: %s", error)
+            await self._clock.sleep(self._config.retry_pause_max_seconds)
+
+
+ASCENDING, DESCENDING = pymongo.ASCENDING, pymongo.DESCENDING
