@@ -1,7 +1,7 @@
 """Which content coding a client wants: RFC 9110 §12.5.3, parsed once per distinct header and remembered."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 
 IDENTITY = "identity"
@@ -13,11 +13,11 @@ _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)(?![\s\S])", re.IGNO
 
 
 @lru_cache(maxsize=HEADERS_REMEMBERED)
-def choose(accept_encoding: str | None, offered: Sequence[str]) -> str:
+def choose(accept_encoding: str | None, offered: tuple[str, ...]) -> str:
     """The coding of `offered` (a tuple, best first) with the highest weight, or `identity`.
 
     A missing header means identity: any coding would be allowed, but a client that says nothing may not decode.
-    Identity counts as acceptable unless `identity;q=0` or `*;q=0` forbids it, yet yields to every coding the client named.
+    Identity is acceptable unless `identity;q=0` or `*;q=0` forbids it, yet yields to any coding weighed as high.
     Where nothing acceptable is left the header is disregarded, as §12.4.1 allows, instead of answering 406.
     """
     weights = parse(accept_encoding)
