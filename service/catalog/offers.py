@@ -1,0 +1,79 @@
+"""What a SKU costs now: one small document a SKU, written with its product in one transaction, read by checkouts and
+carts. Waiting readers share one query."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import UpdateOne
+
+from service.config import Config
+from service.infra.group_commit import GroupCommit
+from service.infra.mongo import Database, Session
+
+WAITING_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """`unit_price` in minor units. An archived product's offers are kept, inactive."""
+
+    sku: str
+    product_id: str
+    name: str
+    unit_price: int
+    currency: str
+    active: bool
+    slug: str = ""
+    image: str = ""
+
+
+class Offers:
+    def __init__(self, database: Database, config: Config) -> None:
+        self._offers = database["offers"]
+        self._read: GroupCommit[tuple[str, ...], dict[str, Offer]] = GroupCommit(
+            self._read_together,
+            items_max=config.batch_postings_max,
+            weight_max=config.batch_lines_max,
+            waiting_max=WAITING_MAX,
+            weigh=len,
+        )
+
+    async def of(self, skus: Iterable[str]) -> dict[str, Offer]:
+        """The offers of those SKUs that have one."""
+        return await self._read(tuple(skus))
+
+    async def put(self, offers: Sequence[Offer], session: Session = None) -> None:
+        writes = [UpdateOne({"_id": offer.sku}, {"$set": _fields(offer)}, upsert=True) for offer in offers]
+        await self._offers.bulk_write(writes, ordered=False, session=session)
+
+    async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
+        skus = {sku for wanted in batch for sku in wanted}
+        found = await self._offers.find({"_id": {"$in": sorted(skus)}}).to_list(None)
+        offers = {document["_id"]: _to_offer(document) for document in found}
+        return [{sku: offers[sku] for sku in wanted if sku in offers} for wanted in batch]
+
+
+def _fields(offer: Offer) -> dict[str, Any]:
+    return {
+        "productId": offer.product_id,
+        "name": offer.name,
+        "price": offer.unit_price,
+        "currency": offer.currency,
+        "active": offer.active,
+        "slug": offer.slug,
+        "image": offer.image,
+    }
+
+
+def _to_offer(document: Mapping[str, Any]) -> Offer:
+    return Offer(
+        document["_id"],
+        document["productId"],
+        document["name"],
+        document["price"],
+        document["currency"],
+        document["active"],
+        document["slug"],
+        document["image"],
+    )

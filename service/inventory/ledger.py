@@ -1,0 +1,99 @@
+"""The one write path for stock. All waiting postings commit together in one transaction; each gets its own answer.
+
+posting → queue → [ open the books | decide | write movements, holds, documents, records, facts ] → answers
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import Problem
+from service.events import Event, StockChanged
+from service.infra.group_commit import GroupCommit
+from service.infra.mongo import Session, Transactions
+from service.infra.outbox import Outbox
+from service.inventory.models import (
+    Accepted,
+    Claim,
+    Decision,
+    Posting,
+    Replayed,
+    Stock,
+    decide,
+    refusal_outcome,
+)
+from service.inventory.repository import Bookkeeping
+
+
+class Ledger:
+    def __init__(
+        self, books: Bookkeeping, transactions: Transactions, outbox: Outbox, clock: Clock, config: Config
+    ) -> None:
+        self._books, self._transactions, self._outbox, self._clock = books, transactions, outbox, clock
+        self.group: GroupCommit[Posting, Accepted | Replayed] = GroupCommit(
+            self._commit,
+            items_max=config.batch_postings_max if config.group_commit else 1,
+            weight_max=config.batch_lines_max,
+            waiting_max=config.postings_waiting_max,
+            weigh=lambda posting: posting.weight,
+        )
+
+    async def post(self, posting: Posting) -> Accepted | Replayed:
+        """Commits the posting completely or not at all. Raises the refusal (InsufficientStock, HoldResolved,
+        StateMoved, KeyReused, …), or Unavailable when the store did not answer in time."""
+        return await self.group(posting)
+
+    async def drain(self) -> None:
+        await self.group.drain()
+
+    async def _commit(self, batch: Sequence[Posting]) -> Sequence[Decision]:
+        async def body(session: Session) -> list[Decision]:
+            return await self._decide_and_write(batch, session)
+
+        return await self._transactions.run(body)
+
+    async def _decide_and_write(self, batch: Sequence[Posting], session: Session) -> list[Decision]:
+        now = self._clock.now()
+        books = await self._books.open(batch, session)
+        before = dict(books.stock)
+        known = set(books.recorded)
+        decisions = decide(books, batch, now)
+        accepted = [(p, d) for p, d in zip(batch, decisions, strict=True) if isinstance(d, Accepted)]
+        changed = [(before[sku], stock) for sku, stock in books.stock.items() if stock is not before[sku]]
+        await self._books.write(
+            changed,
+            [movement for _, decision in accepted for movement in decision.movements],
+            [hold for _, decision in accepted for hold in decision.holds],
+            [write for posting, _ in accepted for write in posting.writes],
+            _records(batch, decisions, known),
+            now,
+            session,
+        )
+        facts = [fact for posting, _ in accepted for fact in posting.facts]
+        await self._outbox.add(facts + [_stock_fact(before, after) for before, after in changed], session)
+        return decisions
+
+
+def _records(batch: Sequence[Posting], decisions: Sequence[Decision], known: set[str]) -> list[Mapping[str, Any]]:
+    """What each new idempotency key stands for from now on, refusals included."""
+    records: dict[str, Mapping[str, Any]] = {}
+    for posting, decision in zip(batch, decisions, strict=True):
+        claim = posting.claim
+        if claim is None or claim.id in known or claim.id in records:
+            continue
+        records[claim.id] = _record(claim, refusal_outcome(decision) if isinstance(decision, Problem) else None)
+    return list(records.values())
+
+
+def _record(claim: Claim, refused: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {
+        "_id": claim.id,
+        "fingerprint": claim.fingerprint,
+        "outcome": claim.outcome if refused is None else refused,
+        "expiresAt": claim.expires_at,
+    }
+
+
+def _stock_fact(before: Stock, after: Stock) -> Event:
+    return StockChanged(after.sku, after.seq, before.available, after.available, after.threshold)

@@ -1,0 +1,285 @@
+"""All queries of inventory. `Bookkeeping` is the ledger's: the only code that writes quantities."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import InsertOne, UpdateMany, UpdateOne
+
+from service.infra.mongo import Database, Session
+from service.inventory.models import (
+    Books,
+    Confirm,
+    Expire,
+    Hold,
+    HoldChange,
+    HoldStatus,
+    Line,
+    Movement,
+    MovementKind,
+    Posting,
+    Recorded,
+    Release,
+    Stock,
+    Write,
+)
+
+STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1}
+HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
+SEQ_DIGITS = 12
+
+
+def to_stock(document: Mapping[str, Any]) -> Stock:
+    return Stock(
+        document["_id"],
+        document["onHand"],
+        document["reserved"],
+        document["seq"],
+        document["lowStockThreshold"],
+        document["productId"],
+    )
+
+
+def history_id(sku: str, seq: int) -> str:
+    """One SKU's entries lie together in order, so the primary key is also the index of its history."""
+    return f"{sku}#{seq:0{SEQ_DIGITS}d}"
+
+
+class Bookkeeping:
+    """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, batch: Sequence[Posting], session: Session) -> Books:
+        resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+        holds = await self._holds(resolved, session)
+        skus = {line.sku for p in batch for line in getattr(p.action, "lines", ())}
+        skus |= {line.sku for hold in holds.values() for line in hold.lines}
+        return Books(
+            await self._stock(skus, session),
+            holds,
+            await self._documents(batch, session),
+            await self._recorded([p.claim.id for p in batch if p.claim], session),
+        )
+
+    async def _stock(self, skus: set[str], session: Session) -> dict[str, Stock]:
+        if not skus:
+            return {}
+        found = self._database["inventory"].find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)
+        return {document["_id"]: to_stock(document) for document in await found.to_list(None)}
+
+    async def _holds(self, order_ids: set[str], session: Session) -> dict[str, Hold]:
+        if not order_ids:
+            return {}
+        found = self._database["reservations"].find({"orderId": {"$in": sorted(order_ids)}}, session=session)
+        by_order: dict[str, list[Mapping[str, Any]]] = {}
+        for document in await found.to_list(None):
+            by_order.setdefault(document["orderId"], []).append(document)
+        return {order_id: _to_hold(documents) for order_id, documents in by_order.items()}
+
+    async def _documents(self, batch: Sequence[Posting], session: Session) -> dict[tuple[str, str], Mapping[str, Any]]:
+        wanted: dict[str, set[str]] = {}
+        fields: dict[str, int] = {}
+        for expect in (expect for posting in batch for expect in posting.expects):
+            wanted.setdefault(expect.collection, set()).add(expect.id)
+            fields[expect.field] = 1
+        documents: dict[tuple[str, str], Mapping[str, Any]] = {}
+        for collection, ids in wanted.items():
+            found = self._database[collection].find({"_id": {"$in": sorted(ids)}}, fields, session=session)
+            documents |= {(collection, document["_id"]): document for document in await found.to_list(None)}
+        return documents
+
+    async def _recorded(self, claims: Sequence[str], session: Session) -> dict[str, Recorded]:
+        if not claims:
+            return {}
+        found = self._database["idempotency"].find({"_id": {"$in": sorted(set(claims))}}, session=session)
+        return {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in await found.to_list(None)}
+
+    async def write(
+        self,
+        stock: Sequence[tuple[Stock, Stock]],
+        movements: Sequence[Movement],
+        holds: Sequence[HoldChange],
+        writes: Sequence[Write],
+        records: Sequence[Mapping[str, Any]],
+        now: datetime,
+        session: Session,
+    ) -> None:
+        """`stock` holds each changed SKU as it was read and as it is now."""
+        await self._write_stock(stock, now, session)
+        if movements:
+            await self._database["stock_history"].insert_many(
+                [_history_document(movement) for movement in movements], ordered=False, session=session
+            )
+        await self._write_holds(holds, now, session)
+        await self._write_documents(writes, session)
+        if records:
+            await self._database["idempotency"].insert_many(records, ordered=False, session=session)
+
+    async def _write_stock(self, stock: Sequence[tuple[Stock, Stock]], now: datetime, session: Session) -> None:
+        """One guarded update per SKU: `seq` must still be what the batch read."""
+        if not stock:
+            return
+        updates = [
+            UpdateOne({"_id": after.sku, "seq": before.seq}, {"$set": _stock_fields(after, now)})
+            for before, after in stock
+        ]
+        result = await self._database["inventory"].bulk_write(updates, ordered=False, session=session)
+        assert result.matched_count == len(updates), "a SKU moved outside the ledger"
+
+    async def _write_holds(self, holds: Sequence[HoldChange], now: datetime, session: Session) -> None:
+        operations: list[Any] = []
+        for change in holds:
+            if change.before is None:
+                operations += [InsertOne(document) for document in _reservation_documents(change.hold, now)]
+            else:
+                operations.append(
+                    UpdateMany(
+                        {"orderId": change.hold.order_id, "status": change.before.value},
+                        {"$set": {"status": change.hold.status.value, "resolvedAt": now}},
+                    )
+                )
+        if operations:  # ordered: a hold may expire and be sold again in one batch
+            await self._database["reservations"].bulk_write(operations, ordered=True, session=session)
+
+    async def _write_documents(self, writes: Sequence[Write], session: Session) -> None:
+        by_collection: dict[str, list[Any]] = {}
+        for write in writes:
+            operation = (
+                InsertOne({"_id": write.id, **write.document})
+                if write.document is not None
+                else UpdateOne({"_id": write.id}, dict(write.update or {}))
+            )
+            by_collection.setdefault(write.collection, []).append(operation)
+        for collection, operations in by_collection.items():
+            await self._database[collection].bulk_write(operations, ordered=True, session=session)
+
+
+def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
+    """An order whose expired hold was sold again has two sets of reservations: the one that counts comes first."""
+    present = {document["status"] for document in documents}
+    status = next(status for status in HOLD_PRECEDENCE if status.value in present)
+    lines = [document for document in documents if document["status"] == status.value]
+    return Hold(
+        lines[0]["orderId"],
+        lines[0]["userId"],
+        tuple(Line(document["sku"], document["quantity"]) for document in lines),
+        status,
+        lines[0]["expiresAt"],
+    )
+
+
+def _stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
+    return {
+        "onHand": stock.on_hand,
+        "reserved": stock.reserved,
+        "available": stock.available,
+        "low": stock.low,
+        "seq": stock.seq,
+        "updatedAt": now,
+    }
+
+
+def _history_document(movement: Movement) -> dict[str, Any]:
+    return {
+        "_id": history_id(movement.sku, movement.seq),
+        "sku": movement.sku,
+        "seq": movement.seq,
+        "kind": movement.kind.value,
+        "onHandDelta": movement.on_hand_delta,
+        "reservedDelta": movement.reserved_delta,
+        "onHand": movement.on_hand,
+        "reserved": movement.reserved,
+        "actor": movement.actor,
+        "reason": movement.reason,
+        "orderId": movement.order_id,
+        "at": movement.at,
+    }
+
+
+def to_movement(document: Mapping[str, Any]) -> Movement:
+    return Movement(
+        document["sku"],
+        document["seq"],
+        MovementKind(document["kind"]),
+        document["onHandDelta"],
+        document["reservedDelta"],
+        document["onHand"],
+        document["reserved"],
+        document["actor"],
+        document["reason"],
+        document["orderId"],
+        document["at"],
+    )
+
+
+def _reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
+    sold_again = hold.status is HoldStatus.CONFIRMED
+    mark = "r" if sold_again else ""
+    return [
+        {
+            "_id": f"{hold.order_id}:{mark}{number}",
+            "orderId": hold.order_id,
+            "userId": hold.user_id,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "status": hold.status.value,
+            "expiresAt": hold.expires_at,
+            "createdAt": now,
+            "resolvedAt": now if sold_again else None,
+        }
+        for number, line in enumerate(hold.lines)
+    ]
+
+
+class InventoryRepository:
+    """Reads, and the fields of an inventory document that are not quantities."""
+
+    def __init__(self, database: Database) -> None:
+        self._inventory = database["inventory"]
+        self._history = database["stock_history"]
+        self._reservations = database["reservations"]
+
+    async def create(self, sku: str, product_id: str, threshold: int, now: datetime, session: Session = None) -> None:
+        """An empty SKU. Does nothing if it exists."""
+        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0}
+        fields = {"productId": product_id, "lowStockThreshold": threshold, "updatedAt": now, **empty}
+        await self._inventory.update_one({"_id": sku}, {"$setOnInsert": fields}, upsert=True, session=session)
+
+    async def stock(self, skus: Iterable[str]) -> dict[str, Stock]:
+        found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS)
+        return {document["_id"]: to_stock(document) for document in await found.to_list(None)}
+
+    async def set_threshold(self, sku: str, threshold: int) -> bool:
+        fields = {"lowStockThreshold": threshold, "low": {"$lte": ["$available", threshold]}}
+        result = await self._inventory.update_one({"_id": sku}, [{"$set": fields}])
+        return bool(result.matched_count)
+
+    async def history(self, sku: str, before_seq: int | None, limit: int) -> list[Movement]:
+        """Newest first."""
+        end = f"{sku}$" if before_seq is None else history_id(sku, before_seq)
+        found = self._history.find({"_id": {"$gt": f"{sku}#", "$lt": end}}).sort("_id", -1).limit(limit)
+        return [to_movement(document) for document in await found.to_list(limit)]
+
+    async def low(self, after_sku: str, limit: int) -> list[Stock]:
+        """SKUs at or under their own threshold, by SKU."""
+        found = self._inventory.find({"low": True, "_id": {"$gt": after_sku}}, STOCK_FIELDS)
+        return [to_stock(document) for document in await found.sort("_id", 1).limit(limit).to_list(limit)]
+
+    async def expired_orders(self, now: datetime, limit: int) -> list[tuple[str, datetime]]:
+        """Orders whose hold is past its expiry and still active, oldest first, with that expiry."""
+        found = (
+            self._reservations.find({"status": "active", "expiresAt": {"$lte": now}}, {"orderId": 1, "expiresAt": 1})
+            .sort("expiresAt", 1)
+            .limit(limit)
+        )
+        return list({d["orderId"]: d["expiresAt"] for d in await found.to_list(limit)}.items())
+
+    async def active_holds(self) -> int:
+        count: int = await self._reservations.count_documents({"status": "active"})
+        return count
+
+    def all_history(self) -> AsyncIterator[Mapping[str, Any]]:
+        cursor: AsyncIterator[Mapping[str, Any]] = self._history.find().sort("_id", 1)
+        return cursor
