@@ -1,0 +1,154 @@
+"""An order's rules: what a line costs, which status may follow which, who may see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from service.errors import Conflict, Invalid, NotFound
+from service.inventory.models import HoldStatus
+
+
+class OrderNotFound(NotFound):
+    code, title = "order_not_found", "There is no such order"
+
+
+class UnknownItems(Invalid):
+    code, title = "unknown_sku", "Some items are not sold here"
+
+
+class OrderTooLarge(Invalid):
+    code, title = "order_too_large", "The order is larger than allowed"
+
+
+class EmptyCart(Invalid):
+    code, title = "empty_cart", "The cart is empty"
+
+
+class WrongStatus(Conflict):
+    """`orderStatus` is what the order is in."""
+
+    code, title = "wrong_status", "The order's status does not allow this"
+
+
+class PaymentInProgress(Conflict):
+    code, title = "payment_in_progress", "A payment for this order is being made"
+
+
+class IdempotencyInProgress(Conflict):
+    code, title = "idempotency_in_progress", "The first request with this Idempotency-Key is still running"
+
+
+class RefundTooLarge(Invalid):
+    code, title = "refund_too_large", "More would be refunded than was paid"
+
+
+class OrderStatus(StrEnum):
+    PENDING = "pending"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+
+
+TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = {
+    OrderStatus.PENDING: frozenset({OrderStatus.PAID, OrderStatus.CANCELLED}),
+    OrderStatus.PAID: frozenset({OrderStatus.SHIPPED, OrderStatus.REFUNDED}),
+    OrderStatus.SHIPPED: frozenset({OrderStatus.DELIVERED, OrderStatus.REFUNDED}),
+    OrderStatus.DELIVERED: frozenset({OrderStatus.REFUNDED}),
+    OrderStatus.CANCELLED: frozenset(),
+    OrderStatus.REFUNDED: frozenset(),
+}
+REFUNDABLE = frozenset(status for status, after in TRANSITIONS.items() if OrderStatus.REFUNDED in after)
+
+
+def before(status: OrderStatus) -> frozenset[OrderStatus]:
+    """The statuses from which `status` may be entered."""
+    return frozenset(source for source, targets in TRANSITIONS.items() if status in targets)
+
+
+class PaymentStatus(StrEnum):
+    PROCESSING = "processing"
+    UNKNOWN = "unknown"
+    PAID = "paid"
+    DECLINED = "declined"
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """Money in minor units; the price is the catalogue's at checkout."""
+
+    sku: str
+    product_id: str
+    name: str
+    quantity: int
+    unit_price: int
+
+    @property
+    def line_total(self) -> int:
+        return self.quantity * self.unit_price
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationState:
+    status: HoldStatus
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The latest attempt. `claim_id` is the idempotency key of the request that makes it."""
+
+    id: str
+    status: PaymentStatus
+    method: str
+    started_at: datetime
+    claim_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    status: OrderStatus
+    at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """`lines` says what of the order was given back; `restocked` whether it went on the shelf again."""
+
+    id: str
+    amount: int
+    restocked: bool
+    lines: tuple[tuple[str, int], ...]
+    at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    id: str
+    number: str
+    user_id: str
+    status: OrderStatus
+    lines: tuple[OrderLine, ...]
+    subtotal: int
+    discount: int
+    total: int
+    currency: str
+    created_at: datetime
+    reservation: ReservationState
+    payment: Payment | None = None
+    cancel_reason: str | None = None
+    coupon: str | None = None
+    history: tuple[StatusChange, ...] = ()
+    refunds: tuple[Refund, ...] = field(default=())
+
+    @property
+    def refunded(self) -> int:
+        return sum(refund.amount for refund in self.refunds)
+
+    def refunded_quantity(self, sku: str) -> int:
+        return sum(quantity for refund in self.refunds for line_sku, quantity in refund.lines if line_sku == sku)

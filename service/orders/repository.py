@@ -1,0 +1,198 @@
+"""All queries of orders. Statuses change only by a write that names the status it expects."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.infra.mongo import Database
+from service.inventory.models import HoldStatus
+from service.orders.models import (
+    Order,
+    OrderLine,
+    OrderStatus,
+    Payment,
+    PaymentStatus,
+    Refund,
+    ReservationState,
+    StatusChange,
+)
+
+COLLECTION = "orders"
+OPEN_PAYMENTS = [PaymentStatus.PROCESSING.value, PaymentStatus.UNKNOWN.value]
+
+
+class OrderRepository:
+    def __init__(self, database: Database) -> None:
+        self._orders = database[COLLECTION]
+        self._idempotency = database["idempotency"]
+
+    async def find(self, order_id: str) -> Order | None:
+        document = await self._orders.find_one({"_id": order_id})
+        return None if document is None else to_order(document)
+
+    async def of_user(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        """Newest first."""
+        return await self._page({"userId": user_id}, before, limit)
+
+    async def of_status(self, status: OrderStatus, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        return await self._page({"status": status.value}, before, limit)
+
+    async def of_user_and_status(
+        self, user_id: str, status: OrderStatus, before: tuple[datetime, str] | None, limit: int
+    ) -> list[Order]:
+        return await self._page({"userId": user_id, "status": status.value}, before, limit)
+
+    async def newest(self, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        return await self._page({}, before, limit)
+
+    async def _page(self, query: dict[str, Any], before: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        if before is not None:
+            at, order_id = before
+            query = {
+                **query,
+                "createdAt": {"$lte": at},
+                "$or": [{"createdAt": {"$lt": at}}, {"createdAt": at, "_id": {"$lt": order_id}}],
+            }
+        found = self._orders.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
+        return [to_order(document) for document in await found.to_list(limit)]
+
+    async def start_payment(self, order_id: str, payment: Payment) -> bool:
+        """Claims the order for one attempt. False if it is not pending or another attempt is open."""
+        result = await self._orders.update_one(
+            {"_id": order_id, "status": OrderStatus.PENDING.value, "payment.status": {"$nin": OPEN_PAYMENTS}},
+            {"$set": {"payment": payment_document(payment)}, "$inc": {"version": 1}},
+        )
+        return bool(result.modified_count)
+
+    async def mark_payment(self, order_id: str, payment_id: str, status: PaymentStatus) -> None:
+        await self._orders.update_one(
+            {"_id": order_id, "payment.id": payment_id, "payment.status": {"$in": OPEN_PAYMENTS}},
+            {"$set": {"payment.status": status.value}},
+        )
+
+    async def open_payments(self, started_before: datetime, limit: int) -> list[Order]:
+        """Orders whose payment was started and never settled, oldest first."""
+        found = (
+            self._orders.find({"payment.status": {"$in": OPEN_PAYMENTS}, "payment.startedAt": {"$lt": started_before}})
+            .sort("payment.startedAt", 1)
+            .limit(limit)
+        )
+        return [to_order(document) for document in await found.to_list(limit)]
+
+    async def move(
+        self, order_id: str, status: OrderStatus, sources: Sequence[OrderStatus], actor: str, at: datetime
+    ) -> bool:
+        """A status change that moves no stock and no money (ship, deliver)."""
+        result = await self._orders.update_one(
+            {"_id": order_id, "status": {"$in": [source.value for source in sources]}},
+            status_update(status, actor, at),
+        )
+        return bool(result.modified_count)
+
+    async def recorded(self, claim_id: str) -> Mapping[str, Any] | None:
+        """What an idempotency key stands for: {"fingerprint", "outcome"}."""
+        record: Mapping[str, Any] | None = await self._idempotency.find_one({"_id": claim_id})
+        return record
+
+
+def status_update(status: OrderStatus, actor: str, at: datetime, **fields: Any) -> dict[str, Any]:
+    """A status change and its entry in the status history."""
+    return {
+        "$set": {"status": status.value, "updatedAt": at, **fields},
+        "$push": {"history": {"status": status.value, "at": at, "actor": actor}},
+        "$inc": {"version": 1},
+    }
+
+
+def order_document(order: Order) -> dict[str, Any]:
+    return {
+        "number": order.number,
+        "userId": order.user_id,
+        "status": order.status.value,
+        "items": [_line_document(line) for line in order.lines],
+        "subtotal": order.subtotal,
+        "discount": order.discount,
+        "total": order.total,
+        "currency": order.currency,
+        "coupon": order.coupon,
+        "createdAt": order.created_at,
+        "updatedAt": order.created_at,
+        "reservation": {"status": order.reservation.status.value, "expiresAt": order.reservation.expires_at},
+        "history": [
+            {"status": change.status.value, "at": change.at, "actor": change.actor} for change in order.history
+        ],
+        "version": 0,
+    }
+
+
+def _line_document(line: OrderLine) -> dict[str, Any]:
+    return {
+        "sku": line.sku,
+        "productId": line.product_id,
+        "name": line.name,
+        "quantity": line.quantity,
+        "unitPrice": line.unit_price,
+    }
+
+
+def payment_document(payment: Payment) -> dict[str, Any]:
+    return {
+        "id": payment.id,
+        "status": payment.status.value,
+        "method": payment.method,
+        "startedAt": payment.started_at,
+        "claimId": payment.claim_id,
+    }
+
+
+def refund_document(refund: Refund) -> dict[str, Any]:
+    return {
+        "id": refund.id,
+        "amount": refund.amount,
+        "restocked": refund.restocked,
+        "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in refund.lines],
+        "at": refund.at,
+        "actor": refund.actor,
+    }
+
+
+def to_order(document: Mapping[str, Any]) -> Order:
+    reservation, payment = document["reservation"], document.get("payment")
+    return Order(
+        id=document["_id"],
+        number=document["number"],
+        user_id=document["userId"],
+        status=OrderStatus(document["status"]),
+        lines=tuple(
+            OrderLine(line["sku"], line["productId"], line["name"], line["quantity"], line["unitPrice"])
+            for line in document["items"]
+        ),
+        subtotal=document["subtotal"],
+        discount=document["discount"],
+        total=document["total"],
+        currency=document["currency"],
+        created_at=document["createdAt"],
+        reservation=ReservationState(HoldStatus(reservation["status"]), reservation["expiresAt"]),
+        payment=None if payment is None else _to_payment(payment),
+        cancel_reason=document.get("cancelReason"),
+        coupon=document.get("coupon"),
+        history=tuple(
+            StatusChange(OrderStatus(change["status"]), change["at"], change["actor"]) for change in document["history"]
+        ),
+        refunds=tuple(_to_refund(refund) for refund in document.get("refunds", ())),
+    )
+
+
+def _to_payment(document: Mapping[str, Any]) -> Payment:
+    return Payment(
+        document["id"],
+        PaymentStatus(document["status"]),
+        document["method"],
+        document["startedAt"],
+        document.get("claimId"),
+    )
+
+
+def _to_refund(document: Mapping[str, Any]) -> Refund:
+    lines = tuple((line["sku"], line["quantity"]) for line in document["lines"])
+    return Refund(document["id"], document["amount"], document["restocked"], lines, document["at"], document["actor"])

@@ -1,0 +1,51 @@
+"""Payments as the shop sees them: an attempt has one id, and one of three outcomes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from service.errors import Conflict, PaymentRequired, Unavailable
+
+
+class PaymentDeclined(PaymentRequired):
+    code, title = "payment_declined", "The payment was declined"
+
+
+class PaymentUnknown(Unavailable):
+    """Money may have moved. The attempt stays open and is reconciled; asking again is safe."""
+
+    code, title = "payment_unknown", "The payment provider did not answer; the payment is being checked"
+
+
+class RefundFailed(Conflict):
+    code, title = "refund_failed", "The payment provider refused the refund"
+
+
+class Outcome(StrEnum):
+    PAID = "paid"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What the provider is asked for. `payment_id` is its idempotency key: the same id is charged once."""
+
+    payment_id: str
+    amount: int
+    currency: str
+    method: str
+    order_id: str
+
+
+class Gateway(Protocol):
+    """A payment provider. No call raises for a business outcome; a lost answer is Outcome.UNKNOWN."""
+
+    async def charge(self, charge: Charge) -> Outcome: ...
+
+    async def settle(self, payment_id: str) -> Outcome:
+        """The final word on an attempt: PAID or DECLINED. One that never arrived is closed, so it can never be
+        charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
+
+    async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
+        """Returns money, once per `refund_id`. False when the provider did not (yet) do it."""
