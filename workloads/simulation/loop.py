@@ -1,0 +1,272 @@
+"""An event loop whose time is virtual and whose order is the seed's.
+
+Owns when and in which order anything runs in a simulation. Time stands still while something is ready and jumps
+to the next timer when nothing is, so sleeping costs nothing; whatever is ready runs in an order drawn from the
+seed, so every seed is another interleaving, and the same seed the same one in any process. There is no real I/O:
+when nothing is ready and nothing is scheduled, waiting could never end, which is reported as a deadlock.
+"""
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+# Steps without time moving on: far above what one instant of any scenario needs, far below what hangs a test run.
+LIVELOCK_STEPS = 2_000_000
+
+
+class Deadlock(RuntimeError):
+    """Nothing is ready and nothing is scheduled, but the main task has not finished."""
+
+
+class Livelock(RuntimeError):
+    """Tasks keep each other busy without virtual time ever moving on."""
+
+
+class Group:
+    """Tasks that live and die together: a simulated operating-system process.
+
+    A killed group never runs again: no `finally`, no `except CancelledError`, as after SIGKILL. A paused one runs
+    nothing until its time has come, as after SIGSTOP and SIGCONT.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.paused_until = 0.0
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+
+    def kill(self) -> None:
+        self.alive = False
+
+
+GROUP: ContextVar[Group | None] = ContextVar("GROUP", default=None)
+
+
+class SeededFuture(asyncio.Future[Any]):
+    """A future whose hash is its number: sets of futures then iterate alike in every process."""
+
+    _number = 0
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SeededTask(asyncio.Task[Any]):
+    """A task whose hash is its number, for the same reason (asyncio.TaskGroup keeps its tasks in a set)."""
+
+    _number = 0
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimulationLoop(asyncio.AbstractEventLoop):
+    """Virtual time in seconds since the start of the run; `rng` decides every order."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._random = random.Random(f"loop {seed}").random
+        self._now = 0.0
+        self._ready: list[asyncio.Handle] = []
+        self._timers: list[tuple[float, float, int, asyncio.Handle]] = []
+        self._numbers = 0
+        self._graveyard: list[asyncio.Task[Any]] = []
+        self.errors: list[dict[str, Any]] = []
+        self.steps = 0
+
+    # What asyncio asks of a loop.
+
+    def time(self) -> float:
+        return self._now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return asyncio._get_running_loop() is self
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        raise NotImplementedError("a simulation has no threads")
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._numbers += 1
+        heapq.heappush(self._timers, (when, self._random(), self._numbers, timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """A cancelled timer stays in the heap and is skipped when its time comes."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        future = SeededFuture(loop=self)
+        self._numbers += 1
+        future._number = self._numbers
+        return future
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+        group = GROUP.get() if context is None else context.get(GROUP)
+        task = SeededTask(coro, loop=self, name=name, context=context)
+        self._numbers += 1
+        task._number = self._numbers
+        if group is not None:
+            group.tasks[task] = None
+            task.add_done_callback(group.tasks.pop)
+        return task
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """Runs at once, on this thread: what a thread does is invisible to the loop but for its result."""
+        future = self.create_future()
+        self.call_soon(_settle, future, func, args)
+        return future
+
+    async def shutdown_asyncgens(self) -> None:
+        """Async generators are not tracked: nothing in a simulation outlives its loop."""
+
+    async def shutdown_default_executor(self) -> None:
+        """There is no executor."""
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.errors.append(context)
+
+    call_exception_handler = default_exception_handler
+
+    # Running.
+
+    def run(self, main: Coroutine[Any, Any, Result]) -> Result:
+        """Runs `main` to its end, then stops what is left; raises what `main` raised, or Deadlock, Livelock."""
+        assert asyncio._get_running_loop() is None, "a simulation cannot run inside another event loop"
+        asyncio._set_running_loop(self)
+        try:
+            task = self.create_task(main)
+            self._run_until(task)
+            return task.result()
+        finally:
+            self._stop_leftovers()
+            asyncio._set_running_loop(None)
+
+    def bury(self, group: Group) -> None:
+        """Kills the group; its suspended tasks are kept until the run ends, so that none of their code runs."""
+        group.kill()
+        self._graveyard += group.tasks
+        group.tasks.clear()
+
+    def _run_until(self, task: asyncio.Task[Any]) -> None:
+        idle_since, step = self._now, 0
+        while not task.done():
+            self._run_one(task)
+            step += 1
+            if self._now != idle_since:
+                idle_since, step = self._now, 0
+            elif step > LIVELOCK_STEPS:
+                raise Livelock(f"{step} steps at {self._now:.6f} s: " + _names(self._pending()))
+
+    def _run_one(self, main: asyncio.Task[Any]) -> None:
+        ready = self._ready
+        if not ready:
+            self._advance()
+            if not ready:
+                raise Deadlock(
+                    f"at {self._now:.6f} s nothing is ready or scheduled; waiting: {_names(self._pending())}"
+                )
+        last = len(ready) - 1
+        if last:
+            chosen = int(self._random() * (last + 1))
+            ready[chosen], ready[last] = ready[last], ready[chosen]
+        handle = ready.pop()
+        self.steps += 1
+        if handle._cancelled:  # type: ignore[attr-defined]
+            return
+        group = handle._context.get(GROUP)  # type: ignore[attr-defined]
+        if group is None:
+            handle._run()
+        elif group.alive:
+            self._run_in(group, handle)
+
+    def _run_in(self, group: Group, handle: asyncio.Handle) -> None:
+        if group.paused_until > self._now:
+            self._numbers += 1
+            heapq.heappush(self._timers, (group.paused_until, self._random(), self._numbers, handle))
+        else:
+            handle._run()
+
+    def _advance(self) -> None:
+        """To the earliest timer that still matters, and makes everything due at that instant ready."""
+        timers = self._timers
+        while timers:
+            when, _, _, timer = heapq.heappop(timers)
+            if timer._cancelled:  # type: ignore[attr-defined]
+                continue
+            self._now = max(self._now, when)
+            self._ready.append(timer)
+            while timers and timers[0][0] <= self._now:
+                self._ready.append(heapq.heappop(timers)[3])
+            return
+
+    def _pending(self) -> list[asyncio.Task[Any]]:
+        return sorted(asyncio.all_tasks(self) - set(self._graveyard), key=hash)
+
+    def _stop_leftovers(self) -> None:
+        """Cancels what still runs and lets it finish; the dead are disposed of without running their code."""
+        pending = self._pending()
+        for task in pending:
+            task.cancel()
+        for task in pending:
+            try:
+                self._run_until(task)
+            except (Deadlock, Livelock):
+                self._graveyard.append(task)
+        for task in self._graveyard:
+            _dispose(task)
+        self._graveyard.clear()
+        self._ready.clear()
+        self._timers.clear()
+
+
+def _settle(future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    try:
+        result = func(*args)
+    except BaseException as error:  # noqa: BLE001 - belongs to whoever awaits the future
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _dispose(task: asyncio.Task[Any]) -> None:
+    """Frees a suspended task quietly: its process is dead, its clean-up code has nobody to act for."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    try:
+        task.get_coro().close()  # type: ignore[union-attr]
+    except BaseException:  # noqa: BLE001 - a dead process reports nothing
+        return
+
+
+def _names(tasks: list[asyncio.Task[Any]]) -> str:
+    names = [f"{getattr(task.get_coro(), '__qualname__', task.get_coro())}" for task in tasks]
+    return ", ".join(sorted(names)) or "no task"
+
+
+def run(seed: int, main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """One simulation from its seed: `run(7, lambda: scenario(...))`."""
+    return SimulationLoop(seed).run(main())
