@@ -1,0 +1,72 @@
+"""Real stores for the tests: one mongod and one redis-server per test process, one fresh database per test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+import redis
+from pymongo import MongoClient
+
+from service.infra import embedded
+
+REPOSITORY = Path(__file__).parent.parent
+RETAIL_TRACE = REPOSITORY.parent / "shared" / "data" / "online_retail.parquet"
+IN_CI = os.environ.get("CI") == "true"
+
+
+def missing(what: str) -> None:
+    """For a test whose outside need is not here: says so and skips, but never in CI."""
+    if IN_CI:
+        pytest.fail(what, pytrace=False)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[embedded.Stores]:
+    """Killed at the end with their data. `MONGODB_URI` / `REDIS_URL` in the environment are used instead, if given."""
+    data = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
+    try:
+        with embedded.opened(data, keep=False) as opened:
+            yield opened
+    finally:
+        shutil.rmtree(data)
+
+
+@pytest.fixture(scope="session")
+def mongo(stores: embedded.Stores) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A synchronous client for looking behind the service's back, and for making a mess there."""
+    with MongoClient(stores.mongodb_uri) as client:
+        yield client
+
+
+@pytest.fixture
+def database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """The name of an empty database that no other test sees."""
+    name = f"test_{uuid4().hex}"
+    yield name
+    mongo.drop_database(name)
+
+
+@pytest.fixture
+def redis_url(stores: embedded.Stores) -> str:
+    """An empty Redis database of this test process alone, also when the server is somebody's own."""
+    number = 15 - int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    url = urlsplit(stores.redis_url)._replace(path=f"/{number}").geturl()
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture(scope="session")
+def retail_trace() -> Path:
+    """The real trace, 541,909 line items: beside the repository, or where HOLDFAST_TRACE says."""
+    path = Path(os.environ.get("HOLDFAST_TRACE", RETAIL_TRACE))
+    if not path.exists():
+        missing(f"no retail trace at {path}; HOLDFAST_TRACE names another place")
+    return path
