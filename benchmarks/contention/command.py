@@ -1,0 +1,48 @@
+"""`holdfast bench contention`: starts its own mongod, runs the plan, judges the result."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contention.run import Plan, run
+from benchmarks.outcome import Outcome, RunInvalid, progress, table
+from service.infra import embedded
+
+COLUMNS = {
+    "strategy": "name",
+    "checkouts/s": "checkoutsPerSecond",
+    "p50 ms": "p50Ms",
+    "p99 ms": "p99Ms",
+    "oversold": "oversold",
+    "client retries": "clientRetries",
+    "write conflicts": "serverWriteConflicts",
+}
+
+
+def measure(plan: Plan) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        progress("contention", plan.turns) as step,
+    ):
+        result = run(stores.mongodb_uri, plan, step)
+    return judge(result, plan)
+
+
+def judge(result: dict[str, Any], plan: Plan) -> Outcome:
+    oversold = {row["name"]: row["oversold"] for row in [*result["strategies"], result["spread"]]}
+    if not oversold["read_then_write"]:
+        raise RunInvalid("the naive strategy sold nothing twice, so this run could not have seen an oversell")
+    broken = [f"group commit oversold {oversold[name]} units" for name in oversold if _wrong(name, oversold[name])]
+    rows = [[row[key] for key in COLUMNS.values()] for row in result["strategies"]]
+    hot = table(f"{plan.buyers} buyers of one SKU", COLUMNS, rows)
+    ratios = {
+        "group commit over a transaction per request": result["groupCommitOverTransaction"],
+        "group commit over one conditional update": result["groupCommitOverConditional"],
+        f"hot SKU over {plan.skus:,} SKUs": result["hotOverSpread"],
+    }
+    return Outcome(result, (hot, table("in the same run", ("ratio", "times"), ratios.items())), tuple(broken))
+
+
+def _wrong(name: str, oversold: int) -> bool:
+    return oversold > 0 and name.startswith("group_commit")
