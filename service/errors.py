@@ -2,6 +2,7 @@
 
 `web/problems.py` is the one table that turns a kind into an HTTP status. A bug is an assert, never one of these."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 
@@ -16,6 +17,7 @@ class Problem(Exception):
         self.detail = detail or self.title
         self.retry_after_seconds = retry_after_seconds
         self.extra = extra
+        self.replayed = False
 
 
 class Malformed(Problem):
@@ -74,3 +76,27 @@ class TooMany(Problem):
 
 class Unavailable(Problem):
     code, title = "unavailable", "A store is not reachable; try again shortly"
+
+
+KINDS: dict[str, type[Problem]] = {kind.__name__: kind for kind in Problem.__subclasses__()}
+
+
+def remember(problem: Problem) -> dict[str, Any]:
+    """A refusal as data, so that a repeated request can be refused the same way."""
+    kind = next(base for base in type(problem).__mro__ if base.__name__ in KINDS)
+    return {
+        "refused": problem.code,
+        "kind": kind.__name__,
+        "title": problem.title,
+        "detail": problem.detail,
+        "extra": problem.extra,
+    }
+
+
+def revive(outcome: Mapping[str, Any]) -> Problem:
+    """The refusal that `remember` kept, marked as replayed."""
+    members = {"code": outcome["refused"], "title": outcome["title"]}
+    problem = type("Remembered", (KINDS[outcome["kind"]],), members)(outcome["detail"])
+    assert isinstance(problem, Problem)
+    problem.extra, problem.replayed = dict(outcome["extra"]), True
+    return problem

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
-STOPWORDS = frozenset("a an and are as at be by for from in into is it its of on or our that the this to with your".split())
+STOPWORDS = frozenset(
+    "a an and are as at be by for from in into is it its of on or our that the this to with your".split()
+)
 
 _WORD = re.compile(r"[a-z0-9]+")
 _POSSESSIVE = re.compile(r"['’]s?\b")

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.clock import Clock
 from service.config import Config
-from service.errors import Problem
+from service.errors import Problem, remember
 from service.events import Event, StockChanged
 from service.infra.group_commit import GroupCommit
 from service.infra.mongo import Session, Transactions
@@ -21,7 +21,6 @@ from service.inventory.models import (
     Replayed,
     Stock,
     decide,
-    refusal_outcome,
 )
 from service.inventory.repository import Bookkeeping
 
@@ -82,7 +81,9 @@ def _records(batch: Sequence[Posting], decisions: Sequence[Decision], known: set
         claim = posting.claim
         if claim is None or claim.id in known or claim.id in records:
             continue
-        records[claim.id] = _record(claim, refusal_outcome(decision) if isinstance(decision, Problem) else None)
+        if isinstance(decision, Problem) and not claim.refusals:
+            continue
+        records[claim.id] = _record(claim, remember(decision) if isinstance(decision, Problem) else None)
     return list(records.values())
 
 

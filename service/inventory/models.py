@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.errors import Conflict, NotFound, Problem
+from service.errors import Conflict, NotFound, Problem, remember
 from service.events import Event
 
 
@@ -170,7 +170,9 @@ Action = Change | Reserve | Confirm | Release | Expire | NoStock
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """A document must be in one of `allowed` states when the posting is decided."""
+    """A document must be in one of `allowed` states when the posting is decided. `field` may be dotted.
+
+    The posting must also write that document: then no one else can change it between the decision and the commit."""
 
     collection: str
     id: str
@@ -190,12 +192,14 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An idempotency key: `outcome` is remembered with the posting, so that a repetition is answered the same."""
+    """An idempotency key: `outcome` is remembered with the posting, so that a repetition is answered the same.
+    A refusal is remembered too, unless the caller has another step to take first (`refusals` is False)."""
 
     id: str
     fingerprint: str
     outcome: Mapping[str, Any]
     expires_at: datetime
+    refusals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,29 +294,43 @@ def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
             books.recorded[claim.id] = Recorded(claim.fingerprint, claim.outcome)
     except Problem as refusal:
         decision = refusal
-        if claim is not None:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, refusal_outcome(refusal))
+        if claim is not None and claim.refusals:
+            books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
     return decision
-
-
-def refusal_outcome(refusal: Problem) -> dict[str, Any]:
-    return {"refused": refusal.code, "detail": refusal.detail, "extra": refusal.extra}
 
 
 def _check_expectations(books: Books, posting: Posting) -> None:
     for expect in posting.expects:
         document = books.documents.get((expect.collection, expect.id))
-        state = None if document is None else document.get(expect.field)
+        state = _at(document, expect.field)
         if state not in expect.allowed:
             raise StateMoved(state=state)
+
+
+def _at(document: Mapping[str, Any] | None, path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _apply_writes(books: Books, posting: Posting) -> None:
     """Later postings of the batch see the guarded documents as this one leaves them."""
     for write in posting.writes:
-        if write.update is not None and (write.collection, write.id) in books.documents:
-            changed = dict(books.documents[write.collection, write.id]) | dict(write.update.get("$set", {}))
-            books.documents[write.collection, write.id] = changed
+        key = (write.collection, write.id)
+        if write.update is not None and key in books.documents:
+            books.documents[key] = _updated(books.documents[key], write.update)
+
+
+def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[str, Any]:
+    """$set (dotted or not) and $inc, which is all that guards look at."""
+    after = dict(document)
+    for path, value in update.get("$set", {}).items():
+        head, _, rest = path.partition(".")
+        after[head] = _updated(after.get(head) or {}, {"$set": {rest: value}}) if rest else value
+    for name, step in update.get("$inc", {}).items():
+        after[name] = after.get(name, 0) + step
+    return after
 
 
 class _Step:

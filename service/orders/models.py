@@ -1,7 +1,7 @@
 """An order's rules: what a line costs, which status may follow which, who may see it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -73,7 +73,11 @@ class PaymentStatus(StrEnum):
     UNKNOWN = "unknown"
     PAID = "paid"
     DECLINED = "declined"
+    RETURNING = "returning"
     RETURNED = "returned"
+
+
+SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Refund:
     lines: tuple[tuple[str, int], ...]
     at: datetime
     actor: str
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,8 @@ class Order:
     cancel_reason: str | None = None
     coupon: str | None = None
     history: tuple[StatusChange, ...] = ()
-    refunds: tuple[Refund, ...] = field(default=())
+    refunds: tuple[Refund, ...] = ()
+    version: int = 0
 
     @property
     def refunded(self) -> int:
@@ -152,3 +158,24 @@ class Order:
 
     def refunded_quantity(self, sku: str) -> int:
         return sum(quantity for refund in self.refunds for line_sku, quantity in refund.lines if line_sku == sku)
+
+    def as_placed(self) -> "Order":
+        """As its checkout answered: what a repeated checkout is answered with."""
+        return replace(
+            self,
+            status=OrderStatus.PENDING,
+            reservation=ReservationState(HoldStatus.ACTIVE, self.reservation.expires_at),
+            payment=None,
+            cancel_reason=None,
+            history=self.history[:1],
+            refunds=(),
+        )
+
+    def as_paid(self) -> "Order":
+        """As its payment answered."""
+        return replace(self, status=OrderStatus.PAID, history=self.history[:2], refunds=())
+
+    def as_refunded(self, refund_id: str) -> "Order":
+        """As that refund answered."""
+        until = next(n for n, refund in enumerate(self.refunds, 1) if refund.id == refund_id)
+        return replace(self, refunds=self.refunds[:until])

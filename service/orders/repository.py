@@ -18,7 +18,7 @@ from service.orders.models import (
 )
 
 COLLECTION = "orders"
-OPEN_PAYMENTS = [PaymentStatus.PROCESSING.value, PaymentStatus.UNKNOWN.value]
+OPEN_PAYMENTS = [PaymentStatus.PROCESSING.value, PaymentStatus.UNKNOWN.value, PaymentStatus.RETURNING.value]
 
 
 class OrderRepository:
@@ -30,22 +30,19 @@ class OrderRepository:
         document = await self._orders.find_one({"_id": order_id})
         return None if document is None else to_order(document)
 
-    async def of_user(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
-        """Newest first."""
-        return await self._page({"userId": user_id}, before, limit)
+    async def of_payment(self, payment_id: str) -> Order | None:
+        document = await self._orders.find_one({"payment.id": payment_id})
+        return None if document is None else to_order(document)
 
-    async def of_status(self, status: OrderStatus, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
-        return await self._page({"status": status.value}, before, limit)
-
-    async def of_user_and_status(
-        self, user_id: str, status: OrderStatus, before: tuple[datetime, str] | None, limit: int
+    async def newest(
+        self, user_id: str | None, status: OrderStatus | None, before: tuple[datetime, str] | None, limit: int
     ) -> list[Order]:
-        return await self._page({"userId": user_id, "status": status.value}, before, limit)
-
-    async def newest(self, before: tuple[datetime, str] | None, limit: int) -> list[Order]:
-        return await self._page({}, before, limit)
-
-    async def _page(self, query: dict[str, Any], before: tuple[datetime, str] | None, limit: int) -> list[Order]:
+        """Newest first, after the order `before` names by time and id."""
+        query: dict[str, Any] = {}
+        if user_id is not None:
+            query["userId"] = user_id
+        if status is not None:
+            query["status"] = status.value
         if before is not None:
             at, order_id = before
             query = {
@@ -78,6 +75,16 @@ class OrderRepository:
             .limit(limit)
         )
         return [to_order(document) for document in await found.to_list(limit)]
+
+    async def open_refunds(self, made_before: datetime, limit: int) -> list[Order]:
+        """Orders with a refund that was promised and not yet confirmed by the provider."""
+        found = self._orders.find({"refunds": {"$elemMatch": {"done": False, "at": {"$lt": made_before}}}}).limit(limit)
+        return [to_order(document) for document in await found.to_list(limit)]
+
+    async def finish_refund(self, order_id: str, refund_id: str) -> None:
+        await self._orders.update_one(
+            {"_id": order_id, "refunds.id": refund_id}, {"$set": {"refunds.$.done": True}, "$inc": {"version": 1}}
+        )
 
     async def move(
         self, order_id: str, status: OrderStatus, sources: Sequence[OrderStatus], actor: str, at: datetime
@@ -153,6 +160,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in refund.lines],
         "at": refund.at,
         "actor": refund.actor,
+        "done": refund.done,
     }
 
 
@@ -180,6 +188,7 @@ def to_order(document: Mapping[str, Any]) -> Order:
             StatusChange(OrderStatus(change["status"]), change["at"], change["actor"]) for change in document["history"]
         ),
         refunds=tuple(_to_refund(refund) for refund in document.get("refunds", ())),
+        version=document["version"],
     )
 
 
@@ -195,4 +204,12 @@ def _to_payment(document: Mapping[str, Any]) -> Payment:
 
 def _to_refund(document: Mapping[str, Any]) -> Refund:
     lines = tuple((line["sku"], line["quantity"]) for line in document["lines"])
-    return Refund(document["id"], document["amount"], document["restocked"], lines, document["at"], document["actor"])
+    return Refund(
+        document["id"],
+        document["amount"],
+        document["restocked"],
+        lines,
+        document["at"],
+        document["actor"],
+        document["done"],
+    )

@@ -62,6 +62,8 @@ def respond(request: Request, error: Exception) -> HTTPResponse:
     response = _render(request, status_of(type(problem)), problem.code, problem.title, problem.detail, problem.extra)
     if problem.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(problem.retry_after_seconds)
+    if problem.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
     if isinstance(problem, Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="holdfast"'
     if isinstance(error, SanicException) and error.headers:

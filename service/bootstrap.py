@@ -1,0 +1,120 @@
+"""The only wiring: everything is constructed here, nothing at import."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from service.catalog.offers import Offers
+from service.clock import Clock, SystemClock
+from service.config import Config
+from service.ids import Ids
+from service.infra import mongo, redis
+from service.infra.indexes import Index, reconcile
+from service.infra.mongo import Transactions
+from service.infra.outbox import Outbox
+from service.inventory.indexes import INDEXES as INVENTORY_INDEXES
+from service.inventory.ledger import Ledger
+from service.inventory.repository import Bookkeeping, InventoryRepository
+from service.inventory.usecases import Inventory
+from service.orders.expiry import Expiry
+from service.orders.indexes import INDEXES as ORDERS_INDEXES
+from service.orders.refunds import Refunds
+from service.orders.repository import OrderRepository
+from service.orders.settlement import Settlement
+from service.orders.usecases import Orders
+from service.payments.models import Gateway
+from service.payments.simulator import SimulatedGateway
+
+INDEXES: tuple[Index, ...] = (*INVENTORY_INDEXES, *ORDERS_INDEXES)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The connected stores. The simulation brings its own."""
+
+    client: Any
+    database: Any
+    redis: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Every use case, ready to be called by routes, tasks, commands and the simulation."""
+
+    config: Config
+    clock: Clock
+    ids: Ids
+    stores: Stores
+    transactions: Transactions
+    outbox: Outbox
+    ledger: Ledger
+    inventory: Inventory
+    offers: Offers
+    gateway: Gateway
+    orders: Orders
+    settlement: Settlement
+    refunds: Refunds
+    expiry: Expiry
+
+    async def drain(self) -> None:
+        """Waits for what was accepted and is not committed yet."""
+        await self.ledger.drain()
+
+
+def connect(config: Config) -> Stores:
+    client = mongo.connect(config)
+    return Stores(client, client[config.database], redis.connect(config))
+
+
+def build(
+    config: Config,
+    stores: Stores,
+    clock: Clock | None = None,
+    source: random.Random | None = None,
+    gateway: Gateway | None = None,
+) -> Shop:
+    """The shop on given stores, clock, randomness and payment provider. Opens no connection."""
+    clock = clock or SystemClock()
+    ids = Ids(clock, source)
+    database = stores.database
+    transactions = Transactions(stores.client, clock, ids, config)
+    outbox = Outbox(database, clock, ids)
+    ledger = Ledger(Bookkeeping(database), transactions, outbox, clock, config)
+    inventory_repository = InventoryRepository(database)
+    inventory = Inventory(inventory_repository, ledger, clock, config)
+    offers = Offers(database, config)
+    gateway = gateway or SimulatedGateway(database, clock)
+    order_repository = OrderRepository(database)
+    orders = Orders(order_repository, ledger, offers, clock, ids, config)
+    return Shop(
+        config=config,
+        clock=clock,
+        ids=ids,
+        stores=stores,
+        transactions=transactions,
+        outbox=outbox,
+        ledger=ledger,
+        inventory=inventory,
+        offers=offers,
+        gateway=gateway,
+        orders=orders,
+        settlement=Settlement(orders, order_repository, ledger, gateway, clock, ids, config),
+        refunds=Refunds(orders, order_repository, ledger, gateway, clock, ids, config),
+        expiry=Expiry(inventory_repository, ledger, clock, config),
+    )
+
+
+@asynccontextmanager
+async def shop(config: Config) -> AsyncIterator[Shop]:
+    """The shop on the configured stores, its indexes in place; drained and disconnected at the end."""
+    stores = connect(config)
+    try:
+        built = build(config, stores)
+        await reconcile(stores.database, INDEXES)
+        yield built
+        await built.drain()
+    finally:
+        stores.client.close()
+        await stores.redis.aclose()

@@ -1,0 +1,99 @@
+"""Giving money back, in part or whole, and the goods onto the shelf when asked.
+
+The refund is first promised in one posting (with the restock), then the provider is asked; a promise left open by a
+crash is fulfilled later. The provider knows each refund by its id, so it pays it once.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from service.clock import Clock
+from service.config import Config
+from service.ids import Ids
+from service.inventory.ledger import Ledger
+from service.inventory.models import KeyReused, Line, Replayed, StateMoved, merge
+from service.orders import postings
+from service.orders.models import REFUNDABLE, Order, Refund, RefundTooLarge, WrongStatus
+from service.orders.postings import Key
+from service.orders.repository import OrderRepository
+from service.orders.usecases import Answer, Orders, replayed_order, wrong_status
+from service.payments.models import Gateway
+
+FULFILLED_PER_RUN_MAX = 1_000
+
+
+class Refunds:
+    def __init__(
+        self,
+        orders: Orders,
+        repository: OrderRepository,
+        ledger: Ledger,
+        gateway: Gateway,
+        clock: Clock,
+        ids: Ids,
+        config: Config,
+    ) -> None:
+        self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
+        self._clock, self._ids, self._config = clock, ids, config
+
+    async def refund(
+        self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: Key | None = None
+    ) -> Answer:
+        """Refunds `lines`, or all that is left when there are none. Raises WrongStatus, RefundTooLarge, KeyReused."""
+        order = await self._orders.get(order_id)
+        if key is not None and (answer := await self._repeated(key)):
+            return answer
+        refund = self._plan(order, merge(lines), restock, actor)
+        try:
+            outcome = await self._ledger.post(postings.refunded(order, refund, key))
+        except StateMoved:
+            raise wrong_status(await self._orders.get(order_id)) from None
+        if isinstance(outcome, Replayed):
+            return await self._replay(outcome)
+        await self._fulfil(order, refund)
+        return Answer(await self._orders.get(order_id))
+
+    async def _repeated(self, key: Key) -> Answer | None:
+        record = await self._repository.recorded(key.id)
+        if record is None:
+            return None
+        if record["fingerprint"] != key.fingerprint:
+            raise KeyReused()
+        return await self._replay(Replayed(record["outcome"]))
+
+    async def _replay(self, replay: Replayed) -> Answer:
+        order = await replayed_order(self._repository, replay)
+        return Answer(order.as_refunded(replay.outcome["refundId"]), replayed=True)
+
+    def _plan(self, order: Order, lines: Sequence[Line], restock: bool, actor: str) -> Refund:
+        if order.status not in REFUNDABLE:
+            raise WrongStatus(f"The order is {order.status}", orderStatus=order.status.value)
+        left = {line.sku: line.quantity - order.refunded_quantity(line.sku) for line in order.lines}
+        wanted = {line.sku: line.quantity for line in lines} or {sku: n for sku, n in left.items() if n}
+        excess = [sku for sku, quantity in wanted.items() if quantity > left.get(sku, 0)]
+        if excess:
+            raise RefundTooLarge(errors=[{"path": "items", "message": f"{sku}: more than is left"} for sku in excess])
+        amount = self._amount(order, wanted, whole=wanted == {sku: n for sku, n in left.items() if n})
+        return Refund(self._ids.new(), amount, restock, tuple(wanted.items()), self._clock.now(), actor)
+
+    def _amount(self, order: Order, wanted: dict[str, int], whole: bool) -> int:
+        """A discount is given back in proportion; the last refund takes what is left, to the penny."""
+        if whole:
+            return order.total - order.refunded
+        prices = {line.sku: line.unit_price for line in order.lines}
+        gross = sum(prices[sku] * quantity for sku, quantity in wanted.items())
+        return gross * order.total // order.subtotal if order.subtotal else 0
+
+    async def _fulfil(self, order: Order, refund: Refund) -> bool:
+        assert order.payment is not None, "only paid orders are refunded"
+        done = await self._gateway.refund(order.payment.id, refund.id, refund.amount)
+        if done:
+            await self._repository.finish_refund(order.id, refund.id)
+        return done
+
+    async def reconcile(self) -> int:
+        """Fulfils refunds that were promised and not confirmed. Returns how many are now done."""
+        cutoff = self._clock.now() - timedelta(seconds=self._config.payment_unknown_after_seconds)
+        orders = await self._repository.open_refunds(cutoff, FULFILLED_PER_RUN_MAX)
+        promised = [(order, refund) for order in orders for refund in order.refunds if not refund.done]
+        return sum([await self._fulfil(order, refund) for order, refund in promised])

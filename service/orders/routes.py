@@ -1,0 +1,200 @@
+"""/api/orders"""
+
+from datetime import timedelta
+
+from sanic import Blueprint
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import Forbidden, Invalid
+from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
+from service.orders.models import (
+    IdempotencyInProgress,
+    Order,
+    OrderNotFound,
+    OrderStatus,
+    PaymentInProgress,
+    RefundTooLarge,
+    UnknownItems,
+    WrongStatus,
+)
+from service.orders.postings import Key
+from service.orders.refunds import Refunds
+from service.orders.schemas import (
+    CheckoutBody,
+    OrderReply,
+    OrdersQuery,
+    OrdersReply,
+    PayBody,
+    RefundBody,
+    order_view,
+)
+from service.orders.settlement import Settlement
+from service.orders.usecases import Answer, Orders
+from service.payments.models import PaymentDeclined, PaymentUnknown
+from service.web import cursor
+from service.web.access import Access, Principal
+from service.web.operation import Call, Nothing, Once, Reply, operation
+
+ONE = {200: OrderReply}
+
+
+def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Clock, config: Config) -> Blueprint:
+    blueprint = Blueprint("orders", url_prefix="/api/orders")
+
+    def key(once: Once | None) -> Key | None:
+        if once is None:
+            return None
+        return Key(once.id, once.fingerprint, clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+
+    async def visible(user: Principal, order_id: str) -> Order:
+        return await (orders.get(order_id) if user.access >= Access.STAFF else orders.own(user.user_id, order_id))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/",
+        "Check out: the order is placed and its stock held, all lines or none",
+        takes=CheckoutBody,
+        returns={201: OrderReply},
+        access=Access.CUSTOMER,
+        limit="checkout",
+        errors=(InsufficientStock, UnknownItems, KeyReused),
+        idempotent=True,
+    )
+    async def checkout(call: Call[CheckoutBody]) -> Reply:
+        return _reply(await orders.checkout(call.user.user_id, _lines(call.taken), key(call.once)), 201)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<order_id:str>/pay",
+        "Pay: the held stock is sold, or freed when the payment is declined",
+        takes=PayBody,
+        returns=ONE,
+        access=Access.CUSTOMER,
+        limit="checkout",
+        errors=(
+            PaymentDeclined,
+            OrderNotFound,
+            WrongStatus,
+            ReservationExpired,
+            PaymentInProgress,
+            IdempotencyInProgress,
+            KeyReused,
+            PaymentUnknown,
+        ),
+        idempotent=True,
+    )
+    async def pay(call: Call[PayBody], order_id: str) -> Reply:
+        order = await orders.own(call.user.user_id, order_id)
+        return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<order_id:str>/cancel",
+        "Cancel a pending order and free its stock",
+        returns=ONE,
+        access=Access.CUSTOMER,
+        errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
+        idempotent=True,
+    )
+    async def cancel(call: Call[Nothing], order_id: str) -> Reply:
+        order = await visible(call.user, order_id)
+        return _reply(await orders.cancel(order, call.user.user_id, key(call.once)))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<order_id:str>/refund",
+        "Refund a paid order, in part or whole, and restock it when asked",
+        takes=RefundBody,
+        returns=ONE,
+        access=Access.STAFF,
+        errors=(OrderNotFound, WrongStatus, RefundTooLarge, KeyReused),
+        idempotent=True,
+    )
+    async def refund(call: Call[RefundBody], order_id: str) -> Reply:
+        lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
+        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call.once))
+        return _reply(answer)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<order_id:str>/ship",
+        "Mark a paid order as shipped",
+        returns=ONE,
+        access=Access.STAFF,
+        errors=(OrderNotFound, WrongStatus),
+    )
+    async def ship(call: Call[Nothing], order_id: str) -> Reply:
+        return _reply(Answer(await orders.ship(order_id, call.user.user_id)))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<order_id:str>/deliver",
+        "Mark a shipped order as delivered",
+        returns=ONE,
+        access=Access.STAFF,
+        errors=(OrderNotFound, WrongStatus),
+    )
+    async def deliver(call: Call[Nothing], order_id: str) -> Reply:
+        return _reply(Answer(await orders.deliver(order_id, call.user.user_id)))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/",
+        "Your orders, newest first; staff may ask for a user's, for a status, or for all",
+        takes=OrdersQuery,
+        returns={200: OrdersReply},
+        access=Access.CUSTOMER,
+    )
+    async def history(call: Call[OrdersQuery]) -> Reply:
+        taken = call.taken
+        position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
+        page = await orders.newest(
+            _whose(call.user, taken),
+            None if taken.status is None else OrderStatus(taken.status),
+            None if position is None else (position.at, position.id),
+            taken.limit,
+        )
+        after = None if page.next_before is None else cursor.encode(cursor.TimePosition(*page.next_before))
+        return Reply(200, OrdersReply(items=[order_view(order) for order in page.items], next_cursor=after))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/<order_id:str>",
+        "One order",
+        returns=ONE,
+        access=Access.CUSTOMER,
+        errors=(OrderNotFound,),
+    )
+    async def one(call: Call[Nothing], order_id: str) -> Reply:
+        return _reply(Answer(await visible(call.user, order_id)))
+
+    return blueprint
+
+
+def _lines(body: CheckoutBody) -> list[Line]:
+    if body.items is None:
+        raise Invalid(errors=[{"path": "items", "message": "Give items"}])
+    return body.lines()
+
+
+def _whose(user: Principal, query: OrdersQuery) -> str | None:
+    """Whose orders are listed. A customer sees their own and may not ask for more; staff see all or one user's."""
+    if user.access >= Access.STAFF:
+        return query.user_id
+    if query.user_id not in {None, user.user_id}:
+        raise Forbidden("You may list your own orders only")
+    return user.user_id
+
+
+def _reply(answer: Answer, status: int = 200) -> Reply:
+    headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
+    return Reply(status, OrderReply(order=order_view(answer.order)), headers)

@@ -1,0 +1,159 @@
+"""Paying: the one place where money and stock meet.
+
+The provider is asked outside any lock or transaction. The order is first claimed for one attempt, then the provider
+is asked, then one posting moves stock and status together. What a crash or a lost answer leaves open is settled
+later from the provider's own word (`reconcile`); so money is never taken twice and never kept without stock.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import Problem
+from service.ids import Ids
+from service.inventory.ledger import Ledger
+from service.inventory.models import HoldResolved, Posting, ReservationExpired, StateMoved
+from service.orders import postings
+from service.orders.models import (
+    IdempotencyInProgress,
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentInProgress,
+    PaymentStatus,
+)
+from service.orders.postings import Key
+from service.orders.repository import OrderRepository
+from service.orders.usecases import Answer, Orders, repeated, wrong_status
+from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown
+
+log = logging.getLogger(__name__)
+OPEN = {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.RETURNING}
+RECONCILED_PER_RUN_MAX = 1_000
+
+
+class Settlement:
+    def __init__(
+        self,
+        orders: Orders,
+        repository: OrderRepository,
+        ledger: Ledger,
+        gateway: Gateway,
+        clock: Clock,
+        ids: Ids,
+        config: Config,
+    ) -> None:
+        self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
+        self._clock, self._ids, self._config = clock, ids, config
+
+    async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
+        """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
+        ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
+        PaymentInProgress, IdempotencyInProgress, KeyReused."""
+        if key is not None and (order_before := await repeated(self._repository, key)):
+            return Answer(order_before.as_paid(), replayed=True)
+        self._check_payable(order, key)
+        if order.payment is not None and order.payment.status in OPEN:
+            return Answer(await self._settle(order, await self._ask_again(order), key))
+        payment = Payment(
+            self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), None if key is None else key.id
+        )
+        if not await self._repository.start_payment(order.id, payment):
+            raise await self._why_not_started(order.id, key)
+        return Answer(await self._settle(await self._orders.get(order.id), await self._charge(order, payment), key))
+
+    def _check_payable(self, order: Order, key: Key | None) -> None:
+        if order.status is not OrderStatus.PENDING:
+            raise ReservationExpired() if order.cancel_reason == "reservation_expired" else wrong_status(order)
+        if order.payment is not None and order.payment.status is PaymentStatus.PROCESSING:
+            raise self._in_progress(order.payment, key)
+
+    def _in_progress(self, payment: Payment, key: Key | None) -> Problem:
+        if key is not None and payment.claim_id == key.id:
+            return IdempotencyInProgress(retry_after_seconds=1)
+        return PaymentInProgress(retry_after_seconds=1)
+
+    async def _why_not_started(self, order_id: str, key: Key | None) -> Problem:
+        order = await self._orders.get(order_id)
+        if order.status is OrderStatus.PENDING and order.payment is not None:
+            return self._in_progress(order.payment, key)
+        return wrong_status(order)
+
+    async def _charge(self, order: Order, payment: Payment) -> Outcome:
+        charge = Charge(payment.id, order.total, order.currency, payment.method, order.id)
+        try:
+            return await asyncio.wait_for(self._gateway.charge(charge), self._config.payment_timeout_seconds)
+        except TimeoutError:
+            return Outcome.UNKNOWN
+
+    async def _ask_again(self, order: Order) -> Outcome:
+        assert order.payment is not None
+        try:
+            return await asyncio.wait_for(self._gateway.settle(order.payment.id), self._config.payment_timeout_seconds)
+        except TimeoutError:
+            return Outcome.UNKNOWN
+
+    async def _settle(self, order: Order, outcome: Outcome, key: Key | None) -> Order:
+        assert order.payment is not None
+        match outcome:
+            case Outcome.PAID:
+                return await self._sell(order, order.payment, key)
+            case Outcome.DECLINED:
+                await self._post(postings.declined(order, order.payment.id, self._clock.now(), key))
+                raise PaymentDeclined()
+            case Outcome.UNKNOWN:
+                await self._repository.mark_payment(order.id, order.payment.id, PaymentStatus.UNKNOWN)
+                raise PaymentUnknown(retry_after_seconds=5)
+
+    async def _sell(self, order: Order, payment: Payment, key: Key | None) -> Order:
+        try:
+            await self._post(postings.paid(order, payment.id, self._clock.now(), key))
+        except (ReservationExpired, HoldResolved) as gone:
+            refusal = ReservationExpired(**gone.extra)
+            await self._post(postings.unsold(order, payment.id, refusal, self._clock.now(), key))
+            await self._return_money(order, payment)
+            raise refusal from gone
+        return (await self._orders.get(order.id)).as_paid()
+
+    async def _post(self, posting: Posting) -> None:
+        """Posts a settlement. If someone else settled the same attempt first, theirs stands."""
+        try:
+            await self._ledger.post(posting)
+        except StateMoved:
+            assert posting.order_id is not None
+            order = await self._orders.get(posting.order_id)
+            if order.status is OrderStatus.PAID:
+                return
+            raise (PaymentDeclined() if order.cancel_reason == "payment_declined" else wrong_status(order)) from None
+
+    async def _return_money(self, order: Order, payment: Payment) -> bool:
+        returned = await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)
+        if returned:
+            await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNED)
+        return returned
+
+    async def settled_by_provider(self, payment_id: str) -> None:
+        """A webhook says the attempt has ended: ask the provider itself and settle. Unknown attempts are ignored."""
+        order = await self._repository.of_payment(payment_id)
+        if order is not None and order.payment is not None and order.payment.status in OPEN:
+            await self._reconcile_one(order)
+
+    async def reconcile(self) -> int:
+        """Settles attempts left open longer than `payment_unknown_after_seconds`. Returns how many were closed."""
+        cutoff = self._clock.now() - timedelta(seconds=self._config.payment_unknown_after_seconds)
+        found = await self._repository.open_payments(cutoff, RECONCILED_PER_RUN_MAX)
+        return sum([await self._reconcile_one(order) for order in found])
+
+    async def _reconcile_one(self, order: Order) -> bool:
+        assert order.payment is not None
+        if order.payment.status is PaymentStatus.RETURNING:
+            return await self._return_money(order, order.payment)
+        try:
+            await self._settle(order, await self._ask_again(order), None)
+        except PaymentUnknown:
+            return False
+        except Problem as refusal:
+            log.info("payment %s settled: %s", order.payment.id, refusal.code)
+        return True
