@@ -2,6 +2,7 @@
 
 Each field has an upper-case variable `HOLDFAST_<FIELD>`; `MONGODB_URI` and `REDIS_URL` go without the prefix."""
 
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -69,12 +70,40 @@ class Config:
     refresh_grace_seconds: float = 10
     bcrypt_rounds: int = 12
     bcrypt_threads: int = 2
+    passwords_waiting_max: int = 64
+    sessions_per_user_max: int = 50
+    reset_token_ttl_seconds: float = 3_600
+    verification_token_ttl_seconds: float = 259_200
+    mails_per_account_max: int = 5
+    mails_window_seconds: float = 3_600
+    login_failures_free: int = 5
+    login_failures_free_account: int = 50
+    login_delay_seconds: float = 2
+    login_delay_max_seconds: float = 900
+    login_delay_max_account_seconds: float = 60
+    login_failures_ttl_seconds: float = 86_400
+    audit_ttl_seconds: float = 31_536_000
+    audit_waiting_max: int = 10_000
+    audit_batch_max: int = 500
 
     # the wire
     request_body_max_bytes: int = 1_048_576
     request_seconds_max: float = 10
     shutdown_grace_seconds: float = 10
+    response_seconds_max: float = 30
+    keep_alive_seconds: float = 75
+    request_head_max_bytes: int = 8_192
+    connections_max: int = 10_000
+    connections_per_address_max: int = 1_000
+    trusted_proxies: str = ""
     rate_limit_scale: float = 1.0
+    gate_batch_max: int = 256
+    gate_waiting_max: int = 20_000
+    redis_pause_seconds: float = 1.0
+    tokens_remembered_max: int = 20_000
+    json_depth_max: int = 32
+    json_tokens_max: int = 50_000
+    query_max_bytes: int = 8_192
     page_size: int = 24
     page_size_max: int = 100
 
@@ -85,6 +114,15 @@ class Config:
     @property
     def default_secret(self) -> bool:
         return self.secret == DEVELOPMENT_SECRET
+
+    @property
+    def secure_cookies(self) -> bool:
+        """`__Host-` cookies need TLS; a development server on plain http does without."""
+        return self.production or self.public_url.startswith("https://")
+
+    def key(self, purpose: str) -> bytes:
+        """32 bytes derived from the secret: no two purposes share a key."""
+        return hmac.digest(self.secret.encode(), purpose.encode(), "sha256")
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
