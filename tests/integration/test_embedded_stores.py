@@ -33,7 +33,7 @@ from service.infra.embedded import (
     server,
 )
 from service.infra.embedded.mongod import Mongod
-from service.infra.embedded.process import ChildProcess, Command
+from service.infra.processes import ChildProcess, Command
 
 NO_SERVERS: dict[str, str] = {}
 

@@ -1,6 +1,6 @@
 """mongod as a replica set of one member: transactions, change streams and majority writes as in production."""
 
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from pymongo import MongoClient
@@ -15,9 +15,8 @@ CACHE_GIB = 1.0
 OPLOG_MIB = 512
 # A process killed inside a transaction keeps its documents locked this long at most; 60 by default.
 TRANSACTION_LIFETIME_SECONDS = 3
-PROBE_TIMEOUT_MS = 2_000
-SELECTION_TIMEOUT_MS = 200  # also what closing the probe's client waits when mongod has died
-ALREADY_INITIALIZED = 23
+SELECTION_TIMEOUT_MS = 200  # also what closing a client waits when mongod has just died
+COMMAND_TIMEOUT_MS = 5_000
 
 Document = dict[str, Any]
 
@@ -25,10 +24,6 @@ Document = dict[str, Any]
 class Mongod(Server):
     program = binaries.MONGOD
     name = "mongod"
-
-    def __init__(self, data: Path) -> None:
-        super().__init__(data)
-        self._client: MongoClient[Document] | None = None
 
     @property
     def url(self) -> str:
@@ -61,58 +56,26 @@ class Mongod(Server):
         ]
 
     def answers(self) -> bool:
-        try:
-            if self._is_primary():
-                self._disconnect()
+        with suppress(ConnectionFailure, OperationFailure), self._connected() as client:  # still opening its files
+            hello = client.admin.command("hello")
+            if hello.get("isWritablePrimary") and hello.get("setName") == REPLICA_SET:
                 return True
-            self._join_own_set()
-        except OperationFailure:  # still reading its configuration
-            pass
-        except ConnectionFailure:
-            self._disconnect()
+            self._join_own_set(client)
         return False
 
-    def kill(self) -> None:
-        self._disconnect()
-        super().kill()
-
-    def stop(self) -> None:
-        self._disconnect()
-        super().stop()
-
-    def _is_primary(self) -> bool:
-        hello = self._admin("hello")
-        return bool(hello.get("isWritablePrimary")) and hello.get("setName") == REPLICA_SET
-
-    def _join_own_set(self) -> None:
+    def _join_own_set(self, client: MongoClient[Document]) -> None:
         """Initiates the set, or moves it to the port of today: its configuration holds the port of the last run."""
-        config = self._connected().local["system.replset"].find_one()
+        config = client.local["system.replset"].find_one()
         if config is None:
-            self._initiate()
+            config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": self._host}]}
+            client.admin.command("replSetInitiate", config)
         elif config["members"][0]["host"] != self._host:
             config["members"][0]["host"] = self._host
-            self._admin("replSetReconfig", config, force=True)
-
-    def _initiate(self) -> None:
-        try:
-            self._admin("replSetInitiate", {"_id": REPLICA_SET, "members": [{"_id": 0, "host": self._host}]})
-        except OperationFailure as error:
-            if error.code != ALREADY_INITIALIZED:
-                raise
-
-    def _admin(self, command: str, value: Any = 1, **options: Any) -> Document:
-        return self._connected().admin.command(command, value, **options)
+            client.admin.command("replSetReconfig", config, force=True)
 
     def _connected(self) -> MongoClient[Document]:
-        if self._client is None:
-            self._client = MongoClient(
-                f"mongodb://{self._host}/?directConnection=true",
-                serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
-                socketTimeoutMS=PROBE_TIMEOUT_MS,
-            )
-        return self._client
-
-    def _disconnect(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        return MongoClient(
+            f"mongodb://{self._host}/?directConnection=true",
+            serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+            socketTimeoutMS=COMMAND_TIMEOUT_MS,
+        )

