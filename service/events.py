@@ -1,6 +1,6 @@
 """Past-tense facts. A fact is written to the outbox in the transaction that made it true, and relayed afterwards."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -9,7 +9,7 @@ class Event:
     name: ClassVar[str]
 
     def document(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self)}
+        return {"name": self.name} | {field: getattr(self, field) for field in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)

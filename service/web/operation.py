@@ -32,7 +32,7 @@ class Nothing(Wire):
     """A request that takes neither body nor query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     method: str
     summary: str

@@ -1,0 +1,115 @@
+"""The HTTP service: `create_app` makes it from a wired shop, `serve` runs it on a socket until told to stop.
+
+Run by the supervisor as `python -m service.app --fd FD`, one process per worker on a shared listening socket.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvloop
+from sanic import Blueprint, Sanic
+from sanic.server.async_server import AsyncioServer
+
+from service import bootstrap, config
+from service.bootstrap import Shop
+from service.config import Config
+from service.infra import log
+from service.orders.routes import routes as orders_routes
+from service.web import problems
+from service.web.operation import WIRE
+
+_app_numbers = itertools.count()
+BACKLOG = 4_096
+
+
+def create_app(shop: Shop) -> Sanic:
+    """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
+    app = Sanic(
+        f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
+    )
+    _limit(app, shop.config)
+    app.error_handler.add(Exception, problems.respond)
+    for blueprint in _blueprints(shop):
+        app.blueprint(blueprint)
+    return app
+
+
+def _blueprints(shop: Shop) -> list[Blueprint]:
+    return [
+        orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
+    ]
+
+
+def _limit(app: Sanic, settings: Config) -> None:
+    app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_TIMEOUT = settings.request_seconds_max
+    app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
+    app.config.ACCESS_LOG = False
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+
+
+@asynccontextmanager
+async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[Sanic]:
+    """Serves on `listener`; at the end stops accepting and lets running requests finish."""
+    app = create_app(shop)
+    server: AsyncioServer = await app.create_server(
+        sock=listener, return_asyncio_server=True, access_log=False, backlog=BACKLOG
+    )
+    await server.startup()
+    await server.before_start()
+    await server.start_serving()
+    await server.after_start()
+    try:
+        yield app
+    finally:
+        await server.before_stop()
+        server.close()
+        await _finish_requests(server, shop.config.shutdown_grace_seconds)
+        await server.after_stop()
+
+
+async def _finish_requests(server: AsyncioServer, grace_seconds: float) -> None:
+    for connection in list(server.connections):
+        connection.close_if_idle()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace_seconds):
+            while server.connections:  # noqa: ASYNC110 - Sanic gives no event for this
+                await asyncio.sleep(0.05)
+    for connection in list(server.connections):
+        connection.abort()
+
+
+async def run(settings: Config, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with bootstrap.shop(settings) as shop, serving(shop, listener):
+        await stop.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The HTTP service on an inherited or a new socket")
+    parser.add_argument("--fd", type=int, help="a listening socket's file descriptor")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    arguments = parser.parse_args()
+    settings = config.load()
+    log.configure(settings)
+    with contextlib.closing(_listener(arguments)) as listener:
+        uvloop.run(run(settings, listener))
+
+
+def _listener(arguments: argparse.Namespace) -> socket.socket:
+    if arguments.fd is not None:
+        return socket.socket(fileno=arguments.fd)
+    return socket.create_server((arguments.host, arguments.port), backlog=BACKLOG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""`holdfast`: one command line. Sub-commands are loaded by name when they are called, so `--help` and `up` never pay
+for pandas, and the service never imports the workbench."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "up": "service.commands:up",
+    "seed": "service.commands:seed",
+    "admin": "service.commands:admin",
+    "jobs": "service.commands:jobs",
+    "audit": "service.commands:audit",
+    "indexes": "service.commands:indexes",
+    "bench": "benchmarks.commands:bench",
+    "budgets": "benchmarks.commands:budgets",
+    "load": "workloads.commands:load",
+    "replay": "workloads.commands:replay",
+    "compare": "workloads.commands:compare",
+    "report": "workloads.commands:report",
+    "simulate": "workloads.simulation.commands:simulate",
+    "torture": "workloads.torture:torture",
+    "demo": "workloads.demo:demo",
+}
+WRONG_USAGE, INTERRUPTED = 3, 130
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name].partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as missing:
+            raise click.ClickException(
+                f"`holdfast {name}` needs {missing.name}: install the extras, `pip install 'holdfast[local,load]'`"
+            ) from missing
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in COMMANDS:
+            try:
+                command = self.get_command(context, name)
+            except click.ClickException as error:
+                rows.append((name, error.message))
+                continue
+            rows.append((name, command.get_short_help_str(100) if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="holdfast")
+def holdfast() -> None:
+    """Stock that is never sold twice, and the workbench that proves it."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Exit codes: 0 ok · 1 a check or budget failed · 2 the run is invalid · 3 wrong usage."""
+    try:
+        code = holdfast.main(arguments, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(WRONG_USAGE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
