@@ -1,0 +1,140 @@
+"""The commands that run the service or act on a running one."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from service import bootstrap, index_proof
+from service.bootstrap import Shop
+from service.orders.audit import Audit
+from service.stack import STORES_UNREACHABLE, NoStack, configuration
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="HOLDFAST_DATA",
+    default=Path(".holdfast"),
+    show_default=True,
+    help="The stack's data directory.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+errors = Console(stderr=True)
+
+
+@click.command()
+@data_option
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="API processes.")
+def up(data: Path, host: str, port: int, workers: int) -> int:
+    """Run the whole stack in the foreground until Ctrl-C."""
+    from service import supervisor
+
+    return supervisor.run(data, host, port, workers)
+
+
+@click.command()
+@data_option
+@as_json
+@click.option("--log", "log", is_flag=True, help="Verify the audit log's hash chain instead.")
+def audit(data: Path, as_json: bool, log: bool) -> int:
+    """Check the books: stock, holds, orders and money agree. Changes nothing."""
+    result = with_shop(data, lambda shop: shop.audit_log.verify() if log else _audited(shop))
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        _show_checks(result["checks"])
+    return 0 if result["ok"] else 1
+
+
+async def _audited(shop: Shop) -> dict[str, Any]:
+    with errors.status("auditing") as status:
+        return await Audit(shop.stores.client, shop.stores.database, shop.clock).run(
+            lambda name: status.update(f"auditing: {name} done")
+        )
+
+
+def _show_checks(checks: list[dict[str, Any]]) -> None:
+    table = Table("check", "", "violations", "examples")
+    for check in checks:
+        examples = json.dumps(check["examples"], default=str) if check["examples"] else ""
+        mark = "[green]ok[/]" if check["ok"] else "[red]violated[/]"
+        table.add_row(check["name"].replace("_", " "), mark, str(check["violations"]), examples)
+    Console().print(table)
+
+
+@click.group()
+def admin() -> None:
+    """Manage administrators."""
+
+
+@admin.command()
+@data_option
+@click.argument("email")
+@click.option("--password", help="Asked for when left out; `-` makes one and prints it.")
+def create(data: Path, email: str, password: str | None) -> None:
+    """Create the first administrator, or make an existing user one."""
+    made = secrets.token_urlsafe(18) if password == "-" else None
+    chosen = made or password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    with_shop(data, lambda shop: shop.auth.create_admin(email, chosen))
+    click.echo(f"{email} is an administrator" + (f", password {made}" if made else ""))
+
+
+@click.group()
+def jobs() -> None:
+    """Run background jobs by hand."""
+
+
+@jobs.command("run")
+@data_option
+@as_json
+@click.argument("name")
+def run_job(data: Path, as_json: bool, name: str) -> int:
+    """Run one job now and print its result: expired-cleanup, low-stock-check, out-of-stock-check."""
+    result = with_shop(data, lambda shop: shop.jobs.run_now(name))
+    click.echo(json.dumps(result, default=str) if as_json else f"{name}: {json.dumps(result, default=str)}")
+    return 0
+
+
+@click.command()
+@data_option
+@as_json
+def indexes(data: Path, as_json: bool) -> int:
+    """Prove each index by the server's own plan."""
+    proof = with_shop(data, lambda shop: index_proof.prove(shop.stores.database, bootstrap.INDEXES))
+    if as_json:
+        click.echo(msgspec.json.encode(proof).decode())
+    else:
+        _show_indexes(proof)
+    return 0 if all(index["ok"] for index in proof["indexes"]) and not proof["redundant"] else 1
+
+
+def _show_indexes(proof: dict[str, Any]) -> None:
+    table = Table("collection", "index", "kind", "serves", "examined / returned", "")
+    for index in proof["indexes"]:
+        plan = index["plan"]
+        figures = f"{plan['docsExamined']} / {plan['returned']}"
+        mark = "[green]ok[/]" if index["ok"] else "[red]not used[/]"
+        table.add_row(index["collection"], index["name"], index["kind"], index["serves"], figures, mark)
+    Console().print(table, f"{proof['count']} indexes, redundant: {proof['redundant'] or 'none'}")
+
+
+def with_shop(data: Path, work: Callable[[Shop], Awaitable[Any]]) -> Any:
+    """Does `work` on the stack in `data`. Raises NoStack (exit 2) when there is none or it does not answer."""
+
+    async def body() -> Any:
+        async with bootstrap.shop(configuration(data)) as shop:
+            return await work(shop)
+
+    try:
+        return asyncio.run(body())
+    except STORES_UNREACHABLE as error:
+        raise NoStack(f"the stack in {data} does not answer: {error}") from error
