@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import uvloop
 from sanic import Blueprint, Sanic
@@ -24,11 +25,13 @@ from service.orders.routes import routes as orders_routes
 from service.web import problems
 from service.web.operation import WIRE
 
+App = Sanic[Any, Any]
+
 _app_numbers = itertools.count()
 BACKLOG = 4_096
 
 
-def create_app(shop: Shop) -> Sanic:
+def create_app(shop: Shop) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
@@ -46,7 +49,7 @@ def _blueprints(shop: Shop) -> list[Blueprint]:
     ]
 
 
-def _limit(app: Sanic, settings: Config) -> None:
+def _limit(app: App, settings: Config) -> None:
     app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
@@ -55,12 +58,11 @@ def _limit(app: Sanic, settings: Config) -> None:
 
 
 @asynccontextmanager
-async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[Sanic]:
+async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
     app = create_app(shop)
-    server: AsyncioServer = await app.create_server(
-        sock=listener, return_asyncio_server=True, access_log=False, backlog=BACKLOG
-    )
+    server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False, backlog=BACKLOG)
+    assert server is not None
     await server.startup()
     await server.before_start()
     await server.start_serving()

@@ -12,8 +12,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from service import bootstrap, index_proof
+from service import bootstrap
 from service.bootstrap import Shop
+from service.infra import index_proof
 from service.orders.audit import Audit
 from service.stack import STORES_UNREACHABLE, NoStack, configuration
 

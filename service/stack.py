@@ -1,4 +1,4 @@
-"""How a command finds the stack it acts on: the environment first, then what `holdfast up` left in its data directory."""
+"""How a command finds the stack it acts on: the environment first, then what `holdfast up` left in its directory."""
 
 import os
 from dataclasses import replace
