@@ -8,16 +8,17 @@ from typing import Any
 
 from service.clock import Clock
 from service.config import Config
-from service.errors import Problem, remember
 from service.events import Event, StockChanged
 from service.infra.group_commit import GroupCommit
 from service.infra.mongo import Session, Transactions
 from service.infra.outbox import Outbox
 from service.inventory.models import (
     Accepted,
+    Books,
     Claim,
     Decision,
     Posting,
+    Recorded,
     Replayed,
     Stock,
     decide,
@@ -65,7 +66,7 @@ class Ledger:
             [movement for _, decision in accepted for movement in decision.movements],
             [hold for _, decision in accepted for hold in decision.holds],
             [write for posting, _ in accepted for write in posting.writes],
-            _records(batch, decisions, known),
+            _records(batch, books, known),
             now,
             session,
         )
@@ -74,24 +75,19 @@ class Ledger:
         return decisions
 
 
-def _records(batch: Sequence[Posting], decisions: Sequence[Decision], known: set[str]) -> list[Mapping[str, Any]]:
+def _records(batch: Sequence[Posting], books: Books, known: set[str]) -> list[Mapping[str, Any]]:
     """What each new idempotency key stands for from now on, refusals included."""
-    records: dict[str, Mapping[str, Any]] = {}
-    for posting, decision in zip(batch, decisions, strict=True):
-        claim = posting.claim
-        if claim is None or claim.id in known or claim.id in records:
-            continue
-        if isinstance(decision, Problem) and not claim.refusals:
-            continue
-        records[claim.id] = _record(claim, remember(decision) if isinstance(decision, Problem) else None)
-    return list(records.values())
+    claims = {p.claim.id: p.claim for p in reversed(batch) if p.claim is not None}
+    return [
+        _record(claims[key], recorded) for key, recorded in books.recorded.items() if key in claims and key not in known
+    ]
 
 
-def _record(claim: Claim, refused: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _record(claim: Claim, recorded: Recorded) -> Mapping[str, Any]:
     return {
         "_id": claim.id,
-        "fingerprint": claim.fingerprint,
-        "outcome": claim.outcome if refused is None else refused,
+        "fingerprint": recorded.fingerprint,
+        "outcome": recorded.outcome,
         "expiresAt": claim.expires_at,
     }
 

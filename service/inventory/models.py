@@ -5,7 +5,7 @@ active → confirmed | released | expired; a *movement* is one SKU's change with
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -165,7 +165,15 @@ class NoStock:
     """Moves no stock: a posting that only wants its documents, its guards and its idempotency key."""
 
 
-Action = Change | Reserve | Confirm | Release | Expire | NoStock
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """When stock counts as low. It goes through the ledger, so that it is never judged against stale stock; it is no
+    movement. The quantities of `lines` are the thresholds."""
+
+    lines: tuple[Line, ...]
+
+
+Action = Change | Reserve | Confirm | Release | Expire | NoStock | Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +272,11 @@ class HoldChange:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """`stock` is each SKU the posting touched, as it left it."""
+
     movements: tuple[Movement, ...]
     holds: tuple[HoldChange, ...]
+    stock: tuple[Stock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,15 +299,23 @@ def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
         return Replayed(recorded.outcome) if recorded.fingerprint == claim.fingerprint else KeyReused()
     try:
         _check_expectations(books, posting)
-        decision: Decision = _Step(books, posting, now).run()
+        accepted = _Step(books, posting, now).run()
+        decision: Decision = accepted
         _apply_writes(books, posting)
         if claim is not None:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, claim.outcome)
+            books.recorded[claim.id] = Recorded(claim.fingerprint, _outcome(posting, claim, accepted))
     except Problem as refusal:
         decision = refusal
         if claim is not None and claim.refusals:
             books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
     return decision
+
+
+def _outcome(posting: Posting, claim: Claim, accepted: Accepted) -> Mapping[str, Any]:
+    """A change of stock is answered with the stock it left, so that is what its key stands for."""
+    if not isinstance(posting.action, Change) or posting.order_id is not None:
+        return claim.outcome
+    return {**claim.outcome, "stock": [asdict(stock) for stock in accepted.stock]}
 
 
 def _check_expectations(books: Books, posting: Posting) -> None:
@@ -356,9 +375,11 @@ class _Step:
                 self._expire(self._hold(order_id))
             case NoStock():
                 pass
+            case Threshold(lines):
+                self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
         self._books.stock |= self._stock
         self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
-        return Accepted(tuple(self._movements), tuple(self._holds))
+        return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
         for line in lines:

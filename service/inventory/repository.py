@@ -176,6 +176,7 @@ def _stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
         "reserved": stock.reserved,
         "available": stock.available,
         "low": stock.low,
+        "lowStockThreshold": stock.threshold,
         "seq": stock.seq,
         "updatedAt": now,
     }
@@ -250,11 +251,6 @@ class InventoryRepository:
     async def stock(self, skus: Iterable[str]) -> dict[str, Stock]:
         found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS)
         return {document["_id"]: to_stock(document) for document in await found.to_list(None)}
-
-    async def set_threshold(self, sku: str, threshold: int) -> bool:
-        fields = {"lowStockThreshold": threshold, "low": {"$lte": ["$available", threshold]}}
-        result = await self._inventory.update_one({"_id": sku}, [{"$set": fields}])
-        return bool(result.matched_count)
 
     async def history(self, sku: str, before_seq: int | None, limit: int) -> list[Movement]:
         """Newest first."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.clock import Clock
 from service.config import Config
+from service.errors import revive
 from service.infra.group_commit import GroupCommit
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
@@ -15,8 +16,8 @@ from service.inventory.models import (
     Movement,
     MovementKind,
     Posting,
-    Replayed,
     Stock,
+    Threshold,
     UnknownSku,
 )
 from service.inventory.repository import InventoryRepository
@@ -26,6 +27,14 @@ from service.inventory.repository import InventoryRepository
 class StockPage:
     items: tuple[Stock, ...]
     next_sku: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Each SKU as the change left it, and whether this repeats an earlier answer."""
+
+    items: tuple[Stock, ...]
+    replayed: bool = False
 
 
 class Inventory:
@@ -53,28 +62,31 @@ class Inventory:
             raise UnknownSku(f"There is no SKU {sku}")
         return stock
 
-    async def adjust(self, sku: str, delta: int, reason: str, actor: str, claim: Claim | None = None) -> Stock:
-        """Never below what is reserved. A repetition under the same claim is answered with the state as it is now."""
-        await self._change(MovementKind.ADJUST, (Line(sku, delta),), reason, actor, claim)
-        return await self.get(sku)
+    async def adjust(self, sku: str, delta: int, reason: str, actor: str, claim: Claim | None = None) -> Changed:
+        """Never below what is reserved. Raises UnknownSku, BelowReserved, StockLimit, KeyReused."""
+        return await self._change(MovementKind.ADJUST, (Line(sku, delta),), reason, actor, claim)
 
     async def receive(
         self, lines: Sequence[Line], actor: str, reason: str = "goods in", claim: Claim | None = None
-    ) -> list[Stock]:
-        """Goods in, all lines or none."""
-        await self._change(MovementKind.RECEIVE, tuple(lines), reason, actor, claim)
-        stock = await self.availability(line.sku for line in lines)
-        return list(stock.values())
+    ) -> Changed:
+        """Goods in, all lines or none. Raises UnknownSku, StockLimit, KeyReused."""
+        return await self._change(MovementKind.RECEIVE, tuple(lines), reason, actor, claim)
 
     async def _change(
         self, kind: MovementKind, lines: tuple[Line, ...], reason: str, actor: str, claim: Claim | None
-    ) -> Accepted | Replayed:
-        return await self.ledger.post(Posting(Change(kind, lines), actor, reason, claim=claim))
+    ) -> Changed:
+        outcome = await self.ledger.post(Posting(Change(kind, lines), actor, reason, claim=claim))
+        if isinstance(outcome, Accepted):
+            return Changed(outcome.stock)
+        if "refused" in outcome.outcome:
+            raise revive(outcome.outcome)
+        return Changed(tuple(Stock(**stock) for stock in outcome.outcome["stock"]), replayed=True)
 
-    async def set_threshold(self, sku: str, threshold: int) -> Stock:
-        if not await self._repository.set_threshold(sku, threshold):
-            raise UnknownSku(f"There is no SKU {sku}")
-        return await self.get(sku)
+    async def set_threshold(self, sku: str, threshold: int, actor: str) -> Stock:
+        """From when on the SKU counts as low. Raises UnknownSku."""
+        posted = await self.ledger.post(Posting(Threshold((Line(sku, threshold),)), actor, "threshold"))
+        assert isinstance(posted, Accepted), "no key, so nothing to replay"
+        return posted.stock[0]
 
     async def history(self, sku: str, before_seq: int | None, limit: int) -> list[Movement]:
         """The SKU's movements, newest first."""

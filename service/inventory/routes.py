@@ -1,0 +1,148 @@
+"""/api/inventory: what is there, what changes it, and what changed it."""
+
+from datetime import timedelta
+
+from sanic import Blueprint
+
+from service.clock import Clock
+from service.config import Config
+from service.inventory.models import BelowReserved, Claim, KeyReused, Line, StockLimit, UnknownSku
+from service.inventory.schemas import (
+    AdjustBody,
+    AvailabilityQuery,
+    AvailabilityReply,
+    HistoryReply,
+    InventoryReply,
+    LowStockReply,
+    PageQuery,
+    ReceiveBody,
+    ReceiveReply,
+    ThresholdBody,
+    availability_view,
+    inventory_view,
+    movement_view,
+)
+from service.inventory.usecases import Changed, Inventory
+from service.web import cursor
+from service.web.access import Access
+from service.web.operation import Call, Nothing, Once, Reply, operation
+
+
+def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
+    blueprint = Blueprint("inventory", url_prefix="/api/inventory")
+
+    def claim(once: Once | None) -> Claim | None:
+        if once is None:
+            return None
+        expires_at = clock.now() + timedelta(seconds=config.idempotency_ttl_seconds)
+        return Claim(once.id, once.fingerprint, {}, expires_at)
+
+    @operation(
+        blueprint,
+        "GET",
+        "/availability",
+        "What can be bought of up to 100 SKUs",
+        takes=AvailabilityQuery,
+        returns={200: AvailabilityReply},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def availability(call: Call[AvailabilityQuery]) -> Reply:
+        stock = await inventory.availability(dict.fromkeys(call.taken.sku))
+        return Reply(200, AvailabilityReply(items=[availability_view(found) for found in stock.values()]))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/low-stock",
+        "SKUs at or under their threshold, by SKU",
+        takes=PageQuery,
+        returns={200: LowStockReply},
+        access=Access.STAFF,
+    )
+    async def low_stock(call: Call[PageQuery]) -> Reply:
+        after = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
+        page = await inventory.low_stock(after, call.taken.limit)
+        next_cursor = None if page.next_sku is None else cursor.encode(page.next_sku)
+        return Reply(200, LowStockReply(items=[inventory_view(stock) for stock in page.items], next_cursor=next_cursor))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/receive",
+        "Goods in: all lines or none",
+        takes=ReceiveBody,
+        returns={200: ReceiveReply},
+        access=Access.STAFF,
+        errors=(UnknownSku, StockLimit, KeyReused),
+        idempotent=True,
+    )
+    async def receive(call: Call[ReceiveBody]) -> Reply:
+        lines = [Line(goods.sku, goods.quantity) for goods in call.taken.lines]
+        changed = await inventory.receive(lines, call.user.user_id, call.taken.reason, claim(call.once))
+        body = ReceiveReply(items=[inventory_view(stock) for stock in changed.items])
+        return Reply(200, body, _replayed(changed))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/<sku:str>",
+        "One SKU's stock",
+        returns={200: InventoryReply},
+        access=Access.STAFF,
+        errors=(UnknownSku,),
+    )
+    async def stock(call: Call[Nothing], sku: str) -> Reply:
+        return Reply(200, inventory_view(await inventory.get(sku)))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<sku:str>/adjust",
+        "Correct what is on hand, never below what is reserved",
+        takes=AdjustBody,
+        returns={200: InventoryReply},
+        access=Access.STAFF,
+        errors=(UnknownSku, BelowReserved, StockLimit, KeyReused),
+        idempotent=True,
+    )
+    async def adjust(call: Call[AdjustBody], sku: str) -> Reply:
+        changed = await inventory.adjust(sku, call.taken.delta, call.taken.reason, call.user.user_id, claim(call.once))
+        return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
+
+    @operation(
+        blueprint,
+        "PUT",
+        "/<sku:str>/threshold",
+        "Set from when on the SKU counts as low",
+        takes=ThresholdBody,
+        returns={200: InventoryReply},
+        access=Access.STAFF,
+        errors=(UnknownSku,),
+    )
+    async def threshold(call: Call[ThresholdBody], sku: str) -> Reply:
+        changed = await inventory.set_threshold(sku, call.taken.low_stock_threshold, call.user.user_id)
+        return Reply(200, inventory_view(changed))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/<sku:str>/history",
+        "The SKU's ledger, newest first",
+        takes=PageQuery,
+        returns={200: HistoryReply},
+        access=Access.STAFF,
+        errors=(UnknownSku,),
+    )
+    async def history(call: Call[PageQuery], sku: str) -> Reply:
+        before = None if call.taken.cursor is None else cursor.decode(call.taken.cursor, int)
+        found = await inventory.history(sku, before, call.taken.limit + 1)
+        page = found[: call.taken.limit]
+        next_cursor = cursor.encode(page[-1].seq) if len(found) > len(page) else None
+        return Reply(200, HistoryReply(items=[movement_view(entry) for entry in page], next_cursor=next_cursor))
+
+    return blueprint
+
+
+def _replayed(changed: Changed) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if changed.replayed else {}

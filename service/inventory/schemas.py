@@ -1,0 +1,150 @@
+"""Inventory on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from service.inventory.models import Movement, Stock
+from service.web.operation import Wire
+
+SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
+Sku = Annotated[str, msgspec.Meta(pattern=SKU_PATTERN, examples=["85123A"])]
+SKUS_MAX = 100
+LINES_MAX = 1_000
+QUANTITY_MAX = 1_000_000_000
+
+Skus = Annotated[list[Sku], msgspec.Meta(min_length=1, max_length=SKUS_MAX, examples=[["85123A", "22423"]])]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
+Cursor = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class AvailabilityQuery(Wire):
+    sku: Skus
+
+
+class AvailabilityView(Wire):
+    sku: str
+    available: int
+    in_stock: bool
+    low_stock: bool
+    action: Literal["add_to_cart", "notify_me"]
+
+
+class AvailabilityReply(Wire):
+    """SKUs that do not exist are left out."""
+
+    items: list[AvailabilityView]
+
+
+class InventoryReply(Wire):
+    """`version` grows with every movement."""
+
+    sku: str
+    product_id: str
+    on_hand: int
+    reserved: int
+    available: int
+    low_stock_threshold: int
+    version: int
+
+
+class Goods(Wire):
+    sku: Sku
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, examples=[24])]
+
+
+class ReceiveBody(Wire):
+    lines: Annotated[list[Goods], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "goods in"
+
+
+class ReceiveReply(Wire):
+    items: list[InventoryReply]
+
+
+class AdjustBody(Wire):
+    """`delta` is added to what is on hand; it is not 0."""
+
+    delta: Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, examples=[-3])]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200, examples=["damaged"])]
+
+    def __post_init__(self) -> None:
+        if self.delta == 0:
+            raise ValueError("`delta` must not be 0")
+
+
+class ThresholdBody(Wire):
+    low_stock_threshold: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX, examples=[10])]
+
+
+class PageQuery(Wire):
+    limit: Limit = 24
+    cursor: Cursor | None = None
+
+
+class LowStockReply(Wire):
+    items: list[InventoryReply]
+    next_cursor: str | None
+
+
+class MovementView(Wire):
+    """One entry of the ledger: what changed, and the state after it."""
+
+    sku: str
+    version: int
+    kind: Literal["receive", "adjust", "reserve", "confirm", "release", "expire", "sell", "restock"]
+    on_hand_delta: int
+    reserved_delta: int
+    on_hand: int
+    reserved: int
+    available: int
+    actor: str
+    reason: str
+    order_id: str | None
+    at: datetime
+
+
+class HistoryReply(Wire):
+    items: list[MovementView]
+    next_cursor: str | None
+
+
+def availability_view(stock: Stock) -> AvailabilityView:
+    in_stock = stock.available > 0
+    return AvailabilityView(
+        sku=stock.sku,
+        available=stock.available,
+        in_stock=in_stock,
+        low_stock=stock.low,
+        action="add_to_cart" if in_stock else "notify_me",
+    )
+
+
+def inventory_view(stock: Stock) -> InventoryReply:
+    return InventoryReply(
+        sku=stock.sku,
+        product_id=stock.product_id,
+        on_hand=stock.on_hand,
+        reserved=stock.reserved,
+        available=stock.available,
+        low_stock_threshold=stock.threshold,
+        version=stock.seq,
+    )
+
+
+def movement_view(movement: Movement) -> MovementView:
+    return MovementView(
+        sku=movement.sku,
+        version=movement.seq,
+        kind=movement.kind.value,
+        on_hand_delta=movement.on_hand_delta,
+        reserved_delta=movement.reserved_delta,
+        on_hand=movement.on_hand,
+        reserved=movement.reserved,
+        available=movement.on_hand - movement.reserved,
+        actor=movement.actor,
+        reason=movement.reason,
+        order_id=movement.order_id,
+        at=movement.at,
+    )
