@@ -21,6 +21,7 @@ from service import bootstrap, config
 from service.bootstrap import Shop
 from service.config import Config
 from service.infra import log
+from service.inventory.routes import routes as inventory_routes
 from service.orders.routes import routes as orders_routes
 from service.web import problems
 from service.web.operation import WIRE
@@ -45,6 +46,7 @@ def create_app(shop: Shop) -> App:
 
 def _blueprints(shop: Shop) -> list[Blueprint]:
     return [
+        inventory_routes(shop.inventory, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
     ]
 
