@@ -121,7 +121,7 @@ class Process(Generic[App]):
         reply: asyncio.Future[Result] = self.loop.create_future()
         self._waiting[reply] = None
         reply.add_done_callback(self._waiting.pop)
-        self.spawn(_answer(action(self.app), reply))
+        self.spawn(_answer(action, self.app, reply))
         return reply
 
     def crash(self) -> None:
@@ -183,10 +183,10 @@ class StoreLink:
         await self.process.loop.create_future()
 
 
-async def _answer(work: Awaitable[Result], reply: asyncio.Future[Result]) -> None:
+async def _answer(action: Callable[[App], Awaitable[Result]], app: App, reply: asyncio.Future[Result]) -> None:
     """The process boundary: whatever a request raises is its answer, and the process goes on."""
     try:
-        result = await work
+        result = await action(app)
     except Exception as error:  # noqa: BLE001 - the boundary described above
         if not reply.done():
             reply.set_exception(error)

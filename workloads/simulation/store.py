@@ -93,7 +93,7 @@ class Table:
 
     def add_index(self, index: IndexSpec) -> None:
         self.indexes[index.name] = index
-        for path in index.fields:
+        for path in (*index.fields, *(path for path, _ in _equalities(index.partial or {}))):
             if path not in self.lookups:
                 self.lookups[path] = {}
                 for key, document in self.documents.items():
@@ -312,6 +312,8 @@ def _equalities(condition: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]
         elif isinstance(wanted, dict) and wanted and next(iter(wanted)).startswith("$"):
             if "$in" in wanted:
                 yield path, [_hashable(value) for value in wanted["$in"]]
+            elif "$elemMatch" in wanted:
+                yield from ((f"{path}.{inner}", values) for inner, values in _equalities(wanted["$elemMatch"]))
             elif "$eq" in wanted:
                 yield path, [_hashable(wanted["$eq"])]
         elif isinstance(wanted, SCALARS) or wanted is None or path == "_id":
