@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,9 @@ import pytest
 import redis
 from pymongo import MongoClient
 
+import shops
+from service.bootstrap import Shop
+from service.config import Config
 from service.infra import embedded
 
 REPOSITORY = Path(__file__).parent.parent
@@ -61,6 +64,24 @@ def redis_url(stores: embedded.Stores) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture
+def config(stores: embedded.Stores, database: str, redis_url: str) -> Config:
+    """The service's own limits on this test's stores, with password hashes that take no time."""
+    return Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=database, bcrypt_rounds=4)
+
+
+@pytest.fixture
+def clock() -> shops.MovableClock:
+    return shops.MovableClock()
+
+
+@pytest.fixture
+async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]:
+    """Everything wired as in the service, on real stores, with a clock the test can move."""
+    async with shops.open_shop(config, clock) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
