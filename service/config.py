@@ -54,6 +54,15 @@ class Config:
     idempotency_ttl_seconds: float = 172_800
     open_holds_per_user_max: int = 1_000_000
 
+    # the catalogue
+    search_words_max: int = 6
+    search_head_max: int = 100
+    search_window_max: int = 500
+    suggestions_max: int = 8
+    completions_max: int = 50
+    categories_max: int = 1_000
+    category_depth_max: int = 8
+
     # payments
     payment_gateway: str = "simulator"
     payment_timeout_seconds: float = 10

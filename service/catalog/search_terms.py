@@ -14,7 +14,7 @@ STOPWORDS = frozenset(
     "a an and are as at be by for from in into is it its of on or our that the this to with your".split()
 )
 
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s?\b")
 _IRREGULAR = {
     "children": "child",
@@ -71,6 +71,15 @@ def text_key(term: str) -> str:
 def pair_key(one: str, other: str) -> str:
     """The key of two terms that stand in one name, whatever their order."""
     return _PAIR_MARK.join(sorted((one, other)))
+
+
+def is_pair_key(key: str) -> bool:
+    return _PAIR_MARK in key
+
+
+def stem_of_key(key: str) -> str:
+    """The term of a key that is not a pair's."""
+    return key.removeprefix(_TEXT_MARK)
 
 
 def name_keys(stems: Sequence[str]) -> list[str]:

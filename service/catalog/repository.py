@@ -1,0 +1,244 @@
+"""Products and categories: all their queries but search's."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from service.catalog.models import (
+    Category,
+    Filters,
+    Image,
+    Product,
+    ProductStatus,
+    Rating,
+    SlugTaken,
+    Sort,
+    Variant,
+    rank_of,
+)
+from service.catalog.search_terms import name_keys, stems_of, text_keys
+from service.infra.mongo import ASCENDING, DESCENDING, Database, Session
+
+PRODUCTS, CATEGORIES = "products", "categories"
+ACTIVE = {"status": ProductStatus.ACTIVE.value}
+SORT_KEYS = {
+    Sort.RELEVANCE: ("search.rank", DESCENDING),
+    Sort.NEWEST: ("createdAt", DESCENDING),
+    Sort.PRICE_ASC: ("price", ASCENDING),
+    Sort.PRICE_DESC: ("price", DESCENDING),
+    Sort.RATING: ("rating.average", DESCENDING),
+    Sort.POPULAR: ("popularity", DESCENDING),
+}
+WITHOUT_SEARCH_KEYS = {"search.keys": 0, "search.name": 0}
+TEXT_STEMS_MAX = 100
+
+Place = tuple[Any, str]
+Placed = tuple[Product, Place]
+
+
+class CatalogRepository:
+    def __init__(self, database: Database) -> None:
+        self._products, self._categories = database[PRODUCTS], database[CATEGORIES]
+
+    async def find(self, product_id: str, session: Session = None) -> Product | None:
+        document = await self._products.find_one({"_id": product_id}, WITHOUT_SEARCH_KEYS, session=session)
+        return None if document is None else to_product(document)
+
+    async def by_slug(self, slug: str) -> Product | None:
+        """Whose slug it is now, else whose it once was."""
+        document = await self._products.find_one({"slug": slug}, WITHOUT_SEARCH_KEYS)
+        document = document or await self._products.find_one({"oldSlugs": slug}, WITHOUT_SEARCH_KEYS)
+        return None if document is None else to_product(document)
+
+    async def by_ids(self, ids: Sequence[str]) -> list[Product]:
+        """The active ones of these products, in the order asked for."""
+        found = await self._products.find({"_id": {"$in": list(ids)}}, WITHOUT_SEARCH_KEYS).to_list(None)
+        active = {document["_id"]: to_product(document) for document in found if document["status"] == "active"}
+        return [active[each] for each in ids if each in active]
+
+    async def page(self, filters: Filters, sort: Sort, after: Place | None, limit: int) -> list[Placed]:
+        """Active products in a sort order, each with its place (sort value, id), after the place of the last one seen.
+
+        Two walks rather than one with an `$or`: first what ties with the last value, then what lies beyond it. Each is
+        an index range of its own, so a page costs the same however many products tie.
+        """
+        field, direction = SORT_KEYS[sort]
+        condition = _condition(filters)
+        order = [(field, direction), ("_id", direction)]
+        found: list[Mapping[str, Any]] = []
+        for reach in _beyond(field, direction, after):
+            query = {"$and": [condition, reach]} if reach else condition
+            cursor = self._products.find(query, WITHOUT_SEARCH_KEYS).sort(order).limit(limit - len(found))
+            found += await cursor.to_list(limit)
+            if len(found) >= limit:
+                break
+        return [(to_product(document), (value_at(document, field), document["_id"])) for document in found]
+
+    async def insert(self, product: Product, session: Session = None) -> None:
+        try:
+            await self._products.insert_one(to_document(product), session=session)
+        except DuplicateKeyError as error:
+            raise SlugTaken(slug=product.slug) from error
+
+    async def replace(self, product: Product, version: int, session: Session) -> None:
+        """Everything staff can edit; what buyers move (rating, popularity) is left as it stands. Meant for a
+        transaction that has read `version`."""
+        fields = to_document(product)
+        for moving in ("_id", "createdAt", "rating", "popularity"):
+            del fields[moving]
+        try:
+            result = await self._products.update_one(
+                {"_id": product.id, "version": version}, {"$set": fields}, session=session
+            )
+        except DuplicateKeyError as error:
+            raise SlugTaken(slug=product.slug) from error
+        assert result.matched_count == 1, "the product changed inside the transaction that read it"
+
+    async def rate(self, product_id: str, rating: Rating, session: Session) -> None:
+        fields = {"rating": rating_document(rating)}
+        await self._products.update_one({"_id": product_id}, {"$set": fields, "$inc": {"version": 1}}, session=session)
+
+    async def popularity(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """Name and units sold of these products."""
+        found = self._products.find({"_id": {"$in": sorted(ids)}}, {"name": 1, "popularity": 1})
+        return {each["_id"]: (each["name"], each["popularity"]) for each in await found.to_list(None)}
+
+    async def add_popularity(self, units: Mapping[str, int], ranks: Mapping[str, int]) -> None:
+        """Counters add up whoever writes; a rank written from an older count is mended by the next sale."""
+        updates = [
+            UpdateOne({"_id": each}, {"$inc": {"popularity": units[each]}, "$set": {"search.rank": rank}})
+            for each, rank in ranks.items()
+        ]
+        if updates:
+            await self._products.bulk_write(updates, ordered=False)
+
+    async def brands(self) -> list[str]:
+        """Those of active products."""
+        names: list[str] = await self._products.distinct("brand", ACTIVE)
+        return sorted(filter(None, names), key=str.casefold)
+
+    # Categories.
+
+    async def categories(self) -> list[Category]:
+        return [to_category(each) for each in await self._categories.find().sort("_id", 1).to_list(None)]
+
+    async def category(self, category_id: str, session: Session = None) -> Category | None:
+        document = await self._categories.find_one({"_id": category_id}, session=session)
+        return None if document is None else to_category(document)
+
+    async def below(self, category_id: str, session: Session = None) -> list[Category]:
+        """The category and everything under it."""
+        found = self._categories.find({"path": category_id}, session=session)
+        return [to_category(each) for each in await found.to_list(None)]
+
+    async def put_categories(self, categories: Sequence[Category], session: Session) -> None:
+        writes = [UpdateOne({"_id": c.id}, {"$set": _category_fields(c)}, upsert=True) for c in categories]
+        await self._categories.bulk_write(writes, ordered=False, session=session)
+
+    async def need_category(self, category_id: str) -> None:
+        """Makes it a root if it is not there yet."""
+        root = _category_fields(Category(category_id, category_id, (category_id,)))
+        await self._categories.update_one({"_id": category_id}, {"$setOnInsert": root}, upsert=True)
+
+
+def _condition(filters: Filters) -> dict[str, Any]:
+    condition: dict[str, Any] = dict(ACTIVE)
+    if filters.categories is not None:
+        condition["category"] = {"$in": list(filters.categories)}
+    if filters.brand is not None:
+        condition["brand"] = filters.brand
+    if filters.tag is not None:
+        condition["tags"] = filters.tag
+    bounds = {"$gte": filters.min_price, "$lte": filters.max_price}
+    if price := {operator: bound for operator, bound in bounds.items() if bound is not None}:
+        condition["price"] = price
+    return condition
+
+
+def _beyond(field: str, direction: int, after: Place | None) -> list[dict[str, Any]]:
+    if after is None:
+        return [{}]
+    value, last_id = after
+    operator = "$gt" if direction == ASCENDING else "$lt"
+    return [{field: value, "_id": {operator: last_id}}, {field: {operator: value}}]
+
+
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value[name]
+    return value
+
+
+def search_fields(product: Product) -> dict[str, Any]:
+    """What search walks: the keys of every word (and pair of name words), the rank, the name's words in order."""
+    named = stems_of(product.name)
+    told = " ".join((product.description, product.brand, *product.tags, product.category))
+    return {
+        "keys": [*name_keys(named), *text_keys(stems_of(told)[:TEXT_STEMS_MAX], named)],
+        "rank": rank_of(product.name, product.popularity),
+        "name": named,
+    }
+
+
+def rating_document(rating: Rating) -> dict[str, Any]:
+    return {"average": rating.average, "count": rating.count, "total": rating.total}
+
+
+def to_document(product: Product) -> dict[str, Any]:
+    document = {
+        "_id": product.id,
+        "status": product.status.value,
+        "search": search_fields(product),
+        "slug": product.slug,
+        "name": product.name,
+        "description": product.description,
+        "category": product.category,
+        "brand": product.brand,
+        "tags": list(product.tags),
+        "price": product.price,
+        "currency": product.currency,
+        "images": [{"url": image.url, "alt": image.alt} for image in product.images],
+        "variants": [{"sku": v.sku, "name": v.name, "price": v.price} for v in product.variants],
+        "sku": product.sku,
+        "rating": rating_document(product.rating),
+        "popularity": product.popularity,
+        "version": product.version,
+        "createdAt": product.created_at,
+        "updatedAt": product.updated_at,
+    }
+    return document | ({"oldSlugs": list(product.old_slugs)} if product.old_slugs else {})
+
+
+def to_product(document: Mapping[str, Any]) -> Product:
+    return Product(
+        id=document["_id"],
+        slug=document["slug"],
+        name=document["name"],
+        description=document["description"],
+        category=document["category"],
+        brand=document["brand"],
+        tags=tuple(document["tags"]),
+        price=document["price"],
+        currency=document["currency"],
+        images=tuple(Image(each["url"], each["alt"]) for each in document["images"]),
+        variants=tuple(Variant(each["sku"], each["name"], each["price"]) for each in document["variants"]),
+        sku=document["sku"],
+        created_at=document["createdAt"],
+        updated_at=document["updatedAt"],
+        rating=Rating(document["rating"]["count"], document["rating"]["total"]),
+        popularity=document["popularity"],
+        status=ProductStatus(document["status"]),
+        version=document["version"],
+        old_slugs=tuple(document.get("oldSlugs", ())),
+    )
+
+
+def to_category(document: Mapping[str, Any]) -> Category:
+    return Category(document["_id"], document["name"], tuple(document["path"]))
+
+
+def _category_fields(category: Category) -> dict[str, Any]:
+    return {"name": category.name, "path": list(category.path)}

@@ -1,0 +1,182 @@
+"""Finding products by words."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.catalog.models import Product
+from service.catalog.repository import CatalogRepository
+from service.catalog.search_plan import Candidate, Stream, score, streams_for
+from service.catalog.search_repository import SearchRepository
+from service.catalog.search_terms import stem, stems_of, words_of
+from service.catalog.vocabulary import Vocabulary
+from service.config import Config
+from service.errors import Invalid
+
+PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
+LOWEST = (-1, "")
+
+Walked = tuple[int, int, str]  # stream, rank, id
+Ranked = tuple[int, int, str]  # tier, points below, id: ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a search goes on. It carries the plan (the words, and the edge of the head) so that every page is cut from
+    the same list, whatever was learned or sold meanwhile."""
+
+    asked: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    edge: Walked | None = None
+    ranked: Ranked | None = None
+    walked: Walked | None = None
+    scored: tuple[float, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage:
+    """`corrected`, on the first page, is the query that was answered when a word had to be taken for a typo."""
+
+    items: tuple[Product, ...]
+    next: Position | None
+    corrected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A product of the page, and the place to go on after it: in the ranked head, or on the walk behind it."""
+
+    id: str
+    ranked: Ranked | None
+    walked: Walked | None
+
+
+class Search:
+    def __init__(
+        self, repository: SearchRepository, products: CatalogRepository, vocabulary: Vocabulary, config: Config
+    ) -> None:
+        self._repository, self._products, self._vocabulary = repository, products, vocabulary
+        self._config = config
+
+    async def find(self, query: str, position: Position | None, limit: int) -> SearchPage:
+        """Products for the words of a query, the best first. Raises Invalid for another query's position."""
+        asked = tuple(stems_of(query))
+        if position is not None and position.asked != asked:
+            raise Invalid(errors=[{"path": "cursor", "message": "Not a cursor of this search"}])
+        if PHRASE_OR_EXCLUSION.search(query):
+            return await self._by_text(query, asked, position, limit)
+        if not asked:
+            return SearchPage((), None)
+        if position is not None:
+            return await self._by_words(asked, position.words, position, limit)
+        words, meant = await self._words(asked)
+        page = await self._by_words(asked, words, None, limit)
+        return replace(page, corrected=_corrected(query, meant))
+
+    async def _by_text(self, query: str, asked: tuple[str, ...], position: Position | None, limit: int) -> SearchPage:
+        found = await self._repository.text(query, position.scored if position else None, limit + 1)
+        items = tuple(product for product, _ in found[:limit])
+        if len(found) <= limit:
+            return SearchPage(items, None)
+        return SearchPage(items, Position(asked, scored=(found[limit - 1][1], items[-1].id)))
+
+    async def _words(self, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The stems to search for, the rarest first, and which were taken for another. A word nobody wrote is taken for
+        its nearest known one, or left out if others remain."""
+        counts = await self._vocabulary.counts(asked)
+        near = {word: await self._vocabulary.near(word) for word in asked if word not in counts}
+        meant = {word: other for word, other in near.items() if other is not None}
+        if meant:
+            counts |= await self._vocabulary.counts(meant.values())
+        rarest = sorted(counts, key=lambda each: (counts[each], each)) or list(asked)
+        return tuple(rarest[: self._config.search_words_max]), meant
+
+    async def _by_words(
+        self, asked: tuple[str, ...], words: tuple[str, ...], position: Position | None, limit: int
+    ) -> SearchPage:
+        streams = streams_for(words)
+        entries, edge = await self._entries(streams, words, position, limit + 1)
+        items = await self._products.by_ids([entry.id for entry in entries[:limit]])
+        if len(entries) <= limit:
+            return SearchPage(tuple(items), None)
+        last = entries[limit - 1]
+        return SearchPage(tuple(items), Position(asked, words, edge, last.ranked, last.walked))
+
+    async def _entries(
+        self, streams: Sequence[Stream], words: Sequence[str], position: Position | None, limit: int
+    ) -> tuple[list[_Entry], Walked]:
+        if position is not None and position.walked is not None:
+            assert position.edge is not None, "a place behind the head without the head's edge"
+            return await self._tail(streams, position.walked, position.edge, limit), position.edge
+        known_edge = position.edge if position else None
+        head, edge = await self._head(streams, known_edge, limit)
+        entries = _ranked(head, streams, words)
+        if position is not None and position.ranked is not None:
+            after = position.ranked
+            entries = [entry for entry in entries if entry.ranked is not None and entry.ranked > after]
+        if len(entries) < limit:
+            entries += await self._tail(streams, edge, edge, limit - len(entries))
+        return entries[:limit], edge
+
+    async def _head(
+        self, streams: Sequence[Stream], edge: Walked | None, enough: int
+    ) -> tuple[list[Candidate], Walked]:
+        """The candidates that are ranked by their words, and where they end. With `edge`, those up to there again."""
+        return await (self._gather(streams, enough) if edge is None else self._gather_again(streams, edge))
+
+    async def _gather(self, streams: Sequence[Stream], enough: int) -> tuple[list[Candidate], Walked]:
+        found: list[Candidate] = []
+        edge: Walked = (0, *LOWEST)
+        for number in range(len(streams)):
+            room = self._config.search_head_max - len(found)
+            candidates = await self._repository.walk(streams, number, room)
+            found += candidates
+            edge = candidates[-1].place if len(candidates) == room else (number, *LOWEST)
+            if len(found) >= enough or len(candidates) == room:
+                break
+        return found, edge
+
+    async def _gather_again(self, streams: Sequence[Stream], edge: Walked) -> tuple[list[Candidate], Walked]:
+        """Products that came into the head meanwhile are let in, up to as many again."""
+        found: list[Candidate] = []
+        for number in range(edge[0] + 1):
+            from_rank = edge[1] if number == edge[0] and edge[1:] != LOWEST else None
+            room = 2 * self._config.search_head_max
+            candidates = await self._repository.walk(streams, number, room, from_rank=from_rank)
+            found += [each for each in candidates if not _is_beyond(each.place, edge)]
+        return found, edge
+
+    async def _tail(self, streams: Sequence[Stream], place: Walked, edge: Walked, limit: int) -> list[_Entry]:
+        """What comes after a place on the walk. Products with only some of the words follow only where the head already
+        needed them."""
+        found: list[_Entry] = []
+        start, rank, last_id = place
+        for number in range(start, len(streams)):
+            if streams[edge[0]].whole and not streams[number].whole:
+                break
+            after = (rank, last_id) if number == start else None
+            if after == LOWEST:
+                continue
+            candidates = await self._repository.walk(streams, number, limit - len(found), after=after)
+            found += [_Entry(each.id, None, each.place) for each in candidates]
+            if len(found) >= limit:
+                break
+        return found
+
+
+def _ranked(head: Sequence[Candidate], streams: Sequence[Stream], words: Sequence[str]) -> list[_Entry]:
+    wanted = frozenset(words)
+    keys = [((streams[each.stream].tier, -score(wanted, each), each.id), each) for each in head]
+    return [_Entry(each.id, key, None) for key, each in sorted(keys, key=lambda pair: pair[0])]
+
+
+def _is_beyond(place: Walked, edge: Walked) -> bool:
+    stream, rank, last_id = edge
+    return place[0] == stream and (place[1], place[2]) < (rank, last_id)
+
+
+def _corrected(query: str, meant: Mapping[str, str]) -> str | None:
+    """The query with each mistyped word replaced by what it was taken for."""
+    if not meant:
+        return None
+    return " ".join(meant.get(stem(word), word) for word in words_of(query))
