@@ -16,14 +16,20 @@ Client = AsyncMongoClient[dict[str, Any]]
 
 
 async def end_sessions(client: Client, app_name: str) -> int:
-    """Kills the sessions of `app_name` and of every name below it (`app_name/...`). Returns how many it found."""
+    """Ends what a process that has just died left open; `app_name` names it or the level above it (`app_name/...`).
+    Returns how many sessions there were."""
     ended = 0
     for pause_seconds in LOOKS_AFTER_SECONDS:
         await asyncio.sleep(pause_seconds)
-        if sessions := await _open_sessions(client, app_name):
-            await client.admin.command("killAllSessionsByPattern", [{"lsid": session} for session in sessions])
-            ended += len(sessions)
+        ended += await end_sessions_seen(client, app_name)
     return ended
+
+
+async def end_sessions_seen(client: Client, app_name: str) -> int:
+    """One look, for a process that died long ago."""
+    if sessions := await _open_sessions(client, app_name):
+        await client.admin.command("killAllSessionsByPattern", [{"lsid": session} for session in sessions])
+    return len(sessions)
 
 
 async def _open_sessions(client: Client, app_name: str) -> list[dict[str, Any]]:
