@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 import redis
+import shops
 from pymongo import MongoClient
 
-import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.infra import embedded
