@@ -116,9 +116,54 @@ class Config:
     page_size: int = 24
     page_size_max: int = 100
 
-    # mail
+    # jobs
+    job_lease_seconds: float = 15
+    job_seconds_max: float = 600
+    job_attempts_max: int = 5
+    job_deaths_max: int = 20
+    job_retry_pause_seconds: float = 5
+    job_retry_pause_max_seconds: float = 300
+    job_resend_seconds: float = 10
+    job_look_seconds: float = 1
+    catch_up_seconds_max: float = 604_800
+    worker_tasks_max: int = 8
+    queue_length_max: int = 10_000
+    queue_reclaim_seconds: float = 30
+    queue_block_seconds: float = 1
+
+    # what follows a commit
+    outbox_poll_seconds: float = 0.05
+    outbox_entries_max: int = 100
+    outbox_attempts_max: int = 10
+    outbox_lease_seconds: float = 10
+    delivery_poll_seconds: float = 0.2
+    delivery_lease_seconds: float = 60
+    delivery_retry_pause_seconds: float = 10
+    delivery_retry_pause_max_seconds: float = 3_600
+    delivery_give_up_seconds: float = 259_200
+    deliveries_at_once_max: int = 4
+
+    # alerts
+    alert_mail_to: str = ""
+    digest_alerts_max: int = 500
+    notify_claim_seconds: float = 86_400
+    subscriptions_per_user_max: int = 200
+    alert_skus_max: int = 500
+
+    # the stock stream
+    stream_listeners_max: int = 20_000
+    stream_backlog_max: int = 256
+    stream_kept_max: int = 10_000
+    stream_heartbeat_seconds: float = 15
+    stream_poll_seconds: float = 1
+
+    # mail and webhooks
     smtp_url: str = ""
     mail_from: str = "shop@holdfast.invalid"
+    mail_seconds_max: float = 30
+    webhook_urls: str = ""
+    webhook_secret: str = ""
+    webhook_seconds_max: float = 10
 
     @property
     def default_secret(self) -> bool:
