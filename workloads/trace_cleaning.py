@@ -24,6 +24,7 @@ DATE_FORMATS = (
 )
 DAY_FIRST_FORMATS = tuple(text.replace("%m/%d", "%d/%m") for text in DATE_FORMATS if "%m/%d" in text)
 QUANTITY_MAX = 1_000_000_000
+SKU_LENGTH_MAX = 64
 
 
 def clean(table: pd.DataFrame, repairs: Repairs, *, drop_bad_rows: bool) -> pd.DataFrame:
@@ -32,7 +33,7 @@ def clean(table: pd.DataFrame, repairs: Repairs, *, drop_bad_rows: bool) -> pd.D
     cleaner = _Cleaner(table.reset_index(drop=True), repairs, drop_bad_rows)
     rows = pd.DataFrame({"line": cleaner.table["line"]})
     rows["invoice"] = cleaner.required_text("InvoiceNo")
-    rows["sku"] = cleaner.required_text("StockCode")
+    rows["sku"] = cleaner.skus()
     rows["description"] = _text(cleaner.table["Description"])
     rows["quantity"] = cleaner.quantities()
     rows["customer"] = _customers(cleaner.table["CustomerID"])
@@ -56,6 +57,14 @@ class _Cleaner:
         texts = _text(self.table[column])
         self.refuse(texts == "", column, lambda row: "blank")
         return texts
+
+    def skus(self) -> pd.Series:
+        """Stock codes as SKUs that fit into a URL: `BANK CHARGES` becomes `BANK-CHARGES`."""
+        codes = self.required_text("StockCode")
+        skus = codes.str.replace(r"[^A-Za-z0-9._-]+", "-", regex=True).str.lstrip("._-").str.slice(0, SKU_LENGTH_MAX)
+        self.repairs.add_where("stock_codes_made_skus", (skus != codes) & ~self.bad, self.table["line"])
+        self.refuse(skus == "", "StockCode", lambda row: f"no letter or digit in {codes[row]!r}")
+        return skus
 
     def quantities(self) -> pd.Series:
         numbers = pd.to_numeric(_numeric_text(self.table["Quantity"]), errors="coerce")

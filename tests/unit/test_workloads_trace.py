@@ -1,6 +1,5 @@
 """Traces as shops really have them: other column names, other dates, and every kind of dirt."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +8,6 @@ import pytest
 from workloads.trace import TraceError, parse_columns, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-REAL_TRACE = Path(
-    os.environ.get("HOLDFAST_TRACE", Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet")
-)
 
 
 @pytest.fixture
@@ -22,14 +18,6 @@ def write(tmp_path):
         return path
 
     return _write
-
-
-@pytest.fixture
-def real_trace() -> Path:
-    if not REAL_TRACE.exists():
-        assert os.environ.get("CI") != "true", f"CI must have the retail trace at {REAL_TRACE}"
-        pytest.skip(f"the retail trace is not at {REAL_TRACE}")
-    return REAL_TRACE
 
 
 def rows(*lines: str) -> str:
@@ -215,6 +203,14 @@ def test_a_trace_without_rows_is_refused(write, content):
         read_trace(write(content))
 
 
+def test_stock_codes_become_skus_that_fit_into_a_url(write):
+    trace = read_trace(write(rows("1,BANK CHARGES,X,1,12/1/10 8:26,1,7,UK", "1,gift_0001_20,X,1,12/1/10 8:26,1,7,UK")))
+    assert [line.sku for line in trace.invoices()[0].lines] == ["BANK-CHARGES", "gift_0001_20"]
+    assert trace.repairs.rows["stock_codes_made_skus"] == 1
+    with pytest.raises(TraceError, match="line 2, column StockCode: no letter or digit"):
+        read_trace(write(rows("1,--,X,1,12/1/10 8:26,1,7,UK")))
+
+
 def test_an_unclosed_quote_is_refused_by_line(write):
     with pytest.raises(TraceError, match="line 3"):
         read_trace(write(rows("1,A,X,1,12/1/10 8:26,1,7,UK", '2,A,"X,1,12/1/10 8:26,1,7,UK', "3,A,X,1,12/1/10,1,7,UK")))
@@ -258,13 +254,13 @@ def test_a_month_and_a_number_of_invoices_are_chosen(write):
         read_trace(path, month="2009-01")
 
 
-def test_the_real_trace_is_read_whole(real_trace):
-    trace = read_trace(real_trace)
+def test_the_real_trace_is_read_whole(retail_trace):
+    trace = read_trace(retail_trace)
     invoices = trace.invoices()
     assert len(invoices) == 12_468
     assert sum(len(invoice.lines) for invoice in invoices) == 240_007
     assert max(len(invoice.lines) for invoice in invoices) == 675
     assert len(trace.catalogue()) == 3_645
     assert sorted(invoice.at_seconds for invoice in invoices) == [invoice.at_seconds for invoice in invoices]
-    december = read_trace(real_trace, month="2010-12").invoices()
+    december = read_trace(retail_trace, month="2010-12").invoices()
     assert len(december) == 2_025
