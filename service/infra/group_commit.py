@@ -56,6 +56,14 @@ class GroupCommit(Generic[Item, Result]):
                 await self._run_batch(self._take())
         finally:
             self._runner = None
+            self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        """Of those still waiting when the loop stops: nothing of theirs was done."""
+        while self._waiting:
+            _, done = self._waiting.popleft()
+            if not done.done():
+                done.set_exception(Unavailable("The service is stopping"))
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         batch, weight = [self._waiting.popleft()], 0
