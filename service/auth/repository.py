@@ -1,0 +1,137 @@
+"""All queries on users."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from service.auth.models import EmailTaken, User
+from service.infra.mongo import Database, Session
+
+EMAIL_COLLATION = {"locale": "en", "strength": 2}  # upper and lower case are the same person
+
+
+def to_user(document: Mapping[str, Any]) -> User:
+    return User(
+        document["_id"],
+        document["email"],
+        document["name"],
+        document["role"],
+        document["passwordHash"],
+        document["createdAt"],
+        document["passwordChangedAt"],
+        document["emailVerified"],
+    )
+
+
+def _document(user: User) -> dict[str, Any]:
+    return {
+        "_id": user.id,
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "passwordHash": user.password_hash,
+        "passwordChangedAt": user.password_changed_at,
+        "emailVerified": user.email_verified,
+        "createdAt": user.created_at,
+    }
+
+
+class UserRepository:
+    def __init__(self, database: Database) -> None:
+        self._users = database["users"]
+
+    async def add(self, user: User, session: Session = None) -> None:
+        """Raises EmailTaken, also when two registrations meet."""
+        if await self.by_email(user.email, session) is not None:
+            raise EmailTaken()
+        await self._users.insert_one(_document(user), session=session)
+
+    async def add_many(self, users: Sequence[User]) -> None:
+        try:
+            await self._users.insert_many([_document(user) for user in users], ordered=False)
+        except DuplicateKeyError:
+            raise EmailTaken() from None
+
+    async def get(self, user_id: str, session: Session = None) -> User | None:
+        document = await self._users.find_one({"_id": {"$eq": user_id}}, session=session)
+        return None if document is None else to_user(document)
+
+    async def by_email(self, email: str, session: Session = None) -> User | None:
+        """Whatever the case of the letters."""
+        document = await self._users.find_one({"email": {"$eq": email}}, collation=EMAIL_COLLATION, session=session)
+        return None if document is None else to_user(document)
+
+    async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]:
+        """Newest first, of one role or of all."""
+        query: dict[str, Any] = {} if role is None else {"role": {"$eq": role}}
+        if before is not None:
+            at, user_id = before
+            query["$or"] = [{"createdAt": {"$lt": at}}, {"createdAt": at, "_id": {"$lt": user_id}}]
+            query["createdAt"] = {"$lte": at}
+        found = self._users.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
+        return [to_user(document) for document in await found.to_list(limit)]
+
+    async def set_password(self, user_id: str, hashed: str, now: datetime) -> None:
+        """Also voids any reset link under way."""
+        await self._users.update_one(
+            {"_id": {"$eq": user_id}},
+            {
+                "$set": {"passwordHash": hashed, "passwordChangedAt": now},
+                "$unset": {"resetPasswordToken": 1, "resetPasswordExpiresAt": 1},
+            },
+        )
+
+    async def set_reset_token(self, user_id: str, token_hash: str, expires_at: datetime, session: Session) -> None:
+        """The newest link is the only one that works."""
+        await self._users.update_one(
+            {"_id": {"$eq": user_id}},
+            {"$set": {"resetPasswordToken": token_hash, "resetPasswordExpiresAt": expires_at}},
+            session=session,
+        )
+
+    async def by_reset_token(self, token_hash: str, now: datetime) -> User | None:
+        document = await self._users.find_one(_live("resetPassword", token_hash, now))
+        return None if document is None else to_user(document)
+
+    async def take_reset_token(self, token_hash: str, hashed: str, now: datetime) -> User | None:
+        """Sets the password and uses the token up, in one write: of two at once only one gets the user."""
+        document = await self._users.find_one_and_update(
+            _live("resetPassword", token_hash, now),
+            {
+                "$set": {"passwordHash": hashed, "passwordChangedAt": now, "emailVerified": True},
+                "$unset": {"resetPasswordToken": 1, "resetPasswordExpiresAt": 1},
+            },
+        )
+        return None if document is None else to_user(document)
+
+    async def set_verification_token(
+        self, user_id: str, token_hash: str, expires_at: datetime, session: Session
+    ) -> None:
+        await self._users.update_one(
+            {"_id": {"$eq": user_id}},
+            {"$set": {"verificationToken": token_hash, "verificationExpiresAt": expires_at}},
+            session=session,
+        )
+
+    async def take_verification_token(self, token_hash: str, now: datetime) -> User | None:
+        document = await self._users.find_one_and_update(
+            _live("verification", token_hash, now),
+            {"$set": {"emailVerified": True}, "$unset": {"verificationToken": 1, "verificationExpiresAt": 1}},
+        )
+        return None if document is None else to_user(document)
+
+    async def change_role(self, user_id: str, role: str, session: Session) -> None:
+        await self._users.update_one({"_id": {"$eq": user_id}}, {"$set": {"role": role}}, session=session)
+
+    async def count_admins(self, session: Session) -> int:
+        """Touches every admin, so that two transactions that each take one away conflict."""
+        touched = await self._users.update_many({"role": "admin"}, {"$inc": {"adminChecks": 1}}, session=session)
+        count: int = touched.matched_count
+        return count
+
+
+def _live(kind: str, token_hash: str, now: datetime) -> dict[str, Any]:
+    token = {"resetPassword": "resetPasswordToken", "verification": "verificationToken"}[kind]
+    return {token: {"$eq": token_hash}, f"{kind}ExpiresAt": {"$gt": now}}

@@ -1,0 +1,365 @@
+"""/api/auth"""
+
+from dataclasses import dataclass
+
+from sanic import Blueprint, Request
+
+from service.auth.models import (
+    BadCredentials,
+    BadMailToken,
+    BadRefreshToken,
+    Device,
+    EmailTaken,
+    Issued,
+    LastAdmin,
+    LoginLocked,
+    SessionNotFound,
+    TokenReused,
+    TooManyMails,
+    UserNotFound,
+    WeakPassword,
+    WrongPassword,
+)
+from service.auth.schemas import (
+    ChangePasswordBody,
+    CsrfReply,
+    EndedReply,
+    ForgotBody,
+    LoginBody,
+    LoginsReply,
+    RefreshBody,
+    RegisterBody,
+    ResetBody,
+    RoleBody,
+    SessionReply,
+    UserReply,
+    UsersQuery,
+    UsersReply,
+    VerifyBody,
+    login_view,
+    session_reply,
+    user_view,
+)
+from service.auth.usecases import Auth
+from service.config import Config
+from service.web import cursor
+from service.web.access import Access
+from service.web.client_address import ClientAddresses
+from service.web.cookies import Cookies, presented
+from service.web.csrf import Csrf, CsrfFailed
+from service.web.operation import Call, Nothing, Reply, operation
+from service.web.shield import Shield
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What the routes share: they parse, call and shape."""
+
+    auth: Auth
+    cookies: Cookies
+    csrf: Csrf
+    shield: Shield
+    config: Config
+    addresses: ClientAddresses
+
+    def device(self, request: Request) -> Device:
+        return Device(self.addresses.of(request), request.headers.get("user-agent", ""))
+
+    def logged_in(self, issued: Issued, status: int) -> Reply:
+        config = self.config
+        jar = self.cookies.login(
+            issued.access_token,
+            config.access_token_ttl_seconds,
+            issued.refresh_token,
+            config.refresh_token_ttl_seconds,
+        )
+        return Reply(status, session_reply(issued), cookies=jar)
+
+    def refresh_cookie(self, request: Request) -> str | None:
+        return presented(request.cookies.getlist(self.cookies.names.refresh))
+
+    def session_of(self, request: Request) -> str:
+        """The session that the request's cookies speak of, alive or not; "" for none."""
+        credential = request.ctx.credential
+        if credential is not None and credential.claims is not None:
+            return str(credential.claims.session_id)
+        token = self.refresh_cookie(request)
+        try:
+            return self.auth.session_of(token) if token else ""
+        except BadRefreshToken:
+            return ""
+
+
+def routes(auth: Auth, cookies: Cookies, csrf: Csrf, shield: Shield, config: Config) -> Blueprint:
+    """Nothing here is compressed: the answers carry secrets."""
+    blueprint = Blueprint("auth", url_prefix="/api/auth")
+    front = Front(auth, cookies, csrf, shield, config, ClientAddresses(config.trusted_proxies))
+    _logins(blueprint, front)
+    _tokens(blueprint, front)
+    _sessions(blueprint, front)
+    _passwords(blueprint, front)
+    _addresses(blueprint, front)
+    _users(blueprint, front)
+    return blueprint
+
+
+def _logins(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "POST",
+        "/register",
+        "Open an account; a mail to verify the address follows",
+        takes=RegisterBody,
+        returns={201: SessionReply},
+        access=Access.PUBLIC,
+        limit="register",
+        errors=(EmailTaken, WeakPassword),
+        compress=False,
+    )
+    async def register(call: Call[RegisterBody]) -> Reply:
+        taken = call.taken
+        issued = await front.auth.register(taken.email, taken.password, taken.name, front.device(call.request))
+        return front.logged_in(issued, 201)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/login",
+        "Log in: tokens for clients, the same as HttpOnly cookies for browsers",
+        takes=LoginBody,
+        returns={200: SessionReply},
+        access=Access.PUBLIC,
+        limit="login",
+        errors=(BadCredentials, LoginLocked),
+        compress=False,
+    )
+    async def login(call: Call[LoginBody]) -> Reply:
+        issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
+        return front.logged_in(issued, 200)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/logout",
+        "Log out: the session and its access tokens end at once",
+        returns={204: None},
+        access=Access.CUSTOMER,
+        compress=False,
+    )
+    async def logout(call: Call[Nothing]) -> Reply:
+        await front.auth.logout(call.user.user_id, call.user.session_id)
+        return Reply(204, cookies=front.cookies.logout())
+
+
+def _tokens(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "POST",
+        "/refresh",
+        "Exchange a refresh token, from the body or the cookie, for new tokens",
+        takes=RefreshBody,
+        returns={200: SessionReply},
+        access=Access.PUBLIC,
+        limit="refresh",
+        errors=(BadRefreshToken, TokenReused, CsrfFailed),
+        compress=False,
+    )
+    async def refresh(call: Call[RefreshBody]) -> Reply:
+        token = call.taken.refresh_token
+        if token is None:
+            token = front.refresh_cookie(call.request)
+            if token is None:
+                raise BadRefreshToken("Send refreshToken in the body, or log in again")
+            front.csrf.check(call.request, front.auth.session_of(token))
+        return front.logged_in(await front.auth.refresh(token), 200)
+
+    @operation(
+        blueprint,
+        "GET",
+        "/csrf",
+        "A token for X-CSRF-Token, bound to the session of the cookies",
+        returns={200: CsrfReply},
+        access=Access.PUBLIC,
+        compress=False,
+    )
+    async def csrf(call: Call[Nothing]) -> Reply:
+        return Reply(200, CsrfReply(csrf_token=front.csrf.issue(front.session_of(call.request))))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/me",
+        "Who you are",
+        returns={200: UserReply},
+        access=Access.CUSTOMER,
+        errors=(UserNotFound,),
+        compress=False,
+    )
+    async def me(call: Call[Nothing]) -> Reply:
+        return Reply(200, UserReply(user=user_view(await front.auth.get(call.user.user_id))))
+
+
+def _sessions(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/sessions",
+        "Your logins, newest first",
+        returns={200: LoginsReply},
+        access=Access.CUSTOMER,
+        compress=False,
+    )
+    async def sessions(call: Call[Nothing]) -> Reply:
+        found = await front.auth.sessions(call.user.user_id)
+        return Reply(200, LoginsReply(items=[login_view(session, call.user.session_id) for session in found]))
+
+    @operation(
+        blueprint,
+        "DELETE",
+        "/sessions/<session_id:str>",
+        "End one of your logins",
+        returns={204: None},
+        access=Access.CUSTOMER,
+        errors=(SessionNotFound,),
+        compress=False,
+    )
+    async def end_session(call: Call[Nothing], session_id: str) -> Reply:
+        await front.auth.end_session(call.user.user_id, session_id)
+        return Reply(204)
+
+    @operation(
+        blueprint,
+        "DELETE",
+        "/sessions",
+        "End all your logins but this one",
+        returns={200: EndedReply},
+        access=Access.CUSTOMER,
+        compress=False,
+    )
+    async def end_other_sessions(call: Call[Nothing]) -> Reply:
+        ended = await front.auth.end_other_sessions(call.user.user_id, call.user.session_id)
+        return Reply(200, EndedReply(ended=ended))
+
+
+def _passwords(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "POST",
+        "/password/forgot",
+        "Ask for a link to choose a new password; the answer never says whether the account exists",
+        takes=ForgotBody,
+        returns={202: None},
+        access=Access.PUBLIC,
+        limit="reset",
+        compress=False,
+    )
+    async def forgot_password(call: Call[ForgotBody]) -> Reply:
+        front.shield.start(front.auth.forgot_password(call.taken.email))  # not awaited: the time would tell
+        return Reply(202)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/password/reset",
+        "Choose a new password with the mailed token; ends every session of that user",
+        takes=ResetBody,
+        returns={204: None},
+        access=Access.PUBLIC,
+        limit="reset",
+        errors=(BadMailToken, WeakPassword),
+        compress=False,
+    )
+    async def reset_password(call: Call[ResetBody]) -> Reply:
+        await front.auth.reset_password(call.taken.token, call.taken.password)
+        return Reply(204)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/password/change",
+        "Change your password; ends your other sessions",
+        takes=ChangePasswordBody,
+        returns={204: None},
+        access=Access.CUSTOMER,
+        limit="account",
+        errors=(WrongPassword, WeakPassword, LoginLocked),
+        compress=False,
+    )
+    async def change_password(call: Call[ChangePasswordBody]) -> Reply:
+        user, taken = call.user, call.taken
+        address = front.addresses.of(call.request)
+        await front.auth.change_password(
+            user.user_id, user.session_id, taken.current_password, taken.new_password, address
+        )
+        return Reply(204)
+
+
+def _addresses(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "POST",
+        "/email/verify",
+        "Verify your e-mail address with the mailed token",
+        takes=VerifyBody,
+        returns={204: None},
+        access=Access.PUBLIC,
+        limit="reset",
+        errors=(BadMailToken,),
+        compress=False,
+    )
+    async def verify_email(call: Call[VerifyBody]) -> Reply:
+        await front.auth.verify_email(call.taken.token)
+        return Reply(204)
+
+    @operation(
+        blueprint,
+        "POST",
+        "/email/verification",
+        "Ask for the verification mail again",
+        returns={202: None},
+        access=Access.CUSTOMER,
+        limit="account",
+        errors=(TooManyMails,),
+        compress=False,
+    )
+    async def request_verification(call: Call[Nothing]) -> Reply:
+        await front.auth.request_verification(call.user.user_id)
+        return Reply(202)
+
+
+def _users(blueprint: Blueprint, front: Front) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/users",
+        "Look up a user by e-mail address, or list users newest first",
+        takes=UsersQuery,
+        returns={200: UsersReply},
+        access=Access.ADMIN,
+        compress=False,
+    )
+    async def users(call: Call[UsersQuery]) -> Reply:
+        taken = call.taken
+        if taken.email is not None:
+            found = await front.auth.find_by_email(taken.email)
+            return Reply(200, UsersReply(items=[user_view(user) for user in found], next_cursor=None))
+        position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
+        before = None if position is None else (position.at, position.id)
+        found = await front.auth.newest(taken.role, before, taken.limit + 1)
+        shown, last = found[: taken.limit], found[taken.limit - 1] if len(found) > taken.limit else None
+        after = None if last is None else cursor.encode(cursor.TimePosition(last.created_at, last.id))
+        return Reply(200, UsersReply(items=[user_view(user) for user in shown], next_cursor=after))
+
+    @operation(
+        blueprint,
+        "PATCH",
+        "/users/<user_id:str>",
+        "Change a user's role; acts on that user's next request",
+        takes=RoleBody,
+        returns={200: UserReply},
+        access=Access.ADMIN,
+        errors=(UserNotFound, LastAdmin),
+        compress=False,
+    )
+    async def change_role(call: Call[RoleBody], user_id: str) -> Reply:
+        return Reply(200, UserReply(user=user_view(await front.auth.change_role(user_id, call.taken.role))))

@@ -1,0 +1,148 @@
+"""Accounts on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from service.auth.models import Issued, Session, User
+from service.web.operation import Wire
+
+EMAIL_PATTERN = (
+    r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?![\s\S])"
+)
+NAME_PATTERN = r"^[^\x00-\x1f\x7f<>]*[^\x00-\x20\x7f<>][^\x00-\x1f\x7f<>]*(?![\s\S])"
+Email = Annotated[str, msgspec.Meta(pattern=EMAIL_PATTERN, max_length=254, examples=["ada@example.com"])]
+NewPassword = Annotated[str, msgspec.Meta(min_length=8, max_length=256, examples=["correct horse battery staple"])]
+Password = Annotated[str, msgspec.Meta(min_length=1, max_length=256, examples=["correct horse battery staple"])]
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN, max_length=100, examples=["Ada Lovelace"])]
+LinkToken = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{43}(?![\s\S])")]
+Role = Literal["customer", "staff", "admin"]
+
+
+class RegisterBody(Wire):
+    email: Email
+    password: NewPassword
+    name: Name
+
+
+class LoginBody(Wire):
+    email: Email
+    password: Password
+
+
+class RefreshBody(Wire):
+    """The token, or nothing when the refresh cookie carries it."""
+
+    refresh_token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+
+
+class ForgotBody(Wire):
+    email: Email
+
+
+class ResetBody(Wire):
+    token: LinkToken
+    password: NewPassword
+
+
+class ChangePasswordBody(Wire):
+    current_password: Password
+    new_password: NewPassword
+
+
+class VerifyBody(Wire):
+    token: LinkToken
+
+
+class RoleBody(Wire):
+    role: Role
+
+
+class UsersQuery(Wire):
+    """`email` finds one account whatever the case of its letters; without it, accounts are listed newest first."""
+
+    email: Email | None = None
+    role: Role | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
+    cursor: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+class UserView(Wire):
+    id: str
+    email: str
+    name: str
+    role: Role
+    email_verified: bool
+    created_at: datetime
+
+
+class UserReply(Wire):
+    user: UserView
+
+
+class UsersReply(Wire):
+    items: list[UserView]
+    next_cursor: str | None
+
+
+class SessionReply(Wire):
+    """`expiresIn` is the life of the access token in seconds."""
+
+    user: UserView
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+
+class CsrfReply(Wire):
+    csrf_token: str
+
+
+class LoginView(Wire):
+    id: str
+    current: bool
+    created_at: datetime
+    refreshed_at: datetime
+    address: str
+    agent: str
+
+
+class LoginsReply(Wire):
+    items: list[LoginView]
+
+
+class EndedReply(Wire):
+    ended: int
+
+
+def user_view(user: User) -> UserView:
+    return UserView(
+        id=user.id,
+        email=user.email,
+        name=user.name,
+        role=user.role,  # type: ignore[arg-type]
+        email_verified=user.email_verified,
+        created_at=user.created_at,
+    )
+
+
+def session_reply(issued: Issued) -> SessionReply:
+    return SessionReply(
+        user=user_view(issued.user),
+        access_token=issued.access_token,
+        refresh_token=issued.refresh_token,
+        expires_in=issued.expires_in_seconds,
+    )
+
+
+def login_view(session: Session, current: str) -> LoginView:
+    return LoginView(
+        id=session.id,
+        current=session.id == current,
+        created_at=session.created_at,
+        refreshed_at=session.refreshed_at,
+        address=session.device.address,
+        agent=session.device.agent,
+    )

@@ -1,0 +1,159 @@
+"""The wire: what Sanic's connection leaves open. One deadline for a whole request, heads that every server reads the
+same way, a bound on connections, and the security headers put into every response.
+
+Sanic restarts its request time-out at every byte, accepts `Content-Length : N` (the body then runs as a second
+request) and a missing Host. All three are closed here, in front of its parser, on the raw bytes.
+"""
+
+import re
+from asyncio import Transport
+from collections import Counter
+from time import monotonic
+from typing import Any, Protocol
+
+from sanic.exceptions import BadRequest, RequestTimeout, ServiceUnavailable
+from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
+CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([^\r]*)", re.IGNORECASE)
+DIGITS = re.compile(rb"[0-9]{1,15}[ \t]*(?![\s\S])")
+HEAD_END = b"\r\n\r\n"
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
+
+
+class Limits(Protocol):
+    """What a connection asks its application (`app.ctx.layers`)."""
+
+    request_seconds_max: float
+    response_seconds_max: float
+    keep_alive_seconds: float
+    connections_max: int
+    connections_per_address_max: int
+    connections_of: Counter[str]
+
+    def response_head(self, request: Any, response: Any) -> bytes: ...
+
+
+def head_fault(head: bytes) -> str | None:
+    """Why this request head is refused: what two servers in a row could read in two ways (RFC 9112)."""
+    newlines = head.count(b"\n")
+    if newlines != head.count(b"\r\n") or newlines != head.count(b"\r"):
+        return "A line break that is not CRLF"
+    if BAD_FIELD.search(head):
+        return "A header field that is not `name: value`"
+    if CONTROL.search(head):
+        return "Control characters in the head"
+    lowered = head.lower()
+    if lowered.count(b"\r\nhost:") != 1:
+        return "Exactly one Host is required"
+    length = LENGTH.search(head)
+    if length is not None and not DIGITS.match(length[1]):
+        return "Content-Length must be a number"
+    if b"\r\ntransfer-encoding:" in lowered and length is not None:
+        return "Content-Length and Transfer-Encoding together"
+    return None
+
+
+class StrictHttp(Http):
+    __slots__ = ()
+    protocol: "Connection"
+
+    async def http1_request_header(self) -> None:
+        self.protocol.request_begins()
+        buffer = self.recv_buffer
+        end = buffer.find(HEAD_END)
+        while end == -1 and len(buffer) < self.HEADER_MAX_SIZE:
+            await self._receive_more()
+            end = buffer.find(HEAD_END)
+        if 0 <= end < self.HEADER_MAX_SIZE and (fault := head_fault(bytes(buffer[:end]))):
+            raise BadRequest(fault)
+        await super().http1_request_header()  # type: ignore[no-untyped-call]
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        self._send = self._send_head
+        try:
+            await super().http1_response_header(data, end_stream)
+        finally:
+            self._send = self.protocol.send
+
+    async def _send_head(self, data: bytes) -> None:
+        """Puts the layers' header fields behind the status line."""
+        start = len(HTTP_CONTINUE) if data.startswith(HTTP_CONTINUE) else 0
+        cut = data.index(b"\r\n", start) + 2
+        fields = self.protocol.limits.response_head(self.request, self.response)
+        await self.protocol.send(b"".join((data[:cut], fields, data[cut:])))  # type: ignore[no-untyped-call]
+
+
+class Connection(HttpProtocol):
+    HTTP_CLASS = StrictHttp
+    __slots__ = ("_address", "_began", "limits")
+
+    def __init__(self, *, app: Any, **rest: Any) -> None:
+        super().__init__(app=app, **rest)
+        self.limits: Limits = app.ctx.layers
+        self._began = 0.0
+        self._address: str | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        counts = self.limits.connections_of
+        if (
+            len(self.connections) >= self.limits.connections_max
+            or counts[address] >= self.limits.connections_per_address_max
+        ):
+            transport.write(FULL)
+            transport.close()
+            self.transport = None
+            return
+        counts[address] += 1
+        self._address = address
+        super().connection_made(transport)  # type: ignore[no-untyped-call]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._address is None:
+            return
+        counts = self.limits.connections_of
+        counts[self._address] -= 1
+        if counts[self._address] <= 0:
+            del counts[self._address]
+        self._address = None
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def data_received(self, data: bytes) -> None:
+        if self._address is not None:
+            super().data_received(data)
+
+    def request_begins(self) -> None:
+        self._began = monotonic()
+
+    def check_timeouts(self) -> None:
+        """Ends what is past its deadline, else looks again when the next deadline is due."""
+        if not self._task:
+            return
+        now, http = monotonic(), self._http
+        deadline, error = self._next_deadline(http)
+        if now < deadline:
+            self._callback_check_timeouts = self.loop.call_later(max(deadline - now, 0.05), self.check_timeouts)
+            return
+        if http.stage is Stage.RESPONSE and self.transport:
+            self.transport.abort()
+        http.exception = error
+        self._task.cancel("past its deadline")
+
+    def _next_deadline(self, http: StrictHttp) -> tuple[float, Exception | None]:
+        limits, last = self.limits, self._time
+        if http.stage is Stage.IDLE:
+            patience = limits.keep_alive_seconds if self._began else limits.request_seconds_max
+            # A request may begin at any moment: its deadline must not be found late.
+            return min(last + patience, monotonic() + limits.request_seconds_max / 4), None
+        if http.stage is Stage.REQUEST or http.request_body:
+            return self._began + limits.request_seconds_max, RequestTimeout("The request did not arrive in time")
+        if http.stage is Stage.RESPONSE:
+            if self._can_write.is_set():  # a stream may stay quiet as long as it likes
+                return monotonic() + limits.response_seconds_max, None
+            return last + limits.response_seconds_max, None
+        return self._began + limits.response_seconds_max, ServiceUnavailable("The answer was not ready in time")

@@ -1,0 +1,63 @@
+"""CSRF layer: unsafe requests under cookie credentials must show a token bound to their session.
+
+The session cookie is what a browser submits by itself; the token is what only our own pages can submit. It is
+HMAC(key, session, nonce) with a fresh nonce each time it is asked for, so a compressed page never repeats it, and it
+needs no storage. Requests that a browser marks as coming from another site are refused before that.
+"""
+
+import base64
+import hmac
+
+from sanic import Request
+
+from service.errors import Forbidden
+from service.ids import Ids
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+NONCE_BYTES = 16
+TOKEN_LENGTH = 64  # 16 bytes of nonce and 32 of HMAC in base64
+
+
+class CsrfFailed(Forbidden):
+    code, title = "csrf_failed", "The request did not prove that it comes from our own pages"
+
+
+class Csrf:
+    def __init__(self, key: bytes, ids: Ids, origins: frozenset[str]) -> None:
+        """`origins`: the pages that may call us, such as "https://shop.example"."""
+        self._key, self._ids, self._origins = key, ids, origins
+
+    def issue(self, session_id: str) -> str:
+        nonce = bytes.fromhex(self._ids.secret())[:NONCE_BYTES]
+        return base64.urlsafe_b64encode(nonce + self._mac(session_id, nonce)).decode()
+
+    def check(self, request: Request, session_id: str) -> None:
+        """Raises CsrfFailed unless X-CSRF-Token was issued to this session."""
+        token = request.headers.get("x-csrf-token", "")
+        if len(token) != TOKEN_LENGTH or not token.isascii():
+            raise CsrfFailed("Send the token of GET /api/auth/csrf as X-CSRF-Token")
+        try:
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        except ValueError:
+            raise CsrfFailed("X-CSRF-Token is not one of ours") from None
+        if not hmac.compare_digest(raw[NONCE_BYTES:], self._mac(session_id, raw[:NONCE_BYTES])):
+            raise CsrfFailed("X-CSRF-Token was not issued to this session")
+
+    def check_origin(self, request: Request) -> None:
+        """Refuses an unsafe request that a browser says was made by a page of another site."""
+        headers = request.headers
+        origin = headers.get("origin")
+        if origin is not None:
+            if origin not in self._origins and not _same_host(origin, headers.get("host", "")):
+                raise CsrfFailed("The request was made by a page of another site")
+        elif headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+            raise CsrfFailed("The request was made by a page of another site")
+
+    def _mac(self, session_id: str, nonce: bytes) -> bytes:
+        return hmac.digest(self._key, session_id.encode() + b"\0" + nonce, "sha256")
+
+
+def _same_host(origin: str, host: str) -> bool:
+    """A page of our own. The scheme may differ: a TLS proxy stands before us, and HSTS rules out plain http there."""
+    scheme, _, rest = origin.partition("://")
+    return scheme in {"http", "https"} and rest != "" and rest == host

@@ -1,0 +1,170 @@
+"""The security layers in their order, on every route: headers → rate limit → CSRF → JWT → roles → input.
+
+    request ─ connection.py   deadline, head, connection bounds
+            ─ begin           request id, CORS preflight
+            ─ limit           rate limits and the session, one Redis round trip for all waiting requests
+            ─ csrf            origin; token bound to the session, for cookie credentials
+            ─ authenticate    whose session lives is the caller
+            ─ authorize       the route's declared role
+            ─ sanitize        what no honest client sends
+            ─ handler         schema, then the use case
+    response ─ connection.py  security headers, request id, rate limit state, CORS
+
+`setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
+"""
+
+import secrets
+from collections import Counter
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import Unavailable
+from service.ids import Ids
+from service.web.access import Access
+from service.web.authorize import Undeclared, authorize, principal
+from service.web.client_address import ClientAddresses
+from service.web.connection import Connection
+from service.web.cookies import Cookies
+from service.web.cors import Cors
+from service.web.credentials import TokenReader, find
+from service.web.csrf import SAFE_METHODS, Csrf
+from service.web.gate import Gate, StoreDown
+from service.web.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
+from service.web.operation import Operation
+from service.web.rate_limit import RateLimits
+from service.web.request_id import RequestIds
+from service.web.sanitize import Sanitizer
+
+NONCE_BYTES = 16
+
+
+class Layers:
+    """All layers, wired. `Connection` finds them as `app.ctx.layers`."""
+
+    def __init__(self, config: Config, clock: Clock, ids: Ids, redis: Any, tokens: TokenReader) -> None:
+        self.request_seconds_max = config.request_seconds_max
+        self.response_seconds_max = config.response_seconds_max
+        self.keep_alive_seconds = config.keep_alive_seconds
+        self.connections_max = config.connections_max
+        self.connections_per_address_max = max(1, round(config.connections_per_address_max * config.rate_limit_scale))
+        self.connections_of: Counter[str] = Counter()
+        self.cors = Cors(config.cors_origins)
+        self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins)
+        self.gate = Gate(redis, clock, config)
+        self.limits = RateLimits(config.rate_limit_scale)
+        self.cookies = Cookies(config.secure_cookies)
+        self.addresses = ClientAddresses(config.trusted_proxies)
+        self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
+        common = as_bytes(security_headers())
+        self._page_head = common
+        self._json_head = common + as_bytes({CSP: JSON_CSP})
+
+    # the request, in order
+
+    def begin(self, request: Request) -> HTTPResponse | None:
+        context = request.ctx
+        context.request_id = self._request_ids.of(request)
+        context.principal = context.credential = context.answer = context.rate = None
+        context.operation = _operation(request)
+        if not request.path.startswith("/api/"):
+            context.csp_nonce = secrets.token_urlsafe(NONCE_BYTES)
+        return self.cors.preflight(request)
+
+    async def limit(self, request: Request) -> None:
+        operation: Operation | None = request.ctx.operation
+        if request.conn_info is None:  # the head could not be read: nobody to count it for
+            return
+        credential = request.ctx.credential = find(request, self._tokens, self.cookies.names)
+        claims = credential.claims if credential else None
+        user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
+        limit = self.limits.of(operation.limit if operation else "default")
+        try:
+            answer = await self.gate.ask(session_id, limit.limits(self.addresses.of(request), user_id))
+        except StoreDown:
+            if not limit.open_when_down:
+                raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1) from None
+            return
+        request.ctx.answer, request.ctx.rate = answer, limit
+        if answer.refused:
+            raise limit.refusal(answer.refused, answer.reset_seconds)
+
+    def check_csrf(self, request: Request) -> None:
+        if request.method in SAFE_METHODS or request.conn_info is None:
+            return
+        credential, operation = request.ctx.credential, request.ctx.operation
+        if credential is not None and credential.via == "bearer":
+            return
+        self.csrf.check_origin(request)
+        if credential is None or operation is None or credential.claims is None:
+            return
+        if operation.access is not Access.PUBLIC or operation.guest:
+            self.csrf.check(request, credential.claims.session_id)
+
+    def authenticate(self, request: Request) -> None:
+        operation = request.ctx.operation
+        if operation is not None:
+            request.ctx.principal = principal(operation, request.ctx.credential, request.ctx.answer)
+
+    def authorize(self, request: Request) -> None:
+        operation = request.ctx.operation
+        if operation is not None:
+            authorize(operation, request.ctx.principal)
+        elif request.route is not None:
+            raise Undeclared()
+
+    def sanitize(self, request: Request) -> None:
+        self._sanitizer.check(request)
+
+    # the response
+
+    def response_head(self, request: Request, response: Any) -> bytes:
+        """The layers' header fields, encoded. Nothing here may fail: every response passes."""
+        context, headers = request.ctx, response.headers
+        head = self._json_head
+        if CSP in headers:
+            head = self._page_head
+        elif (response.content_type or "").startswith("text/html"):
+            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""))})
+        parts = [head, b"x-request-id: %b\r\n" % getattr(context, "request_id", "").encode("ascii")]
+        rate = getattr(context, "rate", None)
+        if rate is not None:
+            parts.append(rate.head(context.answer))
+        if "cache-control" not in headers:
+            parts.append(b"cache-control: no-cache\r\n" if "etag" in headers else b"cache-control: no-store\r\n")
+        parts.append(self.cors.head(request))
+        return b"".join(parts)
+
+
+def _operation(request: Request) -> Operation | None:
+    return None if request.route is None else getattr(request.route.ctx, "operation", None)
+
+
+def setup_layers(app: Sanic[Any, Any], layers: Layers) -> type[Connection]:
+    """Registers the layers in their order, before any other request middleware. Returns the protocol to serve with.
+
+    bootstrap:  tokens = Tokens(clock, ids, config)
+                layers = Layers(config, clock, ids, redis, tokens)
+                mails = Mails(users, transactions, outbox, layers.gate, clock, ids, config)
+                auth = Auth(users, SessionStore(redis, clock, config), LoginAttempts(redis, clock, config), tokens,
+                            Passwords(config), mails, clock, ids, config)
+    app:        protocol = setup_layers(app, layers)
+                app.blueprint(auth_routes(auth, layers.cookies, layers.csrf, shield, config))
+                await app.create_server(sock=listener, protocol=protocol, ...)
+    at the end: await shield.drain(config.shutdown_grace_seconds); passwords.close()
+    """
+    app.ctx.layers = layers
+    steps = (layers.begin, layers.limit, layers.check_csrf, layers.authenticate, layers.authorize, layers.sanitize)
+    for position, step in enumerate(steps):
+        app.register_middleware(step, "request", priority=100 - position)
+    app.before_server_start(_check_routes)
+    return Connection
+
+
+async def _check_routes(app: Sanic[Any, Any]) -> None:
+    for route in app.router.routes:
+        operation = getattr(route.ctx, "operation", None)
+        assert operation is not None, f"{route.path} does not declare who may call it"
+        assert operation.limit in app.ctx.layers.limits, f"{route.path} names no known rate limit"
