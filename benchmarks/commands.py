@@ -1,10 +1,17 @@
 """The commands that measure. Each imports what it needs when it runs, so `holdfast --help` stays quick."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchmarks import outcome
+
+if TYPE_CHECKING:
+    from benchmarks.stack import Served
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 seeded = click.option("--seed", default=1, show_default=True, help="Makes the choices of a run repeatable.")
@@ -34,3 +41,87 @@ def contention(
 
     plan = Plan(buyers=buyers, rounds=rounds, seconds=seconds, orders=orders, skus=skus, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--levels", is_flag=True, help="Compare every codec and level on the same bodies.")
+def compression(as_json: bool, seed: int, quick: bool, levels: bool) -> None:
+    """Bytes on the wire and CPU of the documented contents."""
+    from benchmarks.compression import live
+
+    plan = live.Plan(products=200 if quick else 1_000, seed=seed, levels=levels)
+    _on_a_stack(
+        "compression", len(live.CONTENTS) + 1, as_json, lambda stack, step: live.run(stack, plan, step), live.judge
+    )
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 512))
+@click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 60), help="Per route and loop.")
+def http(as_json: bool, seed: int, quick: bool, connections: int, seconds: float) -> None:
+    """Every route: what it can do, and how long it takes at half of that, open loop."""
+    from benchmarks.over_http import run
+
+    plan = run.Plan(connections, 0.3 if quick else seconds, products=200 if quick else 1_000, seed=seed)
+    _on_a_stack("http", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 512))
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 16), help="API processes.")
+def checkout(
+    as_json: bool, seed: int, quick: bool, connections: int, rounds: int, seconds: float, workers: int
+) -> None:
+    """Checkouts per second over HTTP, hot and spread, audited."""
+    from benchmarks.over_http import checkout
+
+    plan = checkout.Plan(connections, rounds, seconds, seed=seed)
+    plan = replace(plan, rounds=1, seconds=0.3, skus=50, buyers=2) if quick else plan
+    _on_a_stack(
+        "checkout", plan.steps, as_json, lambda stack, step: checkout.run(stack, plan, step), checkout.judge, workers
+    )
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 512))
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
+def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, seconds: float) -> None:
+    """Side by side with the documented original stack on node."""
+    from benchmarks.side_by_side import run
+
+    plan = run.Plan(connections, rounds, seconds, seed=seed)
+    plan = replace(plan, rounds=1, seconds=0.2, products=100, buyers=2) if quick else plan
+    _on_a_stack("peer", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
+
+
+def _on_a_stack(
+    title: str,
+    steps: int,
+    as_json: bool,
+    run: Callable[[Served, Callable[[str], None]], dict[str, Any]],
+    judge: Callable[[dict[str, Any]], outcome.Outcome],
+    workers: int = 1,
+) -> None:
+    """Measures on a served stack of its own and judges what came out."""
+    from benchmarks.stack import served
+
+    def measure() -> outcome.Outcome:
+        with outcome.progress(title, steps) as step, served(workers=workers) as stack:
+            return judge(run(stack, step))
+
+    outcome.show(measure, as_json)

@@ -117,7 +117,7 @@ class Wire:
         self.connections: Sequence[Connection] = ()
 
     async def __aenter__(self) -> Self:
-        connecting = (self._connect() for _ in range(self._wanted))
+        connecting = (self.connect() for _ in range(self._wanted))
         self.connections = await asyncio.gather(*connecting)
         return self
 
@@ -127,7 +127,7 @@ class Wire:
         for connection in self.connections:
             connection.close()
 
-    async def _connect(self) -> Connection:
+    async def connect(self) -> Connection:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, self._host, self._port)
         return connection
 

@@ -1,0 +1,169 @@
+"""`holdfast bench checkout`: checkouts per second over HTTP, of one hot SKU and spread over the catalogue, in turns.
+
+Two checks stand beside the rate: a scarce SKU is sold out by a crowd and must sell exactly its stock, and afterwards
+the service's own audit must be ok."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+
+from benchmarks.closed_loop import Tally, drive
+from benchmarks.outcome import Outcome, RunInvalid, table
+from benchmarks.over_http.shopfront import Shopfront, discover, receive, sign_in
+from benchmarks.stack import Served
+from benchmarks.wire import Wire, request
+
+ADMIN, ADMIN_PASSWORD = "admin@example.com", "an administrator's pass phrase 7"
+AMPLE_UNITS = 1_000_000
+SCARCE_UNITS = 50
+IDLE_REQUESTS = 100
+WARM_UP_REQUESTS = 200
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    connections: int = 64
+    rounds: int = 3
+    seconds: float = 3.0
+    skus: int = 1_000
+    buyers: int = 8
+    seed: int = 1
+
+    @property
+    def steps(self) -> int:
+        return 2 * self.rounds + 4
+
+
+def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+    stack.holdfast("seed", "--products", str(plan.skus), "--users", "0", "--orders", "0", "--stock", "1000")
+    stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
+    step("seeded")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(_run(stack.url, plan, step))
+    result["audit"] = stack.audit()
+    step("audited")
+    return result
+
+
+async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
+    shop = await discover(url, plan.buyers)
+    choose = random.Random(plan.seed)
+    hot, scarce, *spread = choose.sample(shop.skus, min(len(shop.skus), plan.skus))
+    requests = CheckoutRequests(shop, choose)
+    async with Wire(url, plan.connections) as crowd, Wire(url) as single:
+        admin = await sign_in(single, ADMIN, ADMIN_PASSWORD)
+        await receive(single, admin, [hot, *spread], AMPLE_UNITS)
+        await drive(crowd, lambda: requests.of(hot), Tally(), requests=WARM_UP_REQUESTS)
+        idle = await drive(single, lambda: requests.of(choose.choice(spread)), Tally(), requests=IDLE_REQUESTS)
+        step("idle")
+        on_hot, on_spread = Tally(), Tally()
+        for _ in range(plan.rounds):
+            await drive(crowd, lambda: requests.of(hot), on_hot, seconds=plan.seconds)
+            step("hot")
+            await drive(crowd, lambda: requests.of(choose.choice(spread)), on_spread, seconds=plan.seconds)
+            step("spread")
+        sold_out = await _sell_out(crowd, single, requests, scarce, admin)
+    step("sold out")
+    return report(plan, idle, on_hot, on_spread, sold_out)
+
+
+class CheckoutRequests:
+    """Checkout requests made for their bytes: the head is shared, the key is new, as a careful client sends it."""
+
+    def __init__(self, shop: Shopfront, randomness: random.Random) -> None:
+        self._shop, self._randomness = shop, randomness
+        self._number = itertools.count()
+        self._run = f"{randomness.getrandbits(64):016x}"
+
+    def of(self, sku: str) -> bytes:
+        headers = {**self._shop.bearer(self._randomness), "Idempotency-Key": f"{self._run}-{next(self._number)}"}
+        return request("POST", "/api/orders", body={"items": [{"sku": sku, "quantity": 1}]}, headers=headers)
+
+
+async def _sell_out(crowd: Wire, single: Wire, requests: CheckoutRequests, sku: str, admin: str) -> dict[str, int]:
+    """More buyers than units: as many must succeed as there are, and every other one must be refused with 409."""
+    available = await _available(single, sku)
+    if available < SCARCE_UNITS:
+        await receive(single, admin, [sku], SCARCE_UNITS - available)
+    units = await _available(single, sku)
+    tally = await drive(crowd, lambda: requests.of(sku), Tally(), requests=units + 2 * len(crowd.connections))
+    return {
+        "units": units,
+        "sold": tally.statuses[201],
+        "refused": tally.statuses[409],
+        "oversold": max(0, tally.statuses[201] - units),
+        "left": await _available(single, sku),
+    }
+
+
+async def _available(single: Wire, sku: str) -> int:
+    answer = await single.send(request("GET", f"/api/inventory/availability?sku={sku}"))
+    available: int = answer.json()["items"][0]["available"]
+    return available
+
+
+def report(plan: Plan, idle: Tally, hot: Tally, spread: Tally, sold_out: dict[str, int]) -> dict[str, Any]:
+    return {
+        "connections": plan.connections,
+        "idleP50Ms": round(idle.percentile_ms(50), 3),
+        "idleP99Ms": round(idle.percentile_ms(99), 3),
+        "hot": _rates(hot),
+        "spread": _rates(spread),
+        "hotOverSpread": round(hot.per_second / spread.per_second, 3),
+        "oversold": sold_out["oversold"],
+        "errors": sum(_errors(tally) for tally in (idle, hot, spread)),
+        "soldOut": sold_out,
+    }
+
+
+def _rates(tally: Tally) -> dict[str, Any]:
+    return {
+        "checkoutsPerSecond": round(tally.statuses[201] / tally.wall_seconds, 1),
+        "p50Ms": round(tally.percentile_ms(50), 3),
+        "p99Ms": round(tally.percentile_ms(99), 3),
+        "statuses": {str(status): count for status, count in sorted(tally.statuses.items())},
+    }
+
+
+def _errors(tally: Tally) -> int:
+    return tally.requests - tally.statuses[201]
+
+
+def judge(result: dict[str, Any]) -> Outcome:
+    if not result["hot"]["checkoutsPerSecond"] or not result["spread"]["checkoutsPerSecond"]:
+        raise RunInvalid(f"no checkout succeeded: {result['hot']['statuses']} {result['spread']['statuses']}")
+    sold_out, broken = result["soldOut"], []
+    if result["oversold"]:
+        broken.append(f"{result['oversold']} units were sold twice")
+    if sold_out["left"] or sold_out["sold"] != sold_out["units"]:
+        broken.append(f"{sold_out['units']} units, {sold_out['sold']} sold and {sold_out['left']} left")
+    if result["errors"]:
+        broken.append(f"{result['errors']} checkouts were not answered with 201")
+    if not result["audit"]["ok"]:
+        broken.append("the audit found violations")
+    rows = [(name, *(result[name][key] for key in ("checkoutsPerSecond", "p50Ms", "p99Ms"))) for name in RATES]
+    rates = table(f"checkouts over HTTP, {result['connections']} clients", RATE_COLUMNS, rows)
+    checks = table(
+        "and",
+        ("", ""),
+        [
+            ("hot over spread", result["hotOverSpread"]),
+            ("one checkout on an idle system, p50 ms", result["idleP50Ms"]),
+            (f"sold of {sold_out['units']} scarce units", sold_out["sold"]),
+            ("oversold", result["oversold"]),
+            ("errors", result["errors"]),
+            ("audit", "ok" if result["audit"]["ok"] else "violated"),
+        ],
+    )
+    return Outcome(result, (rates, checks), tuple(broken))
+
+
+RATES = ("hot", "spread")
+RATE_COLUMNS = ("SKUs", "checkouts/s", "p50 ms", "p99 ms")
