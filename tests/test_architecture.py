@@ -1,0 +1,222 @@
+"""The shape of the code, held by a test: who may import whom, what a file may be called, how large it may grow."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SERVICE = REPOSITORY / "service"
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 400
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "constants", "misc"}
+
+DOMAIN_FILES = {"__init__", "models", "repository", "usecases", "schemas", "routes", "tasks", "indexes"}
+# What a domain needs beyond the closed set, so that no file of it has two jobs.
+DOMAIN_EXTRAS = {
+    "auth": {"passwords", "sessions", "tokens"},
+    "cart": set(),
+    "catalog": {
+        "offers",
+        "search",
+        "search_plan",
+        "search_repository",
+        "search_terms",
+        "suggestions",
+        "vocabulary",
+    },
+    "inventory": {"ledger"},
+    "orders": {"audit", "expiry", "postings", "refunds", "settlement"},
+    "payments": {"simulator"},
+    "alerts": set(),
+}
+# How one domain enters another. Bootstrap, which wires them, may import everything.
+ENTRANCES = {"models", "usecases"}
+MORE_ENTRANCES = {"inventory": {"ledger"}, "catalog": {"offers"}}
+
+CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
+CHANCE = {"uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"}
+SOURCES_OF_TIME_AND_CHANCE = {SERVICE / "clock.py", SERVICE / "ids.py"}
+STOCK_FIELDS = {"onHand", "reserved", "available"}
+MAY_WRITE_STOCK = {SERVICE / "inventory" / "ledger.py", SERVICE / "inventory" / "repository.py"}
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class Source(NamedTuple):
+    path: Path
+    tree: ast.Module
+    lines: int
+
+    def at(self, node: ast.stmt | ast.expr) -> str:
+        return f"{self.path.relative_to(REPOSITORY)}:{node.lineno}"
+
+
+def sources(*folders: str) -> Iterator[Source]:
+    for folder in folders:
+        for path in sorted((REPOSITORY / folder).rglob("*.py")):
+            text = path.read_text()
+            yield Source(path, ast.parse(text, str(path)), len(text.splitlines()))
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[Source]:
+    return list(sources("service", "workloads", "benchmarks", "tests"))
+
+
+@pytest.fixture(scope="module")
+def service(everything: list[Source]) -> list[Source]:
+    return [source for source in everything if SERVICE in source.path.parents]
+
+
+def test_imports_only_go_down_the_ladder() -> None:
+    linter = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(linter, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_domain_has_only_files_that_a_newcomer_can_guess() -> None:
+    strangers = [
+        f"{domain}/{path.name}"
+        for domain, extras in DOMAIN_EXTRAS.items()
+        for path in (SERVICE / domain).glob("*.py")
+        if path.stem not in DOMAIN_FILES | extras
+    ]
+    assert strangers == []
+
+
+def test_every_extra_file_of_a_domain_still_exists() -> None:
+    gone = [
+        f"{domain}/{extra}.py"
+        for domain, extras in DOMAIN_EXTRAS.items()
+        for extra in extras
+        if not (SERVICE / domain / f"{extra}.py").exists()
+    ]
+    assert gone == []
+
+
+def test_a_domain_is_entered_through_its_use_cases(service: list[Source]) -> None:
+    trespasses = [
+        f"{source.at(node)} imports {module}"
+        for source in service
+        if (home := source.path.parent.name) in DOMAIN_EXTRAS
+        for node, module in imports(source.tree)
+        if (target := module.split(".")[1:3]) and target[0] in DOMAIN_EXTRAS.keys() - {home}
+        if len(target) < 2 or target[1] not in ENTRANCES | MORE_ENTRANCES.get(target[0], set())
+    ]
+    assert trespasses == []
+
+
+def test_no_file_has_a_name_that_says_nothing(everything: list[Source]) -> None:
+    assert [str(source.path) for source in everything if source.path.stem in NAMELESS] == []
+    assert [str(source.path) for source in everything if source.path.parent.name in NAMELESS] == []
+
+
+def test_functions_fit_on_a_screen(everything: list[Source]) -> None:
+    long = [
+        f"{source.at(node)} {node.name}: {length} lines"
+        for source in everything
+        for node in ast.walk(source.tree)
+        if isinstance(node, Function)
+        if (length := own_lines(node)) > FUNCTION_LINES_MAX
+    ]
+    assert long == []
+
+
+def test_files_have_one_job(everything: list[Source]) -> None:
+    assert [f"{source.path}: {source.lines} lines" for source in everything if source.lines > FILE_LINES_MAX] == []
+
+
+def test_every_module_says_what_it_owns(service: list[Source]) -> None:
+    assert [str(source.path) for source in service if source.tree.body and not ast.get_docstring(source.tree)] == []
+
+
+def test_time_and_chance_come_from_the_clock_and_the_ids(service: list[Source]) -> None:
+    taken = [
+        f"{source.at(node)} calls {name}"
+        for source in service
+        if source.path not in SOURCES_OF_TIME_AND_CHANCE
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and (name := ast.unparse(node.func))
+        if any(name == banned or name.endswith(f".{banned}") for banned in CLOCKS | CHANCE)
+    ]
+    assert taken == []
+
+
+def test_only_the_ledger_writes_stock(service: list[Source]) -> None:
+    writes = [
+        f"{source.at(update)} writes {sorted(fields)}"
+        for source in service
+        if source.path not in MAY_WRITE_STOCK
+        for update in update_documents(source.tree)
+        if (fields := {key.partition(".")[0] for key in text_keys(update)} & STOCK_FIELDS)
+    ]
+    assert writes == []
+
+
+def test_nothing_is_made_at_import_time(service: list[Source]) -> None:
+    """A client, an application or a broker is made by bootstrap, so importing a module opens nothing."""
+    costly = {"AsyncIOMotorClient", "MongoClient", "AsyncMongoClient", "Redis", "Sanic", "RedisStreamBroker"}
+    made = [
+        f"{source.at(node)} makes {name}"
+        for source in service
+        for statement in source.tree.body
+        if not isinstance(statement, Function | ast.ClassDef)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Call) and (name := ast.unparse(node.func)).split(".")[0] in costly
+    ]
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ['books.update_one({}, {"$inc": {"reserved": -1}})', 'books.update_one({}, [{"$set": {"available": 0}}])'],
+)
+def test_a_planted_write_to_stock_is_seen(planted: str) -> None:
+    assert [text_keys(update) & STOCK_FIELDS for update in update_documents(ast.parse(planted))] != [set()]
+
+
+def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without the functions defined inside: a factory of handlers is as long as what it does itself."""
+    inner = [node for statement in function.body for node in outermost_functions(statement)]
+    return lines_of(function) - sum(lines_of(node) for node in inner)
+
+
+def outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    if isinstance(node, Function):
+        yield node
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from outermost_functions(child)
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[ast.stmt, str]]:
+    """Every imported dotted name of the service, `from package import name` as `package.name`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names if alias.name.startswith("service."))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("service."):
+            yield from ((node, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def update_documents(tree: ast.Module) -> Iterator[ast.Dict]:
+    """The operand of each update operator: the inner document of `{"$set": {...}}`."""
+    operators = {"$set", "$inc", "$unset", "$min", "$max", "$mul", "$setOnInsert", "$rename"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value in operators and isinstance(value, ast.Dict):
+                    yield value
+
+
+def text_keys(document: ast.Dict) -> set[str]:
+    return {key.value for key in document.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
