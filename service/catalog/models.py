@@ -53,6 +53,10 @@ class CategoryCycle(Conflict):
     code, title = "category_cycle", "A category cannot stand below itself"
 
 
+class CategoryLimit(Conflict):
+    code, title = "category_limit", "The tree of categories cannot grow further"
+
+
 class ProductStatus(StrEnum):
     ACTIVE = "active"
     ARCHIVED = "archived"
@@ -160,6 +164,8 @@ class NewVariant:
 
 @dataclass(frozen=True, slots=True)
 class NewProduct:
+    """`popularity`, in units sold, is known of goods that come from another shop."""
+
     name: str
     price: int
     category: str
@@ -170,6 +176,7 @@ class NewProduct:
     variants: tuple[NewVariant, ...] = ()
     sku: str | None = None
     slug: str | None = None
+    popularity: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +256,7 @@ def check_variants(variants: Sequence[Variant], sku: str | None) -> None:
 def tree_of(categories: Sequence[Category]) -> list[CategoryNode]:
     """The roots, each with its children, by name."""
     nodes = {each.id: CategoryNode(each) for each in sorted(categories, key=lambda each: (each.name, each.id))}
-    roots = []
+    roots: list[CategoryNode] = []
     for node in nodes.values():
         parent = nodes.get(node.category.parent or "")
         (parent.children if parent else roots).append(node)

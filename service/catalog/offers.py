@@ -47,6 +47,11 @@ class Offers:
         writes = [UpdateOne({"_id": offer.sku}, {"$set": _fields(offer)}, upsert=True) for offer in offers]
         await self._offers.bulk_write(writes, ordered=False, session=session)
 
+    async def owners(self, skus: Iterable[str], session: Session = None) -> dict[str, str]:
+        """The product id of each of those SKUs that belongs to one."""
+        found = self._offers.find({"_id": {"$in": sorted(skus)}}, {"productId": 1}, session=session)
+        return {document["_id"]: document["productId"] for document in await found.to_list(None)}
+
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
         skus = {sku for wanted in batch for sku in wanted}
         found = await self._offers.find({"_id": {"$in": sorted(skus)}}).to_list(None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateOne
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from service.catalog.models import (
     Category,
@@ -19,9 +19,11 @@ from service.catalog.models import (
     rank_of,
 )
 from service.catalog.search_terms import name_keys, stems_of, text_keys
-from service.infra.mongo import ASCENDING, DESCENDING, Database, Session
+from service.infra.mongo import Database, Session
 
 PRODUCTS, CATEGORIES = "products", "categories"
+ASCENDING, DESCENDING = 1, -1
+DUPLICATE_KEY = 11_000
 ACTIVE = {"status": ProductStatus.ACTIVE.value}
 SORT_KEYS = {
     Sort.RELEVANCE: ("search.rank", DESCENDING),
@@ -76,11 +78,19 @@ class CatalogRepository:
                 break
         return [(to_product(document), (value_at(document, field), document["_id"])) for document in found]
 
-    async def insert(self, product: Product, session: Session = None) -> None:
+    async def taken_slugs(self, slugs: Iterable[str]) -> set[str]:
+        found = self._products.find({"slug": {"$in": sorted(slugs)}}, {"slug": 1})
+        return {document["slug"] for document in await found.to_list(None)}
+
+    async def insert(self, products: Sequence[Product], session: Session = None) -> None:
+        """Raises SlugTaken if one has the slug of another product."""
+        documents = [to_document(product) for product in products]
         try:
-            await self._products.insert_one(to_document(product), session=session)
-        except DuplicateKeyError as error:
-            raise SlugTaken(slug=product.slug) from error
+            await self._products.insert_many(documents, session=session)
+        except BulkWriteError as error:
+            if all(each["code"] == DUPLICATE_KEY for each in error.details["writeErrors"]):
+                raise SlugTaken() from error
+            raise
 
     async def replace(self, product: Product, version: int, session: Session) -> None:
         """Everything staff can edit; what buyers move (rating, popularity) is left as it stands. Meant for a

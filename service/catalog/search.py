@@ -15,6 +15,7 @@ from service.errors import Invalid
 
 PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
 LOWEST = (-1, "")
+NUMBER_MAX = 2**31
 
 Walked = tuple[int, int, str]  # stream, rank, id
 Ranked = tuple[int, int, str]  # tier, points below, id: ascending
@@ -61,9 +62,10 @@ class Search:
     async def find(self, query: str, position: Position | None, limit: int) -> SearchPage:
         """Products for the words of a query, the best first. Raises Invalid for another query's position."""
         asked = tuple(stems_of(query))
-        if position is not None and position.asked != asked:
+        by_text = PHRASE_OR_EXCLUSION.search(query) is not None
+        if position is not None and not (position.asked == asked and self._is_sound(position, by_text)):
             raise Invalid(errors=[{"path": "cursor", "message": "Not a cursor of this search"}])
-        if PHRASE_OR_EXCLUSION.search(query):
+        if by_text and asked:
             return await self._by_text(query, asked, position, limit)
         if not asked:
             return SearchPage((), None)
@@ -72,6 +74,19 @@ class Search:
         words, meant = await self._words(asked)
         page = await self._by_words(asked, words, None, limit)
         return replace(page, corrected=_corrected(query, meant))
+
+    def _is_sound(self, position: Position, by_text: bool) -> bool:
+        """A position comes back from the client: whatever it says must be something this class could have said."""
+        if by_text or position.edge is None:
+            return by_text and position.scored is not None
+        places = [place for place in (position.edge, position.ranked, position.walked) if place is not None]
+        streams = len(streams_for(position.words)) if position.words else 0
+        return (
+            len(places) == 2
+            and 0 < len(position.words) <= self._config.search_words_max
+            and 0 <= position.edge[0] < streams
+            and all(abs(number) <= NUMBER_MAX for place in places for number in place[:2])
+        )
 
     async def _by_text(self, query: str, asked: tuple[str, ...], position: Position | None, limit: int) -> SearchPage:
         found = await self._repository.text(query, position.scored if position else None, limit + 1)
@@ -106,7 +121,7 @@ class Search:
         self, streams: Sequence[Stream], words: Sequence[str], position: Position | None, limit: int
     ) -> tuple[list[_Entry], Walked]:
         if position is not None and position.walked is not None:
-            assert position.edge is not None, "a place behind the head without the head's edge"
+            assert position.edge is not None, "checked by _is_sound"
             return await self._tail(streams, position.walked, position.edge, limit), position.edge
         known_edge = position.edge if position else None
         head, edge = await self._head(streams, known_edge, limit)

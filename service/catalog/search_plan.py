@@ -7,7 +7,7 @@ The best of it, the *head*, is ordered again by how well the words fit; behind t
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 from service.catalog.search_terms import pair_key, text_key
@@ -84,7 +84,7 @@ def score(words: Collection[str], candidate: Candidate) -> int:
     """How well a name fits the words, on top of its rank. Tiers are compared before scores."""
     name = candidate.name_stems
     found = [stem in words for stem in name]
-    neighbours = sum(one and other for one, other in zip(found, found[1:], strict=False))
+    neighbours = sum(one and other for one, other in pairwise(found))
     unasked = len(name) - sum(found)
     return (
         candidate.rank

@@ -1,4 +1,4 @@
-"""The queries of search: bounded walks along the term index, and the weighted text index for quoted and excluded words."""
+"""The queries of search: bounded walks along the term index; the weighted text index for quotes and exclusions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,7 @@ class SearchRepository:
         after: Place | None = None,
         from_rank: int | None = None,
     ) -> list[Candidate]:
-        """The next products of the stream with that number, the best first: after a place (rank, id), or down to a rank.
+        """The next products of a stream, the best first: after a place (rank, id), or down to a rank.
 
         A stream with conditions beside its walk looks at `window_max` products and no more, so that no combination of
         common words can make a search slow."""
@@ -49,8 +49,10 @@ class SearchRepository:
         start = {"$match": {**ACTIVE, "search.keys": walked, **reach}}
         if not stream.also and not earlier:
             return [start, {"$sort": WALK_ORDER}, {"$limit": limit}]
-        conditions = stream.also_conditions() + [{"$nor": [each.condition() for each in earlier]}] * bool(earlier)
-        window = [{"$sort": WALK_ORDER}, {"$limit": self._window_max}]
+        conditions = stream.also_conditions()
+        if earlier:
+            conditions.append({"$nor": [each.condition() for each in earlier]})
+        window: list[dict[str, Any]] = [{"$sort": WALK_ORDER}, {"$limit": self._window_max}]
         return [start, *window, {"$match": {"$and": conditions}}, {"$limit": limit}]
 
     async def text(self, query: str, after: tuple[float, str] | None, limit: int) -> list[Scored]:

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
 
-STOPWORDS = frozenset(
-    "a an and are as at be by for from in into is it its of on or our that the this to with your".split()
-)
+# fmt: off
+STOPWORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "in", "into", "is", "it", "its", "of", "on", "or",
+    "our", "that", "the", "this", "to", "with", "your",
+})
+# fmt: on
 
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s?\b")

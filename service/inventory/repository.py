@@ -244,9 +244,20 @@ class InventoryRepository:
 
     async def create(self, sku: str, product_id: str, threshold: int, now: datetime, session: Session = None) -> None:
         """An empty SKU. Does nothing if it exists."""
+        await self.create_all({sku: product_id}, threshold, now, session)
+
+    async def create_all(
+        self, products: Mapping[str, str], threshold: int, now: datetime, session: Session = None
+    ) -> None:
+        """An empty SKU for each of `products` (SKU → product id) that is not there yet."""
         empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0}
-        fields = {"productId": product_id, "lowStockThreshold": threshold, "updatedAt": now, **empty}
-        await self._inventory.update_one({"_id": sku}, {"$setOnInsert": fields}, upsert=True, session=session)
+        fields = {"lowStockThreshold": threshold, "updatedAt": now, **empty}
+        writes = [
+            UpdateOne({"_id": sku}, {"$setOnInsert": {"productId": product_id, **fields}}, upsert=True)
+            for sku, product_id in products.items()
+        ]
+        if writes:
+            await self._inventory.bulk_write(writes, ordered=False, session=session)
 
     async def stock(self, skus: Iterable[str]) -> dict[str, Stock]:
         found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS)

@@ -1,12 +1,13 @@
 """What can be done with stock. Quantities change through the ledger only; waiting availability reads share a query."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.clock import Clock
 from service.config import Config
 from service.errors import revive
 from service.infra.group_commit import GroupCommit
+from service.infra.mongo import Session
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
     Accepted,
@@ -47,6 +48,11 @@ class Inventory:
             waiting_max=config.postings_waiting_max,
             weigh=len,
         )
+
+    async def open(self, products: Mapping[str, str], session: Session = None) -> None:
+        """Empty stock for each new SKU (SKU → product id), in the transaction that makes its product."""
+        threshold = self._config.low_stock_threshold
+        await self._repository.create_all(products, threshold, self._clock.now(), session)
 
     async def availability(self, skus: Iterable[str]) -> dict[str, Stock]:
         """The stock of those SKUs that exist."""

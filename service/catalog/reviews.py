@@ -1,0 +1,80 @@
+"""Reviews: one per customer and product, published by staff; only published ones count in the rating."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from service.catalog.models import ProductNotFound, Review, ReviewNotFound, ReviewStatus
+from service.catalog.repository import CatalogRepository
+from service.catalog.review_repository import Place, ReviewRepository
+from service.catalog.usecases import Catalog
+from service.clock import Clock
+from service.ids import Ids
+from service.infra.mongo import Session, Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewPage:
+    items: tuple[Review, ...]
+    next: tuple[datetime, str] | None
+
+
+class Reviews:
+    def __init__(
+        self,
+        repository: ReviewRepository,
+        products: CatalogRepository,
+        catalog: Catalog,
+        transactions: Transactions,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._repository, self._products, self._catalog = repository, products, catalog
+        self._transactions, self._clock, self._ids = transactions, clock, ids
+
+    async def submit(self, id_or_slug: str, user_id: str, author: str, stars: int, text: str) -> Review:
+        """Waits for moderation. Raises ProductNotFound, AlreadyReviewed."""
+        product = await self._catalog.on_sale(id_or_slug)
+        review = Review(
+            self._ids.new(), product.id, user_id, author, stars, text, ReviewStatus.PENDING, self._clock.now()
+        )
+        await self._repository.insert(review)
+        return review
+
+    async def published(self, id_or_slug: str, before: Place | None, limit: int) -> ReviewPage:
+        """Newest first."""
+        product = await self._catalog.on_sale(id_or_slug)
+        return _page(await self._repository.approved(product.id, before, limit + 1), limit)
+
+    async def waiting(self, after: Place | None, limit: int) -> ReviewPage:
+        """Oldest first."""
+        return _page(await self._repository.pending(after, limit + 1), limit)
+
+    async def moderate(self, review_id: str, status: ReviewStatus) -> Review:
+        """Publishes or refuses a review, also one that was decided before; the rating follows in the same transaction,
+        so a decision made twice counts once."""
+
+        async def body(session: Session) -> Review:
+            review = await self._repository.find(review_id, session)
+            if review is None:
+                raise ReviewNotFound()
+            if review.status is status:
+                return review
+            await self._repository.move(review, status, session)
+            await self._rate(review, status, session)
+            return replace(review, status=status)
+
+        return await self._transactions.run(body)
+
+    async def _rate(self, review: Review, status: ReviewStatus, session: Session) -> None:
+        counted = (status is ReviewStatus.APPROVED) - (review.status is ReviewStatus.APPROVED)
+        if not counted:
+            return
+        product = await self._products.find(review.product_id, session)
+        if product is None:
+            raise ProductNotFound()
+        await self._products.rate(product.id, product.rating.changed(counted, review.stars), session)
+
+
+def _page(found: list[Review], limit: int) -> ReviewPage:
+    last = found[limit - 1] if len(found) > limit else None
+    return ReviewPage(tuple(found[:limit]), None if last is None else (last.created_at, last.id))

@@ -1,0 +1,317 @@
+"""What can be done with the catalogue. A product, its offers, its empty stock and the fact are one transaction."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.catalog.models import (
+    Category,
+    CategoryCycle,
+    CategoryLimit,
+    CategoryNode,
+    CategoryNotFound,
+    Filters,
+    NewProduct,
+    NewVariant,
+    Product,
+    ProductNotFound,
+    ProductStatus,
+    SkuTaken,
+    SlugTaken,
+    Sort,
+    Variant,
+    VersionConflict,
+    check_variants,
+    edited,
+    follows_name,
+    rank_of,
+    slugify,
+    tree_of,
+)
+from service.catalog.offers import Offer, Offers
+from service.catalog.repository import CatalogRepository, Place
+from service.catalog.vocabulary import Vocabulary
+from service.clock import Clock
+from service.config import Config
+from service.events import ProductChanged
+from service.ids import Ids
+from service.infra.mongo import Session, Transactions
+from service.infra.outbox import Outbox
+from service.inventory.models import Stock
+from service.inventory.usecases import Inventory
+
+SLUG_MARK_DIGITS = 4
+SKU_DIGITS = 8
+SLUG_ATTEMPTS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of products, the stock of every SKU on it, and the place to go on from."""
+
+    items: tuple[Product, ...]
+    stock: Mapping[str, Stock]
+    next: Place | None = None
+
+
+class Catalog:
+    def __init__(
+        self,
+        repository: CatalogRepository,
+        vocabulary: Vocabulary,
+        offers: Offers,
+        inventory: Inventory,
+        transactions: Transactions,
+        outbox: Outbox,
+        clock: Clock,
+        ids: Ids,
+        config: Config,
+    ) -> None:
+        self._repository, self._vocabulary, self._offers = repository, vocabulary, offers
+        self._inventory, self._transactions, self._outbox = inventory, transactions, outbox
+        self._clock, self._ids, self._config = clock, ids, config
+
+    # Reading.
+
+    async def get(self, id_or_slug: str) -> Product:
+        """By id, by slug, or by a slug it once had; archived ones too."""
+        product = await self._repository.find(id_or_slug) or await self._repository.by_slug(id_or_slug)
+        if product is None:
+            raise ProductNotFound()
+        return product
+
+    async def on_sale(self, id_or_slug: str) -> Product:
+        """As `get`, but an archived product is answered as if it did not exist."""
+        product = await self.get(id_or_slug)
+        if not product.active:
+            raise ProductNotFound()
+        return product
+
+    async def listed(
+        self, category: str | None, filters: Filters, sort: Sort, after: Place | None, limit: int
+    ) -> Listed:
+        """Products of a category (and those below it) that pass the filters, in a sort order."""
+        if category is not None:
+            below = await self._repository.below(category)
+            filters = replace(filters, categories=tuple(sorted(each.id for each in below)))
+        found = await self._repository.page(filters, sort, after, limit + 1)
+        items = tuple(product for product, _ in found[:limit])
+        page = await self.with_stock(items)
+        return replace(page, next=found[limit - 1][1]) if len(found) > limit else page
+
+    async def with_stock(self, products: Sequence[Product]) -> Listed:
+        """The products and the stock of all their SKUs, in one query."""
+        stock = await self._inventory.availability([sku for product in products for sku in product.skus])
+        return Listed(tuple(products), stock)
+
+    async def brands(self) -> list[str]:
+        return await self._repository.brands()
+
+    # Editing.
+
+    async def create(self, new: NewProduct) -> Product:
+        """Raises SkuTaken, or SlugTaken for a slug that was asked for; one made from the name is made unique."""
+        return (await self.create_all([new]))[0]
+
+    async def create_all(self, news: Sequence[NewProduct]) -> list[Product]:
+        """All of them or none: a delivery from another shop, in batches of a few hundred."""
+        for category in {new.category for new in news}:
+            await self._repository.need_category(category)
+        await self._vocabulary.learn(text for new in news for text in _told(new))
+        for attempt in range(SLUG_ATTEMPTS_MAX):
+            products = await self._new_products(news)
+            try:
+                await self._transactions.run(self._creation(products))
+            except SlugTaken:
+                if attempt == SLUG_ATTEMPTS_MAX - 1 or any(new.slug for new in news):
+                    raise
+                continue
+            return products
+        raise AssertionError("the last attempt returns or raises")
+
+    async def edit(self, product_id: str, changes: Mapping[str, Any], version: int | None = None) -> Product:
+        """Replaces the given fields. With `version` it must be the current one, else VersionConflict."""
+        before = await self._by_id(product_id)
+        after = self._changed(before, changes)
+        await self._repository.need_category(after.category)
+        await self._vocabulary.learn((after.name, after.description, after.brand, *after.tags, after.category))
+        if "slug" not in changes and after.name != before.name and follows_name(before.slug, before.name):
+            changes = {**changes, "slug": await self._free_slug(after.name, besides=product_id)}
+        return await self._change(product_id, lambda product: self._changed(product, changes), version)
+
+    async def archive(self, product_id: str) -> None:
+        """Off the shelves; orders keep what they know of it, and its stock is kept. Archiving twice changes nothing."""
+        await self._change(product_id, lambda product: replace(product, status=ProductStatus.ARCHIVED))
+
+    async def _by_id(self, product_id: str) -> Product:
+        product = await self._repository.find(product_id)
+        if product is None:
+            raise ProductNotFound()
+        return product
+
+    async def _change(
+        self, product_id: str, change: Callable[[Product], Product], version: int | None = None
+    ) -> Product:
+        """Reads, changes and writes in one transaction: of two at once the later works on what the earlier left."""
+
+        async def body(session: Session) -> Product:
+            before = await self._repository.find(product_id, session)
+            if before is None:
+                raise ProductNotFound()
+            if version is not None and version != before.version:
+                raise VersionConflict(version=before.version)
+            after = change(before)
+            if after == before:
+                return before
+            after = replace(after, version=before.version + 1, updated_at=self._clock.now())
+            await self._repository.replace(after, before.version, session)
+            dropped = [(before, each) for each in before.sold if each.sku not in after.skus]
+            await self._put_on_sale([after], dropped, session)
+            return after
+
+        return await self._transactions.run(body)
+
+    def _creation(self, products: Sequence[Product]) -> Callable[[Session], Awaitable[None]]:
+        async def body(session: Session) -> None:
+            await self._repository.insert(products, session)
+            await self._put_on_sale(products, (), session)
+
+        return body
+
+    async def _put_on_sale(
+        self, products: Sequence[Product], dropped: Sequence[tuple[Product, Variant]], session: Session
+    ) -> None:
+        """Offers and stock for their SKUs, and the fact; offers of SKUs a product no longer has stay, inactive."""
+        owners = {sku: product.id for product in products for sku in product.skus}
+        taken = await self._offers.owners(owners, session)
+        foreign = sorted(sku for sku, owner in taken.items() if owner != owners[sku])
+        if foreign or len(owners) < sum(len(product.skus) for product in products):
+            raise SkuTaken(f"{', '.join(foreign)} belong to another product", skus=foreign)
+        offers = [_offer(product, each, product.active) for product in products for each in product.sold]
+        offers += [_offer(product, each, active=False) for product, each in dropped]
+        await self._offers.put(offers, session)
+        await self._inventory.open({sku: owner for sku, owner in owners.items() if sku not in taken}, session)
+        await self._outbox.add([ProductChanged(product.id, product.version) for product in products], session)
+
+    async def _free_slug(self, name: str, besides: str) -> str:
+        slug = slugify(name)
+        owner = await self._repository.by_slug(slug)
+        return slug if owner is None or owner.id == besides else self._marked(slug)
+
+    def _marked(self, slug: str) -> str:
+        return f"{slug}-{self._ids.number('', SLUG_MARK_DIGITS).lower()}"
+
+    async def _new_products(self, news: Sequence[NewProduct]) -> list[Product]:
+        taken = await self._repository.taken_slugs(slugify(new.name) for new in news if new.slug is None)
+        products = []
+        for new in news:
+            slug = new.slug or slugify(new.name)
+            slug = self._marked(slug) if new.slug is None and slug in taken else slug
+            taken.add(slug)
+            products.append(self._new_product(new, slug))
+        return products
+
+    def _new_product(self, new: NewProduct, slug: str) -> Product:
+        now = self._clock.now()
+        variants = self._variants(new.variants, new.price)
+        check_variants(variants, new.sku)
+        return Product(
+            id=self._ids.new(),
+            slug=slug,
+            name=new.name,
+            description=new.description,
+            category=new.category,
+            brand=new.brand,
+            tags=tuple(dict.fromkeys(new.tags)),
+            price=new.price,
+            currency=self._config.currency,
+            images=new.images,
+            variants=variants,
+            sku=None if variants else new.sku or self._new_sku(),
+            created_at=now,
+            updated_at=now,
+            popularity=new.popularity,
+        )
+
+    def _variants(self, given: Sequence[NewVariant], price: int) -> tuple[Variant, ...]:
+        return tuple(
+            Variant(each.sku or self._new_sku(), each.name, price if each.price is None else each.price)
+            for each in given
+        )
+
+    def _new_sku(self) -> str:
+        return self._ids.number("SKU-", SKU_DIGITS)
+
+    def _changed(self, product: Product, changes: Mapping[str, Any]) -> Product:
+        given = dict(changes)
+        slug = given.pop("slug", product.slug)
+        if "variants" in given:
+            given["variants"] = self._variants(given["variants"], given.get("price", product.price))
+        after = edited(product, given)
+        return after if slug == product.slug else after.renamed(slug)
+
+    # Categories.
+
+    async def categories(self) -> list[CategoryNode]:
+        return tree_of(await self._repository.categories())
+
+    async def put_category(self, category_id: str, name: str, parent_id: str | None) -> Category:
+        """Makes or moves a category, with everything below it."""
+
+        async def body(session: Session) -> Category:
+            parent = await self._parent(category_id, parent_id, session)
+            moved = Category(category_id, name, (*(parent.path if parent else ()), category_id))
+            below = [each for each in await self._repository.below(category_id, session) if each.id != category_id]
+            family = [moved, *(_moved_under(moved, each) for each in below)]
+            if max(len(each.path) for each in family) > self._config.category_depth_max:
+                raise CategoryLimit(f"Categories nest at most {self._config.category_depth_max} deep")
+            await self._repository.put_categories(family, session)
+            return moved
+
+        return await self._transactions.run(body)
+
+    async def _parent(self, category_id: str, parent_id: str | None, session: Session) -> Category | None:
+        if parent_id is None:
+            return None
+        parent = await self._repository.category(parent_id, session)
+        if parent is None:
+            raise CategoryNotFound(f"There is no category {parent_id}")
+        if category_id in parent.path:
+            raise CategoryCycle()
+        return parent
+
+    # What buyers move.
+
+    async def record_sales(self, units: Mapping[str, int]) -> None:
+        """Units sold per product id since the last call: popularity, and with it the rank. An estimate: a repeated call
+        counts twice."""
+        known = await self._repository.popularity(units)
+        ranks = {each: rank_of(name, sold + units[each]) for each, (name, sold) in known.items()}
+        await self._repository.add_popularity(units, ranks)
+
+    async def refresh_vocabulary(self) -> int:
+        """Counts the words of the catalogue anew. Returns how many there are."""
+        return await self._vocabulary.recount()
+
+
+def _told(new: NewProduct) -> tuple[str, ...]:
+    return (new.name, new.description, new.brand, *new.tags, new.category)
+
+
+def _moved_under(parent: Category, below: Category) -> Category:
+    at = below.path.index(parent.id)
+    return replace(below, path=(*parent.path, *below.path[at + 1 :]))
+
+
+def _offer(product: Product, variant: Variant, active: bool) -> Offer:
+    name = product.name if variant.sku == product.sku else f"{product.name} · {variant.name}"
+    return Offer(
+        sku=variant.sku,
+        product_id=product.id,
+        name=name,
+        unit_price=variant.price,
+        currency=product.currency,
+        active=active,
+        slug=product.slug,
+        image=product.images[0].url if product.images else "",
+    )
