@@ -18,12 +18,14 @@ from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
 from service import bootstrap, config
-from service.bootstrap import Shop
+from service.auth.routes import routes as auth_routes
+from service.bootstrap import Front, Shop
 from service.config import Config
 from service.infra import log
 from service.inventory.routes import routes as inventory_routes
 from service.orders.routes import routes as orders_routes
 from service.web import problems
+from service.web.layers import setup_layers
 from service.web.operation import WIRE
 
 App = Sanic[Any, Any]
@@ -32,20 +34,22 @@ _app_numbers = itertools.count()
 BACKLOG = 4_096
 
 
-def create_app(shop: Shop) -> App:
+def create_app(shop: Shop, front: Front) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
     )
     _limit(app, shop.config)
     app.error_handler.add(Exception, problems.respond)
-    for blueprint in _blueprints(shop):
+    app.ctx.shield = front.shield
+    for blueprint in _blueprints(shop, front):
         app.blueprint(blueprint)
     return app
 
 
-def _blueprints(shop: Shop) -> list[Blueprint]:
+def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
     return [
+        auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
     ]
@@ -62,8 +66,15 @@ def _limit(app: App, settings: Config) -> None:
 @asynccontextmanager
 async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
-    app = create_app(shop)
-    server = await app.create_server(sock=listener, return_asyncio_server=True, access_log=False, backlog=BACKLOG)
+    front = bootstrap.front(shop)
+    app = create_app(shop, front)
+    server = await app.create_server(
+        sock=listener,
+        protocol=setup_layers(app, front.layers),
+        return_asyncio_server=True,
+        access_log=False,
+        backlog=BACKLOG,
+    )
     assert server is not None
     await server.startup()
     await server.before_start()
@@ -75,6 +86,7 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
         await server.before_stop()
         server.close()
         await _finish_requests(server, shop.config.shutdown_grace_seconds)
+        await front.drain(shop.config.shutdown_grace_seconds)
         await server.after_stop()
 
 

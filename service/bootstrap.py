@@ -6,6 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from service.auth.indexes import INDEXES as AUTH_INDEXES
+from service.auth.passwords import Passwords
+from service.auth.repository import UserRepository
+from service.auth.sessions import LoginAttempts, SessionStore
+from service.auth.tokens import Tokens
+from service.auth.usecases import Auth, Mails
 from service.catalog.offers import Offers
 from service.clock import Clock, SystemClock
 from service.config import Config
@@ -26,8 +32,10 @@ from service.orders.settlement import Settlement
 from service.orders.usecases import Orders
 from service.payments.models import Gateway
 from service.payments.simulator import SimulatedGateway
+from service.web.layers import Layers
+from service.web.shield import Shield
 
-INDEXES: tuple[Index, ...] = (*INVENTORY_INDEXES, *ORDERS_INDEXES)
+INDEXES: tuple[Index, ...] = (*AUTH_INDEXES, *INVENTORY_INDEXES, *ORDERS_INDEXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,20 @@ class Shop:
     async def drain(self) -> None:
         """Waits for what was accepted and is not committed yet."""
         await self.ledger.drain()
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What stands between the wire and the use cases. It needs Redis; the shop behind it does not."""
+
+    auth: Auth
+    layers: Layers
+    shield: Shield
+    passwords: Passwords
+
+    async def drain(self, grace_seconds: float) -> None:
+        await self.shield.drain(grace_seconds)
+        self.passwords.close()
 
 
 def connect(config: Config) -> Stores:
@@ -104,6 +126,18 @@ def build(
         refunds=Refunds(orders, order_repository, ledger, gateway, clock, ids, config),
         expiry=Expiry(inventory_repository, ledger, clock, config),
     )
+
+
+def front(shop: Shop) -> Front:
+    """Accounts, sessions and the security layers of a shop."""
+    config, clock, ids, redis_client = shop.config, shop.clock, shop.ids, shop.stores.redis
+    tokens, passwords = Tokens(clock, ids, config), Passwords(config)
+    layers = Layers(config, clock, ids, redis_client, tokens)
+    users = UserRepository(shop.stores.database)
+    mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
+    sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
+    auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
+    return Front(auth, layers, Shield(), passwords)
 
 
 @asynccontextmanager

@@ -85,7 +85,7 @@ def create(data: Path, email: str, password: str | None) -> None:
     """Create the first administrator, or make an existing user one."""
     made = secrets.token_urlsafe(18) if password == "-" else None
     chosen = made or password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with_shop(data, lambda shop: shop.auth.create_admin(email, chosen))
+    with_shop(data, lambda shop: bootstrap.front(shop).auth.create_admin(email, chosen))
     click.echo(f"{email} is an administrator" + (f", password {made}" if made else ""))
 
 

@@ -9,7 +9,7 @@ A handler is given a `Call` and returns a `Reply`:
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
@@ -21,6 +21,7 @@ from service.web.access import Access, Principal
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 WIRE = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -87,7 +88,7 @@ class Call(Generic[Taken]):
         return self.caller
 
 
-Handler = Callable[..., Awaitable[Reply]]
+Handler = Callable[..., Coroutine[Any, Any, Reply]]
 
 
 def operation(
@@ -108,12 +109,15 @@ def operation(
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie."""
     declared = Operation(method, summary, takes, returns, access, limit, errors, idempotent, compress, guest)
-    read = _reader(declared)
+    read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse:
             call = Call(request, read(request), _once(request) if idempotent else None)
-            return render(await handler(call, **path_parameters))
+            if safe:
+                return render(await handler(call, **path_parameters))
+            # A client that hangs up must not stop a change halfway.
+            return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
 
         blueprint.add_route(
             handle, path, methods=[method], name=handler.__name__, ctx_operation=declared, ctx_compress=compress

@@ -10,6 +10,7 @@ from sanic import Blueprint, Request, Sanic
 
 from service.web import problems
 from service.web.access import Principal
+from service.web.shield import Shield
 
 STAFF = Principal("staff-1", "staff", "session-1", "bearer")
 CUSTOMER = Principal("customer-1", "customer", "session-2", "bearer")
@@ -23,6 +24,7 @@ async def served(
     app = Sanic(f"test-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)
     app.config.ACCESS_LOG = app.config.TOUCHUP = False
     app.error_handler.add(Exception, problems.respond)
+    app.ctx.shield = Shield()
     for blueprint in blueprints:
         app.blueprint(blueprint)
 
