@@ -12,6 +12,7 @@ from service.events import Event, StockChanged
 from service.infra.group_commit import GroupCommit
 from service.infra.mongo import Session, Transactions
 from service.infra.outbox import Outbox
+from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
     Books,
@@ -21,7 +22,6 @@ from service.inventory.models import (
     Recorded,
     Replayed,
     Stock,
-    decide,
 )
 from service.inventory.repository import Bookkeeping
 

@@ -149,7 +149,7 @@ class Bookkeeping:
             operation = (
                 InsertOne({"_id": write.id, **write.document})
                 if write.document is not None
-                else UpdateOne({"_id": write.id}, dict(write.update or {}))
+                else UpdateOne({"_id": write.id}, dict(write.update or {}), upsert=write.upsert)
             )
             by_collection.setdefault(write.collection, []).append(operation)
         for collection, operations in by_collection.items():

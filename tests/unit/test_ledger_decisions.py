@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from service.errors import NotFound, Problem
 from service.events import OrderPlaced
+from service.inventory.decisions import decide
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
@@ -41,7 +42,6 @@ from service.inventory.models import (
     StockLimit,
     UnknownSku,
     Write,
-    decide,
     merge,
 )
 
