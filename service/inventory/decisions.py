@@ -1,0 +1,235 @@
+"""What happens to a batch of postings: who fits, in arrival order. Pure: no clock, no store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from service.errors import NotFound, Problem, remember
+from service.inventory.models import (
+    STOCK_MAX,
+    Accepted,
+    BelowReserved,
+    Books,
+    Change,
+    Claim,
+    Confirm,
+    Decision,
+    Expire,
+    Hold,
+    HoldChange,
+    HoldResolved,
+    HoldStatus,
+    InsufficientStock,
+    KeyReused,
+    Line,
+    Movement,
+    MovementKind,
+    NoStock,
+    Posting,
+    Recorded,
+    Release,
+    Replayed,
+    ReservationExpired,
+    Reserve,
+    Stock,
+    StockLimit,
+    Threshold,
+    UnknownSku,
+    merge,
+)
+
+
+def decide(books: Books, batch: Sequence[Posting], now: datetime) -> list[Decision]:
+    """One decision per posting, in arrival order, each seeing what the earlier ones did. `books` is moved forward."""
+    return [_decide_one(books, posting, now) for posting in batch]
+
+
+def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
+    claim = posting.claim
+    if claim is not None and claim.id in books.recorded:
+        recorded = books.recorded[claim.id]
+        return Replayed(recorded.outcome) if recorded.fingerprint == claim.fingerprint else KeyReused()
+    try:
+        _check_expectations(books, posting)
+        accepted = _Step(books, posting, now).run()
+        decision: Decision = accepted
+        _apply_writes(books, posting)
+        if claim is not None:
+            books.recorded[claim.id] = Recorded(claim.fingerprint, _outcome(posting, claim, accepted))
+    except Problem as refusal:
+        decision = refusal
+        if claim is not None and claim.refusals:
+            books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
+    return decision
+
+
+def _outcome(posting: Posting, claim: Claim, accepted: Accepted) -> Mapping[str, Any]:
+    """A change of stock is answered with the stock it left, so that is what its key stands for."""
+    if not isinstance(posting.action, Change) or posting.order_id is not None:
+        return claim.outcome
+    return {**claim.outcome, "stock": [asdict(stock) for stock in accepted.stock]}
+
+
+def _check_expectations(books: Books, posting: Posting) -> None:
+    for expect in posting.expects:
+        document = books.documents.get((expect.collection, expect.id))
+        expect.check(_at(document, expect.field))
+
+
+def _at(document: Mapping[str, Any] | None, path: str) -> Any:
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _apply_writes(books: Books, posting: Posting) -> None:
+    """Later postings of the batch see the guarded documents as this one leaves them."""
+    for write in posting.writes:
+        key = (write.collection, write.id)
+        if write.update is not None and (write.upsert or key in books.documents):
+            books.documents[key] = _updated(books.documents.get(key, {}), write.update)
+
+
+def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[str, Any]:
+    """$set (dotted or not) and $inc, which is all that guards look at."""
+    after = dict(document)
+    for path, value in update.get("$set", {}).items():
+        head, _, rest = path.partition(".")
+        after[head] = _updated(after.get(head) or {}, {"$set": {rest: value}}) if rest else value
+    for name, step in update.get("$inc", {}).items():
+        after[name] = after.get(name, 0) + step
+    return after
+
+
+class _Step:
+    """One posting against the books: works on copies and touches the books only when all of it fits."""
+
+    def __init__(self, books: Books, posting: Posting, now: datetime) -> None:
+        self._books, self._posting, self._now = books, posting, now
+        self._stock: dict[str, Stock] = {}
+        self._movements: list[Movement] = []
+        self._holds: list[HoldChange] = []
+
+    def run(self) -> Accepted:
+        match self._posting.action:
+            case Change(kind, lines):
+                self._change(kind, merge(lines))
+            case Reserve() as reserve:
+                self._reserve(reserve)
+            case Confirm(order_id):
+                self._confirm(self._hold(order_id))
+            case Release(order_id):
+                self._release(self._hold(order_id))
+            case Expire(order_id):
+                self._expire(self._hold(order_id))
+            case NoStock():
+                pass
+            case Threshold(lines):
+                self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
+        self._books.stock |= self._stock
+        self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
+        return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
+
+    def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
+        for line in lines:
+            after = self._known(line.sku)
+            if after.on_hand + line.quantity < after.reserved:
+                raise BelowReserved(sku=line.sku, reserved=after.reserved, onHand=after.on_hand)
+            self._move(kind, line.sku, on_hand=line.quantity)
+
+    def _reserve(self, reserve: Reserve) -> None:
+        lines = merge(reserve.lines)
+        self._require(lines)
+        for line in lines:
+            self._move(MovementKind.RESERVE, line.sku, reserved=line.quantity)
+        hold = Hold(reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at)
+        self._holds.append(HoldChange(hold, None))
+
+    def _confirm(self, hold: Hold) -> None:
+        alive = hold.status is HoldStatus.ACTIVE and self._now < hold.expires_at
+        if alive:
+            for line in hold.lines:
+                self._move(MovementKind.CONFIRM, line.sku, on_hand=-line.quantity, reserved=-line.quantity)
+            self._holds.append(HoldChange(replace(hold, status=HoldStatus.CONFIRMED), hold.status))
+        elif hold.status in {HoldStatus.ACTIVE, HoldStatus.EXPIRED}:
+            self._sell_again(hold)
+        else:
+            raise HoldResolved(reservation=hold.status.value)
+
+    def _sell_again(self, hold: Hold) -> None:
+        """The old reservations stay expired (resolved once); new ones are born confirmed."""
+        if hold.status is HoldStatus.ACTIVE:
+            self._free(MovementKind.EXPIRE, hold, HoldStatus.EXPIRED)
+        try:
+            self._require(hold.lines)
+        except InsufficientStock as short:
+            raise ReservationExpired(**short.extra) from short
+        for line in hold.lines:
+            self._move(MovementKind.SELL, line.sku, on_hand=-line.quantity)
+        self._holds.append(HoldChange(replace(hold, status=HoldStatus.CONFIRMED), None))
+
+    def _release(self, hold: Hold) -> None:
+        if hold.status is HoldStatus.ACTIVE:
+            self._free(MovementKind.RELEASE, hold, HoldStatus.RELEASED)
+        elif hold.status is not HoldStatus.EXPIRED:  # an expired hold has nothing left to free
+            raise HoldResolved(reservation=hold.status.value)
+
+    def _expire(self, hold: Hold) -> None:
+        if hold.status is not HoldStatus.ACTIVE or self._now < hold.expires_at:
+            raise HoldResolved(reservation=hold.status.value)
+        self._free(MovementKind.EXPIRE, hold, HoldStatus.EXPIRED)
+
+    def _free(self, kind: MovementKind, hold: Hold, status: HoldStatus) -> None:
+        for line in hold.lines:
+            self._move(kind, line.sku, reserved=-line.quantity)
+        self._holds.append(HoldChange(replace(hold, status=status), hold.status))
+
+    def _require(self, lines: Sequence[Line]) -> None:
+        states = [(line, self._known(line.sku)) for line in lines]
+        shortages = [
+            {"sku": line.sku, "requested": line.quantity, "available": stock.available}
+            for line, stock in states
+            if stock.available < line.quantity
+        ]
+        if shortages:
+            raise InsufficientStock(shortages=shortages)
+
+    def _known(self, sku: str) -> Stock:
+        stock = self._stock.get(sku) or self._books.stock.get(sku)
+        if stock is None:
+            raise UnknownSku(f"There is no SKU {sku}", sku=sku)
+        return stock
+
+    def _hold(self, order_id: str) -> Hold:
+        hold = self._books.holds.get(order_id)
+        if hold is None:
+            raise NotFound(f"There is no reservation for order {order_id}")
+        return hold
+
+    def _move(self, kind: MovementKind, sku: str, on_hand: int = 0, reserved: int = 0) -> None:
+        before = self._known(sku)
+        after = replace(
+            before, on_hand=before.on_hand + on_hand, reserved=before.reserved + reserved, seq=before.seq + 1
+        )
+        if after.on_hand > STOCK_MAX:
+            raise StockLimit(sku=sku, limit=STOCK_MAX)
+        assert after.reserved >= 0, f"{sku}: more was freed than was reserved"
+        assert after.available >= 0, f"{sku}: {kind} would oversell"
+        self._stock[sku] = after
+        self._movements.append(
+            Movement(
+                sku,
+                after.seq,
+                kind,
+                on_hand,
+                reserved,
+                after.on_hand,
+                after.reserved,
+                self._posting.actor,
+                self._posting.reason,
+                self._posting.order_id,
+                self._now,
+            )
+        )
