@@ -3,9 +3,11 @@ costs more than a checkout, and one member of staff."""
 
 import asyncio
 import json
+import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +21,7 @@ EMAIL_DOMAIN = "shoppers.example"
 RENEW_BEFORE_SECONDS = 60.0
 SIGN_INS_AT_ONCE = 8
 SIGN_IN_TRIES_MAX = 5
+SIGN_IN_PAUSE_SECONDS = 0.2
 COMMAND_SECONDS_MAX = 60
 
 
@@ -28,35 +31,44 @@ class AccountError(StackError):
 
 @dataclass(slots=True)
 class Account:
-    """A signed-in user. `expires_at` is in seconds of the exchange's clock."""
+    """A signed-in user. `renew_at_seconds` is a time of the machine's monotonic clock."""
 
     email: str
     user_id: str = ""
     access_token: str = ""
     refresh_token: str = ""
-    expires_at: float = float("inf")
+    renew_at_seconds: float = float("inf")
     password: str = PASSWORD
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
-    def accept(self, document: Mapping[str, Any], now: float) -> None:
+    def accept(self, document: Mapping[str, Any]) -> None:
         self.user_id = document.get("user", {}).get("id", self.user_id)
         self.access_token = document["accessToken"]
         self.refresh_token = document.get("refreshToken", self.refresh_token)
-        self.expires_at = now + float(document.get("expiresIn", 1e12))
+        good_for_seconds = max(0.0, float(document.get("expiresIn", 1e12)) - RENEW_BEFORE_SECONDS)
+        self.renew_at_seconds = time.monotonic() + good_for_seconds
 
     async def token(self, exchange: Exchange) -> str:
-        """A token that is still good; renewed when it is about to expire."""
-        if exchange.clock.now() > self.expires_at - RENEW_BEFORE_SECONDS:
-            await self._renew(exchange)
+        """A token that is still good; renewed, by one caller at a time, when it is about to expire."""
+        if self._is_due():
+            async with self.renewing:
+                if self._is_due():
+                    await self._renew(exchange)
         return self.access_token
 
+    def refused(self) -> None:
+        """The service did not take the token: its session is gone."""
+        self.renew_at_seconds = 0.0
+
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self.renew_at_seconds
+
     async def _renew(self, exchange: Exchange) -> None:
-        self.expires_at = float("inf")  # nobody else renews meanwhile; the refresh token can be used once
         answer = await exchange.send(api.refresh(self.refresh_token))
         if answer.status != 200:
             answer = await exchange.send(api.login(self.email, self.password))
-        self.expires_at = exchange.clock.now() + RENEW_BEFORE_SECONDS
         if answer.status == 200:
-            self.accept(answer.json(), exchange.clock.now())
+            self.accept(answer.json())
 
 
 def email_of(name: str) -> str:
@@ -76,8 +88,12 @@ async def open_accounts(
         return account
 
     wanted = list(dict.fromkeys(names))
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(opened(name)) for name in wanted]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(opened(name)) for name in wanted]
+    except ExceptionGroup as failed:
+        # The first one says it; the others were only cancelled or say the same.
+        raise failed.exceptions[0] from None
     return dict(zip(wanted, (task.result() for task in tasks), strict=True))
 
 
@@ -89,7 +105,7 @@ def load_tokens(path: Path) -> dict[str, Account]:
         try:
             document = json.loads(line)
             account = Account(document["email"], document.get("userId", ""))
-            account.accept(document, 0.0)
+            account.accept(document)
         except (ValueError, KeyError, TypeError) as error:
             raise AccountError(f"{path}, line {number}: not a token line: {error}") from None
         accounts[account.email] = account
@@ -98,10 +114,10 @@ def load_tokens(path: Path) -> dict[str, Account]:
 
 async def open_staff(exchange: Exchange, stack: Stack) -> Account:
     """A fresh member of staff, made the only way there is: by the operator's command line. Raises AccountError."""
-    email = f"staff-{uuid4().hex[:12]}@{EMAIL_DOMAIN}"
-    command = [*holdfast_command("admin", "create", email), "--json"]
+    email, password = f"staff-{uuid4().hex[:12]}@{EMAIL_DOMAIN}", secrets.token_urlsafe(18)
+    command = holdfast_command("admin", "create", email, "--password", password)
     try:
-        done = await asyncio.to_thread(
+        await asyncio.to_thread(
             subprocess.run,
             command,
             env=stack.environment(),
@@ -110,15 +126,14 @@ async def open_staff(exchange: Exchange, stack: Stack) -> Account:
             timeout=COMMAND_SECONDS_MAX,
             check=True,
         )
-        password = json.loads(done.stdout)["password"]
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or error
         raise AccountError(f"no member of staff could be made by `holdfast admin create`: {said}") from None
     account = Account(email, password=password)
     answer = await exchange.send(api.login(email, password))
     if answer.status != 200:
         raise AccountError(f"staff could not log in: {_said(answer)}")
-    account.accept(answer.json(), exchange.clock.now())
+    account.accept(answer.json())
     return account
 
 
@@ -128,11 +143,11 @@ async def _sign_in(exchange: Exchange, account: Account, name: str) -> Account:
         if answer.status == 409 and answer.code == "email_taken":
             answer = await exchange.send(api.login(account.email, account.password))
         if answer.status in (200, 201):
-            account.accept(answer.json(), exchange.clock.now())
+            account.accept(answer.json())
             return account
         if answer.status not in (0, 429, 503):
             break
-        await asyncio.sleep(0.2 * 2**attempt)
+        await asyncio.sleep(SIGN_IN_PAUSE_SECONDS * 2**attempt)
     hint = "; start the service with HOLDFAST_RATE_LIMIT_SCALE=1000000" if answer.status == 429 else ""
     raise AccountError(f"{account.email} could not sign in: {_said(answer)}{hint}")
 

@@ -29,10 +29,12 @@ DRAIN_SECONDS_MAX = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What one arrival does. `run` is given the exchange and the intended start; `route` names it if it is dropped."""
+    """What one arrival does. `run` is given the exchange and the intended start. Where no slot is free, `dropped` is
+    called instead and `route` names the row."""
 
     route: str
     run: Callable[[Exchange, float], Awaitable[None]]
+    dropped: Callable[[], None] = lambda: None
 
 
 Arrival = tuple[float, Flow]
@@ -122,6 +124,7 @@ class OpenLoop:
         if len(self._in_flight) >= self._in_flight_max:
             report.dropped += 1
             self._recorder.row(intended, NEVER, NEVER, flow.route, 0, outcomes.DROPPED, 0)
+            flow.dropped()
             return
         task = asyncio.create_task(flow.run(self._exchange, intended))  # type: ignore[arg-type]
         self._in_flight.add(task)

@@ -21,6 +21,8 @@ from workloads.stack import Stack
 
 DOCUMENTS = ("manifest.json", "requests.parquet", "stock.json", "server.json", "summary.json", "invoices.parquet")
 OK, FAILED, INVALID = "ok", "failed", "invalid"
+# The run starts this long after everything is ready, so that its first arrival is not late already.
+LEAD_SECONDS = 0.25
 EXIT_CODES = {OK: 0, FAILED: 1, INVALID: 2}
 
 
@@ -47,7 +49,7 @@ class RunInProgress:
         self.path, self.stack, self.manifest = path, stack, manifest
         self._before = snapshot(stack)
         self.writer = RowWriter(path / "requests.parquet")
-        self.clock = RunClock(time.time())
+        self.clock = RunClock(time.time() + LEAD_SECONDS)
 
     def finish(self, findings: Findings, more: dict[str, Any]) -> dict[str, Any]:
         """Writes all that is left of the folder, and returns the summary. `more` is the driver's own part of it."""

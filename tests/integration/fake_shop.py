@@ -54,6 +54,7 @@ class FakeShop:
                 web.post("/api/orders/{id}/cancel", self.cancel),
                 web.post("/api/orders/{id}/refund", self.refund),
                 web.get("/metrics", self.metrics),
+                web.get("/health/ready", self.ready),
             ]
         )
         return app
@@ -219,6 +220,9 @@ class FakeShop:
         more = start + size < len(newest)
         page = newest[start : start + size]
         return web.json_response({"items": page, "nextCursor": str(start + size) if more else None})
+
+    async def ready(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
 
     async def metrics(self, request: web.Request) -> web.Response:
         text = f"# TYPE holdfast_commit_retries_total counter\nholdfast_commit_retries_total {len(self.seen)}.0\n"
