@@ -20,6 +20,7 @@ from sanic.server.async_server import AsyncioServer
 from service import bootstrap, config
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Front, Shop
+from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
 from service.inventory.routes import routes as inventory_routes
@@ -50,6 +51,7 @@ def create_app(shop: Shop, front: Front) -> App:
 def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
     return [
         auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
+        catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
     ]

@@ -12,7 +12,16 @@ from service.auth.repository import UserRepository
 from service.auth.sessions import LoginAttempts, SessionStore
 from service.auth.tokens import Tokens
 from service.auth.usecases import Auth, Mails
+from service.catalog.indexes import INDEXES as CATALOG_INDEXES
 from service.catalog.offers import Offers
+from service.catalog.repository import CatalogRepository
+from service.catalog.review_repository import ReviewRepository
+from service.catalog.reviews import Reviews
+from service.catalog.search import Search
+from service.catalog.search_repository import SearchRepository
+from service.catalog.suggestions import Suggestions
+from service.catalog.usecases import Catalog
+from service.catalog.vocabulary import Vocabulary
 from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
@@ -35,7 +44,7 @@ from service.payments.simulator import SimulatedGateway
 from service.web.layers import Layers
 from service.web.shield import Shield
 
-INDEXES: tuple[Index, ...] = (*AUTH_INDEXES, *INVENTORY_INDEXES, *ORDERS_INDEXES)
+INDEXES: tuple[Index, ...] = (*AUTH_INDEXES, *CATALOG_INDEXES, *INVENTORY_INDEXES, *ORDERS_INDEXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,10 @@ class Shop:
     ledger: Ledger
     inventory: Inventory
     offers: Offers
+    catalog: Catalog
+    search: Search
+    suggestions: Suggestions
+    reviews: Reviews
     gateway: Gateway
     orders: Orders
     settlement: Settlement
@@ -107,6 +120,9 @@ def build(
     inventory_repository = InventoryRepository(database)
     inventory = Inventory(inventory_repository, ledger, clock, config)
     offers = Offers(database, config)
+    products, vocabulary = CatalogRepository(database), Vocabulary(database)
+    walks = SearchRepository(database, config.search_window_max)
+    catalog = Catalog(products, vocabulary, offers, inventory, transactions, outbox, clock, ids, config)
     gateway = gateway or SimulatedGateway(database, clock)
     order_repository = OrderRepository(database)
     orders = Orders(order_repository, ledger, offers, clock, ids, config)
@@ -120,6 +136,10 @@ def build(
         ledger=ledger,
         inventory=inventory,
         offers=offers,
+        catalog=catalog,
+        search=Search(walks, products, vocabulary, config),
+        suggestions=Suggestions(walks, products, vocabulary, config),
+        reviews=Reviews(ReviewRepository(database), products, catalog, transactions, clock, ids),
         gateway=gateway,
         orders=orders,
         settlement=Settlement(orders, order_repository, ledger, gateway, clock, ids, config),

@@ -12,6 +12,8 @@ from service.catalog.search_terms import stems_of, words_of
 from service.errors import Conflict, Invalid, NotFound
 
 SLUG_LENGTH_MAX = 80
+SLUG_MARK_LENGTH = 8
+RESERVED_SLUGS = frozenset({"brands", "categories", "reviews", "search", "suggest"})
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*(?![\s\S])"
 RANK_PER_DOUBLED_SALES = 10
 RANK_OF_BREVITY = 200
@@ -230,8 +232,15 @@ class Suggestion:
 
 
 def slugify(name: str) -> str:
-    slug = "-".join(words_of(name))[:SLUG_LENGTH_MAX].strip("-")
-    return slug or "product"
+    """The name as a part of a URL; never one of the API's own words."""
+    plain = [word for word in words_of(name) if word.isascii()]
+    slug = "-".join(plain)[: SLUG_LENGTH_MAX - SLUG_MARK_LENGTH].strip("-")
+    return slug if slug and slug not in RESERVED_SLUGS else f"{slug}-product".strip("-")
+
+
+def check_slug(slug: str) -> None:
+    if slug in RESERVED_SLUGS:
+        raise Invalid(errors=[{"path": "slug", "message": "This word is the API's own"}])
 
 
 def follows_name(slug: str, name: str) -> bool:

@@ -21,6 +21,7 @@ from service.catalog.models import (
     Sort,
     Variant,
     VersionConflict,
+    check_slug,
     check_variants,
     edited,
     follows_name,
@@ -206,6 +207,7 @@ class Catalog:
         products = []
         for new in news:
             slug = new.slug or slugify(new.name)
+            check_slug(slug)
             slug = self._marked(slug) if new.slug is None and slug in taken else slug
             taken.add(slug)
             products.append(self._new_product(new, slug))
@@ -245,6 +247,7 @@ class Catalog:
     def _changed(self, product: Product, changes: Mapping[str, Any]) -> Product:
         given = dict(changes)
         slug = given.pop("slug", product.slug)
+        check_slug(slug)
         if "variants" in given:
             given["variants"] = self._variants(given["variants"], given.get("price", product.price))
         after = edited(product, given)

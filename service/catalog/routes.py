@@ -1,0 +1,341 @@
+"""/api/products"""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from sanic import Blueprint
+
+from service.catalog.models import (
+    AlreadyReviewed,
+    CategoryCycle,
+    CategoryLimit,
+    CategoryNode,
+    CategoryNotFound,
+    Product,
+    ProductNotFound,
+    ReviewNotFound,
+    ReviewStatus,
+    SkuTaken,
+    SlugTaken,
+    Sort,
+    VersionConflict,
+)
+from service.catalog.repository import Place
+from service.catalog.reviews import ReviewPage, Reviews
+from service.catalog.schemas import (
+    PRICE_MAX,
+    BrandsReply,
+    CategoriesReply,
+    CategoryBody,
+    CategoryView,
+    EditProductBody,
+    ModerationBody,
+    NewProductBody,
+    PageQuery,
+    ProductsQuery,
+    ProductsReply,
+    ProductView,
+    ReviewBody,
+    ReviewsReply,
+    ReviewView,
+    SearchQuery,
+    SearchReply,
+    SuggestQuery,
+    SuggestReply,
+    category_view,
+    product_view,
+    review_view,
+    suggestion_view,
+)
+from service.catalog.search import Position, Search
+from service.catalog.suggestions import Suggestions
+from service.catalog.usecases import Catalog
+from service.config import Config
+from service.errors import Invalid
+from service.web import cursor
+from service.web.access import Access
+from service.web.operation import WIRE, Call, Nothing, Reply, operation
+
+NUMBER_MAX = 2**53
+Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+POSITIONS: dict[Sort, Any] = {
+    Sort.RELEVANCE: tuple[Number, str],
+    Sort.NEWEST: tuple[datetime, str],
+    Sort.PRICE_ASC: tuple[Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX)], str],
+    Sort.PRICE_DESC: tuple[Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX)], str],
+    Sort.RATING: tuple[float, str],
+    Sort.POPULAR: tuple[Number, str],
+}
+EDITED = (SkuTaken, SlugTaken)
+
+
+class ListPosition(msgspec.Struct, array_like=True):
+    """A cursor of one sort order means nothing in another."""
+
+    sort: str
+    place: Any
+
+
+def routes(catalog: Catalog, search: Search, suggestions: Suggestions, reviews: Reviews, config: Config) -> Blueprint:
+    blueprint = Blueprint("products", url_prefix="/api/products")
+    _reading(blueprint, catalog)
+    _searching(blueprint, catalog, search, suggestions)
+    _editing(blueprint, catalog, config)
+    _categories(blueprint, catalog)
+    _reviewing(blueprint, reviews)
+    return blueprint
+
+
+def _reading(blueprint: Blueprint, catalog: Catalog) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/",
+        "Products of a category, brand, tag or price range, in the order asked for",
+        takes=ProductsQuery,
+        returns={200: ProductsReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def products(call: Call[ProductsQuery]) -> Reply:
+        taken = call.taken
+        sort = Sort(taken.sort)
+        page = await catalog.listed(taken.category, taken.filters(), sort, _place(taken.cursor, sort), taken.limit)
+        after = None if page.next is None else cursor.encode(ListPosition(sort.value, page.next))
+        items = [product_view(product, page.stock) for product in page.items]
+        return _tagged(ProductsReply(items=items, next_cursor=after))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/<id_or_slug:str>",
+        "One product, by id, by slug, or by a slug it once had",
+        returns={200: ProductView, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+        errors=(ProductNotFound,),
+    )
+    async def product(call: Call[Nothing], id_or_slug: str) -> Reply:
+        staff = call.caller is not None and call.caller.access >= Access.STAFF
+        found = await (catalog.get(id_or_slug) if staff else catalog.on_sale(id_or_slug))
+        return _tagged(await _with_stock(catalog, found))
+
+
+def _searching(blueprint: Blueprint, catalog: Catalog, search: Search, suggestions: Suggestions) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/search",
+        "Products for some words, the best first; typos are forgiven",
+        takes=SearchQuery,
+        returns={200: SearchReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def search_products(call: Call[SearchQuery]) -> Reply:
+        taken = call.taken
+        position = None if taken.cursor is None else cursor.decode(taken.cursor, Position)
+        found = await search.find(taken.q, position, taken.limit)
+        page = await catalog.with_stock(found.items)
+        items = [product_view(product, page.stock) for product in page.items]
+        after = None if found.next is None else cursor.encode(found.next)
+        return _tagged(SearchReply(items=items, next_cursor=after, corrected_query=found.corrected))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/suggest",
+        "Completes what is being typed",
+        takes=SuggestQuery,
+        returns={200: SuggestReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def suggest(call: Call[SuggestQuery]) -> Reply:
+        found = await suggestions.complete(call.taken.q)
+        return _tagged(SuggestReply(items=[suggestion_view(each) for each in found]))
+
+
+def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
+    @operation(
+        blueprint,
+        "POST",
+        "/",
+        "Put a product on sale, with empty stock for each of its SKUs",
+        takes=NewProductBody,
+        returns={201: ProductView},
+        access=Access.STAFF,
+        errors=EDITED,
+    )
+    async def create(call: Call[NewProductBody]) -> Reply:
+        _check_currency(call.taken.currency, config)
+        made = await catalog.create(call.taken.product())
+        return Reply(201, await _with_stock(catalog, made), {"Location": f"/api/products/{made.id}"})
+
+    @operation(
+        blueprint,
+        "PATCH",
+        "/<product_id:str>",
+        "Change a product",
+        takes=EditProductBody,
+        returns={200: ProductView},
+        access=Access.STAFF,
+        errors=(ProductNotFound, VersionConflict, *EDITED),
+    )
+    async def edit(call: Call[EditProductBody], product_id: str) -> Reply:
+        _check_currency(call.taken.currency, config)
+        changed = await catalog.edit(product_id, call.taken.changes(), call.taken.version)
+        return Reply(200, await _with_stock(catalog, changed))
+
+    @operation(
+        blueprint,
+        "DELETE",
+        "/<product_id:str>",
+        "Archive a product: off the shelves, but never forgotten",
+        returns={204: None},
+        access=Access.STAFF,
+        errors=(ProductNotFound,),
+    )
+    async def archive(call: Call[Nothing], product_id: str) -> Reply:
+        await catalog.archive(product_id)
+        return Reply(204)
+
+
+def _categories(blueprint: Blueprint, catalog: Catalog) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/categories",
+        "The tree of categories",
+        returns={200: CategoriesReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def categories(call: Call[Nothing]) -> Reply:
+        return _tagged(CategoriesReply(items=[category_view(root) for root in await catalog.categories()]))
+
+    @operation(
+        blueprint,
+        "PUT",
+        "/categories/<category_id:str>",
+        "Make, rename or move a category, with everything below it",
+        takes=CategoryBody,
+        returns={200: CategoryView},
+        access=Access.STAFF,
+        errors=(CategoryNotFound, CategoryCycle, CategoryLimit),
+    )
+    async def put_category(call: Call[CategoryBody], category_id: str) -> Reply:
+        category = await catalog.put_category(category_id, call.taken.name, call.taken.parent)
+        return Reply(200, category_view(CategoryNode(category)))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/brands",
+        "The brands on sale",
+        returns={200: BrandsReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+    )
+    async def brands(call: Call[Nothing]) -> Reply:
+        return _tagged(BrandsReply(items=await catalog.brands()))
+
+
+def _reviewing(blueprint: Blueprint, reviews: Reviews) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/<id_or_slug:str>/reviews",
+        "A product's published reviews, newest first",
+        takes=PageQuery,
+        returns={200: ReviewsReply, 304: None},
+        access=Access.PUBLIC,
+        limit="read",
+        errors=(ProductNotFound,),
+    )
+    async def published(call: Call[PageQuery], id_or_slug: str) -> Reply:
+        return _tagged(_reviews(await reviews.published(id_or_slug, _moment(call.taken.cursor), call.taken.limit)))
+
+    @operation(
+        blueprint,
+        "POST",
+        "/<id_or_slug:str>/reviews",
+        "Review a product; staff publish it",
+        takes=ReviewBody,
+        returns={201: ReviewView},
+        access=Access.CUSTOMER,
+        errors=(ProductNotFound, AlreadyReviewed),
+    )
+    async def submit(call: Call[ReviewBody], id_or_slug: str) -> Reply:
+        taken = call.taken
+        review = await reviews.submit(id_or_slug, call.user.user_id, taken.author, taken.rating, taken.text)
+        return Reply(201, review_view(review))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/reviews",
+        "Reviews waiting for moderation, oldest first",
+        takes=PageQuery,
+        returns={200: ReviewsReply},
+        access=Access.STAFF,
+    )
+    async def waiting(call: Call[PageQuery]) -> Reply:
+        return Reply(200, _reviews(await reviews.waiting(_moment(call.taken.cursor), call.taken.limit)))
+
+    @operation(
+        blueprint,
+        "PATCH",
+        "/reviews/<review_id:str>",
+        "Publish or refuse a review",
+        takes=ModerationBody,
+        returns={200: ReviewView},
+        access=Access.STAFF,
+        errors=(ReviewNotFound,),
+    )
+    async def moderate(call: Call[ModerationBody], review_id: str) -> Reply:
+        return Reply(200, review_view(await reviews.moderate(review_id, ReviewStatus(call.taken.status))))
+
+
+async def _with_stock(catalog: Catalog, product: Product) -> ProductView:
+    page = await catalog.with_stock([product])
+    return product_view(product, page.stock)
+
+
+def _tagged(view: Any) -> Reply:
+    """A read that may be answered with 304: its tag is of what it says, stock included."""
+    body = WIRE.encode(view)
+    tag = hashlib.blake2b(body, digest_size=12).hexdigest()
+    return Reply(200, body, {"ETag": f'"{tag}"', "Cache-Control": "no-cache"})
+
+
+def _place(given: str | None, sort: Sort) -> Place | None:
+    if given is None:
+        return None
+    position = cursor.decode(given, ListPosition)
+    try:
+        if position.sort != sort.value:
+            raise msgspec.ValidationError("another sort order")
+        place: Place = msgspec.convert(position.place, POSITIONS[sort])
+    except msgspec.ValidationError:
+        raise Invalid(errors=[{"path": "cursor", "message": "Not a cursor of this list"}]) from None
+    return place
+
+
+def _moment(given: str | None) -> tuple[datetime, str] | None:
+    if given is None:
+        return None
+    position = cursor.decode(given, cursor.TimePosition)
+    return position.at, position.id
+
+
+def _reviews(page: ReviewPage) -> ReviewsReply:
+    after = None if page.next is None else cursor.encode(cursor.TimePosition(*page.next))
+    return ReviewsReply(items=[review_view(review) for review in page.items], next_cursor=after)
+
+
+def _check_currency(given: Any, config: Config) -> None:
+    if isinstance(given, str) and given != config.currency:
+        raise Invalid(errors=[{"path": "currency", "message": f"This shop sells in {config.currency}"}])
