@@ -145,7 +145,7 @@ def _entry(
     return CatalogueEntry(
         name=name,
         description=_description(name, material, names, weights, chance),
-        category=_category(name),
+        category=category_of(name),
         brand=chance.choices(BRANDS, weights=range(len(BRANDS), 0, -1))[0],
         tags=(material, "gift") if chance.random() < 0.3 else (material,),
         price_minor=max(10, price_minor),
@@ -159,7 +159,7 @@ def _description(name: str, material: str, names: list[TraceName], weights: list
     return f"{chance.choice(_OPENINGS)} {name.lower()} in {material}. {links} {chance.choice(_CLOSINGS)}"
 
 
-def _category(name: str) -> str:
+def category_of(name: str) -> str:
     words = set(re.findall(r"[A-Z]+", name))
     return next((category for category, telling in CATEGORY_WORDS.items() if words & telling), "home")
 

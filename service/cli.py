@@ -9,7 +9,7 @@ import click
 
 COMMANDS = {
     "up": "service.commands:up",
-    "seed": "service.commands:seed",
+    "seed": "benchmarks.seeding:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",
     "audit": "service.commands:audit",
@@ -24,6 +24,7 @@ COMMANDS = {
     "torture": "workloads.torture:torture",
     "demo": "workloads.demo:demo",
 }
+OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130
 
 
@@ -38,6 +39,8 @@ class LazyGroup(click.Group):
         try:
             command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] in OURS:
+                raise
             raise click.ClickException(
                 f"`holdfast {name}` needs {missing.name}: install the extras, `pip install 'holdfast[local,load]'`"
             ) from missing
