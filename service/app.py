@@ -25,7 +25,6 @@ from service.config import Config
 from service.infra import log
 from service.inventory.routes import routes as inventory_routes
 from service.orders.routes import routes as orders_routes
-from service.web import problems
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
 
@@ -41,7 +40,7 @@ def create_app(shop: Shop, front: Front) -> App:
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
     )
     _limit(app, shop.config)
-    app.error_handler.add(Exception, problems.respond)
+    app.error_handler.add(Exception, front.layers.answer)
     app.ctx.shield = front.shield
     for blueprint in _blueprints(shop, front):
         app.blueprint(blueprint)

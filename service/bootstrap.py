@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from service.auth.indexes import INDEXES as AUTH_INDEXES
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
@@ -41,7 +43,9 @@ from service.orders.settlement import Settlement
 from service.orders.usecases import Orders
 from service.payments.models import Gateway
 from service.payments.simulator import SimulatedGateway
+from service.web.audit_log import AuditLog
 from service.web.layers import Layers
+from service.web.security_metrics import SecurityMetrics
 from service.web.shield import Shield
 
 INDEXES: tuple[Index, ...] = (*AUTH_INDEXES, *CATALOG_INDEXES, *INVENTORY_INDEXES, *ORDERS_INDEXES)
@@ -66,6 +70,7 @@ class Shop:
     stores: Stores
     transactions: Transactions
     outbox: Outbox
+    audit_log: AuditLog
     ledger: Ledger
     inventory: Inventory
     offers: Offers
@@ -92,9 +97,11 @@ class Front:
     layers: Layers
     shield: Shield
     passwords: Passwords
+    registry: CollectorRegistry
 
     async def drain(self, grace_seconds: float) -> None:
         await self.shield.drain(grace_seconds)
+        await self.layers.audit.drain()
         self.passwords.close()
 
 
@@ -133,6 +140,7 @@ def build(
         stores=stores,
         transactions=transactions,
         outbox=outbox,
+        audit_log=AuditLog(database, clock, ids, config),
         ledger=ledger,
         inventory=inventory,
         offers=offers,
@@ -152,12 +160,13 @@ def front(shop: Shop) -> Front:
     """Accounts, sessions and the security layers of a shop."""
     config, clock, ids, redis_client = shop.config, shop.clock, shop.ids, shop.stores.redis
     tokens, passwords = Tokens(clock, ids, config), Passwords(config)
-    layers = Layers(config, clock, ids, redis_client, tokens)
+    registry = CollectorRegistry()
+    layers = Layers(config, clock, ids, redis_client, tokens, shop.audit_log, SecurityMetrics(registry))
     users = UserRepository(shop.stores.database)
     mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
     auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
-    return Front(auth, layers, Shield(), passwords)
+    return Front(auth, layers, Shield(), passwords, registry)
 
 
 @asynccontextmanager

@@ -44,6 +44,10 @@ class NotAllowed(Problem):
     code, title = "method_not_allowed", "This method is not offered here"
 
 
+class TooSlow(Problem):
+    code, title = "request_timeout", "The request did not arrive in time"
+
+
 class Conflict(Problem):
     code, title = "conflict", "The current state does not allow this"
 

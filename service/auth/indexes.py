@@ -1,4 +1,4 @@
-"""Indexes of users, each with the query it serves."""
+"""Indexes of users and of the audit log, each with the query it serves."""
 
 from datetime import UTC, datetime
 
@@ -45,5 +45,43 @@ INDEXES = (
             sort=(("createdAt", -1), ("_id", -1)),
             limit=24,
         ),
+    ),
+    Index(
+        "audit_log",
+        (("at", -1), ("_id", -1)),
+        serves="the audit log, newest first; the entry a new chain links to",
+        probe=Probe({"at": {"$lte": A_MOMENT}}, sort=(("at", -1), ("_id", -1)), limit=24),
+    ),
+    Index(
+        "audit_log",
+        (("actor", 1), ("at", -1), ("_id", -1)),
+        serves="what one user did, newest first",
+        probe=Probe({"actor": {"$eq": "u1"}, "at": {"$lte": A_MOMENT}}, sort=(("at", -1), ("_id", -1)), limit=24),
+    ),
+    Index(
+        "audit_log",
+        (("target", 1), ("at", -1), ("_id", -1)),
+        serves="what was done to one thing, newest first",
+        probe=Probe({"target": {"$eq": "/x"}, "at": {"$lte": A_MOMENT}}, sort=(("at", -1), ("_id", -1)), limit=24),
+    ),
+    Index(
+        "audit_log",
+        (("outcome", 1), ("at", -1), ("_id", -1)),
+        serves="one kind of refusal, newest first",
+        probe=Probe({"outcome": {"$eq": "x"}, "at": {"$lte": A_MOMENT}}, sort=(("at", -1), ("_id", -1)), limit=24),
+    ),
+    Index(
+        "audit_log",
+        (("expiresAt", 1),),
+        serves="audit entries delete themselves after their time",
+        probe=Probe({"expiresAt": {"$lte": A_MOMENT}}),
+        expire_after_seconds=0,
+    ),
+    Index(
+        "audit_heads",
+        (("expiresAt", 1),),
+        serves="the heads of chains whose entries have all expired delete themselves",
+        probe=Probe({"expiresAt": {"$lte": A_MOMENT}}),
+        expire_after_seconds=0,
     ),
 )

@@ -40,7 +40,7 @@ from service.auth.schemas import (
     session_reply,
     user_view,
 )
-from service.auth.usecases import Auth
+from service.auth.usecases import Auth, account_mark
 from service.config import Config
 from service.web import cursor
 from service.web.access import Access
@@ -59,8 +59,8 @@ class Front:
     cookies: Cookies
     csrf: Csrf
     shield: Shield
-    config: Config
     addresses: ClientAddresses
+    config: Config
 
     def device(self, request: Request) -> Device:
         return Device(self.addresses.of(request), request.headers.get("user-agent", ""))
@@ -93,7 +93,7 @@ class Front:
 def routes(auth: Auth, cookies: Cookies, csrf: Csrf, shield: Shield, config: Config) -> Blueprint:
     """Nothing here is compressed: the answers carry secrets."""
     blueprint = Blueprint("auth", url_prefix="/api/auth")
-    front = Front(auth, cookies, csrf, shield, config, ClientAddresses(config.trusted_proxies))
+    front = Front(auth, cookies, csrf, shield, ClientAddresses(config.trusted_proxies), config)
     _logins(blueprint, front)
     _tokens(blueprint, front)
     _sessions(blueprint, front)
@@ -118,7 +118,9 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
     )
     async def register(call: Call[RegisterBody]) -> Reply:
         taken = call.taken
+        call.request.ctx.subject = account_mark(taken.email)
         issued = await front.auth.register(taken.email, taken.password, taken.name, front.device(call.request))
+        call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 201)
 
     @operation(
@@ -134,7 +136,9 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
+        call.request.ctx.subject = account_mark(call.taken.email)
         issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
+        call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 200)
 
     @operation(
@@ -171,7 +175,9 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
             if token is None:
                 raise BadRefreshToken("Send refreshToken in the body, or log in again")
             front.csrf.check(call.request, front.auth.session_of(token))
-        return front.logged_in(await front.auth.refresh(token), 200)
+        issued = await front.auth.refresh(token)
+        call.request.ctx.subject = issued.user.id
+        return front.logged_in(issued, 200)
 
     @operation(
         blueprint,
@@ -254,6 +260,7 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def forgot_password(call: Call[ForgotBody]) -> Reply:
+        call.request.ctx.subject = account_mark(call.taken.email)
         front.shield.start(front.auth.forgot_password(call.taken.email))  # not awaited: the time would tell
         return Reply(202)
 

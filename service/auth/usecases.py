@@ -66,7 +66,7 @@ class Auth:
 
     async def login(self, email: str, password: str, device: Device) -> Issued:
         """Raises BadCredentials, or LoginLocked: both the same for accounts that do not exist."""
-        account = _digest(email.casefold())
+        account = account_mark(email)
         wait_seconds = await self._attempts.begin(account, device.address)
         if wait_seconds:
             raise LoginLocked(retry_after_seconds=int(wait_seconds) + 1)
@@ -146,12 +146,12 @@ class Auth:
     async def change_password(self, user_id: str, session_id: str, current: str, new: str, address: str) -> None:
         """Ends all other sessions. Raises WrongPassword, WeakPassword, LoginLocked."""
         user = await self.get(user_id)
-        wait_seconds = await self._attempts.begin(_digest(user.email.casefold()), address)
+        wait_seconds = await self._attempts.begin(account_mark(user.email), address)
         if wait_seconds:
             raise LoginLocked(retry_after_seconds=int(wait_seconds) + 1)
         if not await self._passwords.matches(current, user.password_hash):
             raise WrongPassword()
-        await self._attempts.succeeded(_digest(user.email.casefold()), address)
+        await self._attempts.succeeded(account_mark(user.email), address)
         check_password(new, user.email, user.name)
         hashed = await self._passwords.hash(new)
         await self._sessions.end_all(user_id, keep=session_id)
@@ -192,11 +192,18 @@ class Auth:
         return await self.get(user_id)
 
     async def create_admin(self, email: str, password: str, name: str = "Administrator") -> User:
-        """The first admin, and any further one, from the command line. Raises EmailTaken, WeakPassword."""
+        """The first admin, and any further one, from the command line: a new user, or an existing one whose password
+        this becomes. Raises WeakPassword."""
         check_password(password, email, name)
-        admin = self._new_user(NewUser(email, name, "admin"), await self._passwords.hash(password), verified=True)
-        await self._users.add(admin)
-        return admin
+        hashed = await self._passwords.hash(password)
+        existing = await self._users.by_email(email)
+        if existing is None:
+            admin = self._new_user(NewUser(email, name, "admin"), hashed, verified=True)
+            await self._users.add(admin)
+            return admin
+        await self._sessions.end_all(existing.id)
+        await self._users.set_password(existing.id, hashed, self._clock.now())
+        return await self.change_role(existing.id, "admin")
 
     async def bulk_create(self, users: Iterable[NewUser], password: str) -> list[str]:
         """Seeds users fast: they share one password and its hash. Returns their ids, in order."""
@@ -285,6 +292,11 @@ class Mails:
         window_ms = int(self._config.mails_window_seconds * 1_000)
         answer = await self._gate.ask("", (f"limit:mail:user:{user.id}", self._config.mails_per_account_max, window_ms))
         return not answer.refused
+
+
+def account_mark(email: str) -> str:
+    """Stands for an address in records that must not hold it: people type passwords into the wrong field."""
+    return _digest(email.casefold())
 
 
 def _digest(secret: str) -> str:

@@ -11,10 +11,11 @@ from collections import Counter
 from time import monotonic
 from typing import Any, Protocol
 
-from sanic.exceptions import BadRequest, RequestTimeout, ServiceUnavailable
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server.protocols.http_protocol import HttpProtocol
+
+from service.errors import Malformed, TooSlow, Unavailable
 
 BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -69,7 +70,7 @@ class StrictHttp(Http):
             await self._receive_more()
             end = buffer.find(HEAD_END)
         if 0 <= end < self.HEADER_MAX_SIZE and (fault := head_fault(bytes(buffer[:end]))):
-            raise BadRequest(fault)
+            raise Malformed(fault)
         await super().http1_request_header()  # type: ignore[no-untyped-call]
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
@@ -151,9 +152,9 @@ class Connection(HttpProtocol):
             # A request may begin at any moment: its deadline must not be found late.
             return min(last + patience, monotonic() + limits.request_seconds_max / 4), None
         if http.stage is Stage.REQUEST or http.request_body:
-            return self._began + limits.request_seconds_max, RequestTimeout("The request did not arrive in time")
+            return self._began + limits.request_seconds_max, TooSlow()
         if http.stage is Stage.RESPONSE:
             if self._can_write.is_set():  # a stream may stay quiet as long as it likes
                 return monotonic() + limits.response_seconds_max, None
             return last + limits.response_seconds_max, None
-        return self._began + limits.response_seconds_max, ServiceUnavailable("The answer was not ready in time")
+        return self._began + limits.response_seconds_max, Unavailable("The answer was not ready in time")

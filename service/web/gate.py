@@ -16,6 +16,7 @@ from service.config import Config
 from service.errors import Unavailable
 from service.infra.group_commit import GroupCommit
 from service.infra.redis import UNREACHABLE
+from service.web.security_metrics import SecurityMetrics
 
 SLOTS = 10
 SESSION_PREFIX = "session:"
@@ -111,7 +112,8 @@ class StoreDown(Unavailable):
 
 
 class Gate:
-    def __init__(self, redis: Any, clock: Clock, config: Config) -> None:
+    def __init__(self, redis: Any, clock: Clock, config: Config, metrics: SecurityMetrics) -> None:
+        self._metrics = metrics
         self._script, self._clock, self._pause_seconds = (
             redis.register_script(SCRIPT),
             clock,
@@ -134,6 +136,7 @@ class Gate:
         try:
             packed = await self._script(args=(self._encode(batch), SLOTS))
         except UNREACHABLE:
+            self._metrics.gate_failures.inc()
             self._closed_until = self._clock.monotonic() + self._pause_seconds
             raise StoreDown(retry_after_seconds=1) from None
         return self._decode(packed)

@@ -7,8 +7,9 @@
             ─ authenticate    whose session lives is the caller
             ─ authorize       the route's declared role
             ─ sanitize        what no honest client sends
-            ─ handler         schema, then the use case
-    response ─ connection.py  security headers, request id, rate limit state, CORS
+            ─ handler         schema, then the use case; an unsafe one outlives a client that hangs up
+    response ─ audit          what staff did, and what happened to accounts, is on record before the answer leaves
+            ─ connection.py   security headers, request id, rate limit state, CORS
 
 `setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
 """
@@ -23,7 +24,10 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import Unavailable
 from service.ids import Ids
+from service.web import problems
 from service.web.access import Access
+from service.web.audit import Audit, audited
+from service.web.audit_log import AuditLog
 from service.web.authorize import Undeclared, authorize, principal
 from service.web.client_address import ClientAddresses
 from service.web.connection import Connection
@@ -37,14 +41,26 @@ from service.web.operation import Operation
 from service.web.rate_limit import RateLimits
 from service.web.request_id import RequestIds
 from service.web.sanitize import Sanitizer
+from service.web.security_metrics import SecurityMetrics
 
 NONCE_BYTES = 16
+FIRST = 100
 
 
 class Layers:
     """All layers, wired. `Connection` finds them as `app.ctx.layers`."""
 
-    def __init__(self, config: Config, clock: Clock, ids: Ids, redis: Any, tokens: TokenReader) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        ids: Ids,
+        redis: Any,
+        tokens: TokenReader,
+        audit_log: AuditLog,
+        metrics: SecurityMetrics,
+    ) -> None:
+        self.metrics = metrics
         self.request_seconds_max = config.request_seconds_max
         self.response_seconds_max = config.response_seconds_max
         self.keep_alive_seconds = config.keep_alive_seconds
@@ -53,10 +69,11 @@ class Layers:
         self.connections_of: Counter[str] = Counter()
         self.cors = Cors(config.cors_origins)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins)
-        self.gate = Gate(redis, clock, config)
+        self.gate = Gate(redis, clock, config, metrics)
         self.limits = RateLimits(config.rate_limit_scale)
         self.cookies = Cookies(config.secure_cookies)
         self.addresses = ClientAddresses(config.trusted_proxies)
+        self.audit = Audit(audit_log, self.addresses)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
         self._page_head = common
@@ -120,6 +137,12 @@ class Layers:
 
     # the response
 
+    def answer(self, request: Request, error: Exception) -> HTTPResponse:
+        """The answer to any exception, counted if it is a security event."""
+        response = problems.respond(request, error)
+        self.metrics.count(request.ctx.outcome)
+        return response
+
     def response_head(self, request: Request, response: Any) -> bytes:
         """The layers' header fields, encoded. Nothing here may fail: every response passes."""
         context, headers = request.ctx, response.headers
@@ -145,26 +168,22 @@ def _operation(request: Request) -> Operation | None:
 def setup_layers(app: Sanic[Any, Any], layers: Layers) -> type[Connection]:
     """Registers the layers in their order, before any other request middleware. Returns the protocol to serve with.
 
-    bootstrap:  tokens = Tokens(clock, ids, config)
-                layers = Layers(config, clock, ids, redis, tokens)
-                mails = Mails(users, transactions, outbox, layers.gate, clock, ids, config)
-                auth = Auth(users, SessionStore(redis, clock, config), LoginAttempts(redis, clock, config), tokens,
-                            Passwords(config), mails, clock, ids, config)
-    app:        protocol = setup_layers(app, layers)
-                app.blueprint(auth_routes(auth, layers.cookies, layers.csrf, shield, config))
-                await app.create_server(sock=listener, protocol=protocol, ...)
-    at the end: await shield.drain(config.shutdown_grace_seconds); passwords.close()
+    `layers.answer` is the app's one error handler; `layers.audit.drain()` is the last thing to wait for.
     """
     app.ctx.layers = layers
     steps = (layers.begin, layers.limit, layers.check_csrf, layers.authenticate, layers.authorize, layers.sanitize)
     for position, step in enumerate(steps):
-        app.register_middleware(step, "request", priority=100 - position)
-    app.before_server_start(_check_routes)
+        app.register_middleware(step, "request", priority=FIRST - position)
+    app.register_middleware(layers.audit.after, "response")  # type: ignore[arg-type]
+    app.before_server_start(_prepare_routes)
     return Connection
 
 
-async def _check_routes(app: Sanic[Any, Any]) -> None:
+async def _prepare_routes(app: Sanic[Any, Any]) -> None:
+    layers: Layers = app.ctx.layers
     for route in app.router.routes:
-        operation = getattr(route.ctx, "operation", None)
+        operation: Operation | None = getattr(route.ctx, "operation", None)
         assert operation is not None, f"{route.path} does not declare who may call it"
-        assert operation.limit in app.ctx.layers.limits, f"{route.path} names no known rate limit"
+        assert operation.limit in layers.limits, f"{route.path} names no known rate limit"
+        route.ctx.audited = audited(operation)
+        route.ctx.action = f"{operation.method} /{route.path}"

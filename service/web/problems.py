@@ -19,6 +19,7 @@ from service.errors import (
     Problem,
     TooLarge,
     TooMany,
+    TooSlow,
     Unauthenticated,
     Unavailable,
     Unsupported,
@@ -35,6 +36,7 @@ STATUS: dict[type[Problem], int] = {
     Forbidden: 403,
     NotFound: 404,
     NotAllowed: 405,
+    TooSlow: 408,
     Conflict: 409,
     PreconditionFailed: 412,
     TooLarge: 413,
@@ -85,6 +87,7 @@ def _as_problem(error: Exception) -> Problem | None:
 
 
 def _render(request: Request, status: int, code: str, title: str, detail: str, extra: dict[str, Any]) -> HTTPResponse:
+    request.ctx.outcome = code
     document = {
         "type": f"/problems/{code}",
         "title": title,

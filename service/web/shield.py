@@ -2,9 +2,13 @@
 between two writes; so the handler runs in a task of our own, and a stopping server waits for all of them."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from service.errors import Problem
+
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
@@ -14,10 +18,18 @@ class Shield:
 
     async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """The result of `work`, which goes on when the caller is cancelled."""
-        return await asyncio.shield(self.start(work))
+        task = self._start(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_report)
+            raise
 
-    def start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Runs beside the request. An exception nobody awaits is reported by the loop."""
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Runs beside the request that asked for it."""
+        self._start(work).add_done_callback(_report)
+
+    def _start(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -29,3 +41,10 @@ class Shield:
             return 0
         _, left = await asyncio.wait(set(self._running), timeout=grace_seconds)
         return len(left)
+
+
+def _report(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for the outcome any more. A refusal was an answer; anything else is a fault somebody must see."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, Problem):
+        log.error("work went wrong after its client had left", exc_info=error)

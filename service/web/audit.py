@@ -1,0 +1,80 @@
+"""Audit layer: which requests go on record. The entry is stored before the answer leaves."""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+from sanic import Request
+
+from service.errors import Problem
+from service.infra.mongo import UNREACHABLE
+from service.web.access import Access, Principal
+from service.web.audit_chain import Entry
+from service.web.audit_log import AuditLog
+from service.web.client_address import ClientAddresses
+from service.web.csrf import SAFE_METHODS
+from service.web.operation import Operation
+
+log = logging.getLogger(__name__)
+ACCOUNT_LIMITS = frozenset({"login", "register", "reset", "refresh", "account"})
+REFUSED = 403
+LIMITED = 429
+REFUSALS_PER_CALLER_MAX = 20
+CALLERS_REMEMBERED_MAX = 1_000
+
+
+def audited(operation: Operation) -> bool:
+    """What staff change, what an admin does or sees, and what happens to accounts and logins."""
+    unsafe = operation.method not in SAFE_METHODS
+    if operation.access is Access.ADMIN:
+        return True
+    return unsafe and (operation.access is Access.STAFF or operation.limit in ACCOUNT_LIMITS)
+
+
+class Audit:
+    def __init__(self, audit_log: AuditLog, addresses: ClientAddresses) -> None:
+        self._log, self._addresses = audit_log, addresses
+        self._refusals: Counter[str] = Counter()
+
+    def after(self, request: Request, response: Any) -> Awaitable[None] | None:
+        """A response middleware. Most requests are not on record: those cost this one look."""
+        route = request.route
+        if route is None or response.status == LIMITED:
+            return None
+        if not route.ctx.audited and (response.status != REFUSED or not self._worth_keeping(request)):
+            return None
+        return self._record(self._entry(request, response.status))
+
+    def _worth_keeping(self, request: Request) -> bool:
+        """A refusal anywhere is on record, but nobody can fill the log with them."""
+        if len(self._refusals) >= CALLERS_REMEMBERED_MAX:
+            self._refusals.clear()
+        caller = self._addresses.of(request)
+        self._refusals[caller] += 1
+        return self._refusals[caller] <= REFUSALS_PER_CALLER_MAX
+
+    def _entry(self, request: Request, status: int) -> Entry:
+        caller: Principal | None = request.ctx.principal
+        return Entry(
+            actor=caller.user_id if caller else "",
+            role=caller.role if caller else "",
+            action=request.route.ctx.action,  # type: ignore[union-attr]
+            target=request.path,
+            outcome=getattr(request.ctx, "outcome", "ok"),
+            status=status,
+            address=self._addresses.of(request),
+            request_id=request.ctx.request_id,
+            subject=getattr(request.ctx, "subject", ""),
+        )
+
+    async def _record(self, entry: Entry) -> None:
+        try:
+            await self._log.record(entry)
+        except (*UNREACHABLE, Problem) as error:
+            # What happened has happened: the entry goes where it can still be read, and the answer stays true.
+            log.error("audit entry not stored (%s): %s", error, msgspec.json.encode(entry).decode())
+
+    async def drain(self) -> None:
+        await self._log.drain()
