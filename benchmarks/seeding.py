@@ -105,17 +105,18 @@ class Seeder:
         past = bootstrap.build(self._shop.config, self._shop.stores, clock, random.Random(self._chance.random()))
         numbers = iter(range(count))
         task = self._progress.add_task("orders", total=count)
-        start, placed = clock.now() - PAST, 0
+        start = clock.now() - PAST
 
-        async def buyer() -> None:
-            nonlocal placed
+        async def buyer() -> int:
+            placed = 0
             for number in numbers:
                 clock.travel_to(start + PAST * (number / count))
-                placed += await self._order(past, self._chance.choice(users), skus)
+                if await self._order(past, self._chance.choice(users), skus):
+                    placed += 1
                 self._progress.advance(task)
+            return placed
 
-        await asyncio.gather(*(buyer() for _ in range(BUYERS)))
-        return placed
+        return sum(await asyncio.gather(*(buyer() for _ in range(BUYERS))))
 
     async def _order(self, shop: Shop, user: str, skus: Sequence[str]) -> bool:
         chosen = {_popular(self._chance, skus) for _ in range(self._chance.choice((1, 1, 2, 3, 5)))}
