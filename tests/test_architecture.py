@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -59,9 +60,16 @@ class Source(NamedTuple):
 
 def sources(*folders: str) -> Iterator[Source]:
     for folder in folders:
-        for path in sorted((REPOSITORY / folder).rglob("*.py")):
-            text = path.read_text()
-            yield Source(path, ast.parse(text, str(path)), len(text.splitlines()))
+        for path in files(folder):
+            if path.suffix == ".py":
+                text = path.read_text()
+                yield Source(path, ast.parse(text, str(path)), len(text.splitlines()))
+
+
+def files(folder: str) -> list[Path]:
+    """What is ours: no caches, nothing that npm installed."""
+    paths = sorted(path for path in (REPOSITORY / folder).rglob("*") if path.is_file())
+    return [path for path in paths if not {"node_modules", "__pycache__"} & {*path.parts}]
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +123,17 @@ def test_a_domain_is_entered_through_its_use_cases(service: list[Source]) -> Non
 def test_no_file_has_a_name_that_says_nothing(everything: list[Source]) -> None:
     assert [str(source.path) for source in everything if source.path.stem in NAMELESS] == []
     assert [str(source.path) for source in everything if source.path.parent.name in NAMELESS] == []
+
+
+def test_every_file_that_is_not_code_is_packaged() -> None:
+    packaged = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    left_out = [
+        str(path)
+        for folder in ("service", "workloads", "benchmarks")
+        for path in files(folder)
+        if path.suffix != ".py" and f"*{path.suffix}" not in packaged
+    ]
+    assert left_out == []
 
 
 def test_functions_fit_on_a_screen(everything: list[Source]) -> None:
