@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+BY_NAME: dict[str, type["Event"]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
     name: ClassVar[str]
 
+    def __init_subclass__(cls) -> None:
+        BY_NAME[cls.name] = cls
+
     def document(self) -> dict[str, Any]:
-        return {"name": self.name} | {field: getattr(self, field) for field in self.__slots__}
+        names: tuple[str, ...] = self.__slots__
+        return {"name": self.name} | {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,13 @@ class OrderShipped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OrderDelivered(Event):
+    name = "order_delivered"
+    order_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProductChanged(Event):
     """A product was created, edited or archived. `version` only grows: a cache never goes back."""
 
@@ -79,3 +92,24 @@ class MailRequested(Event):
     to: str
     template: str
     values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised(Event):
+    """`kind` is low_stock or out_of_stock."""
+
+    name = "alert_raised"
+    alert_id: str
+    sku: str
+    kind: str
+    available: int
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertResolved(Event):
+    name = "alert_resolved"
+    alert_id: str
+    sku: str
+    kind: str
+    available: int

@@ -6,11 +6,13 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.config import Config
 
-UNREACHABLE = (RedisConnectionError, RedisTimeoutError)
+# A server that is full or a replica serves as little as one that is away.
+UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
 RECONNECTS_MAX = 2
 
 

@@ -1,0 +1,106 @@
+"""What was given up after all its attempts: kept, shown to staff, replayable."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from service.clock import Clock
+from service.errors import NotFound
+from service.infra.indexes import Index, Probe
+from service.infra.mongo import Database
+
+A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+KEPT_SECONDS = 90 * 86_400
+ERROR_LENGTH_MAX = 2_000
+
+INDEXES = (
+    Index(
+        "dead_letters",
+        (("diedAt", 1),),
+        serves="dead letters delete themselves after 90 days",
+        probe=Probe({"diedAt": {"$lte": A_MOMENT}}),
+        expire_after_seconds=KEPT_SECONDS,
+    ),
+)
+
+
+class UnknownDeadLetter(NotFound):
+    code, title = "unknown_dead_letter", "There is no such dead letter"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """`kind` is job, fact, mail or webhook; `about` names the thing, `reference` its document."""
+
+    id: str
+    kind: str
+    reference: str
+    about: str
+    error: str
+    died_at: datetime
+    replayed_at: datetime | None
+    replayed_by: str | None
+
+
+Replay = Callable[[str], Awaitable[None]]
+
+
+class DeadLetters:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._letters, self._clock = database["dead_letters"], clock
+        self._replays: dict[str, Replay] = {}
+
+    def on_replay(self, kind: str, replay: Replay) -> None:
+        """`replay` is given the reference of a letter of that kind; it must be safe to call twice."""
+        self._replays[kind] = replay
+
+    async def add(self, kind: str, reference: str, about: str, error: str) -> None:
+        """The same thing dying again shows anew."""
+        now = self._clock.now()
+        fields = {"kind": kind, "reference": reference, "about": about, "error": error[:ERROR_LENGTH_MAX]}
+        await self._letters.update_one(
+            {"_id": f"{kind}:{reference}"},
+            {"$set": {**fields, "diedAt": now, "replayedAt": None, "replayedBy": None}},
+            upsert=True,
+        )
+
+    async def newest(self, before: tuple[datetime, str] | None, limit: int) -> list[DeadLetter]:
+        query: dict[str, Any] = {}
+        if before is not None:
+            at, letter_id = before
+            query = {"$or": [{"diedAt": {"$lt": at}}, {"diedAt": at, "_id": {"$lt": letter_id}}]}
+        found = self._letters.find(query).sort([("diedAt", -1), ("_id", -1)]).limit(limit)
+        return [_to_letter(document) for document in await found.to_list(limit)]
+
+    async def replay(self, letter_id: str, actor: str) -> DeadLetter:
+        """Does it first and notes it after: a crash in between replays it twice, never not at all."""
+        letter = await self.find(letter_id)
+        await self._replays[letter.kind](letter.reference)
+        done = {"replayedAt": self._clock.now(), "replayedBy": actor}
+        await self._letters.update_one({"_id": letter_id}, {"$set": done})
+        return await self.find(letter_id)
+
+    async def find(self, letter_id: str) -> DeadLetter:
+        document = await self._letters.find_one({"_id": letter_id})
+        if document is None:
+            raise UnknownDeadLetter()
+        return _to_letter(document)
+
+    async def waiting(self) -> int:
+        """How many nobody has replayed."""
+        count: int = await self._letters.count_documents({"replayedAt": None})
+        return count
+
+
+def _to_letter(document: Mapping[str, Any]) -> DeadLetter:
+    return DeadLetter(
+        document["_id"],
+        document["kind"],
+        document["reference"],
+        document["about"],
+        document["error"],
+        document["diedAt"],
+        document["replayedAt"],
+        document["replayedBy"],
+    )
