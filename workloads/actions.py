@@ -13,7 +13,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Browse:
-    page: int
+    """Look at a list of products, in one of the orders the shop offers."""
+
+    sort: str
 
 
 @dataclass(frozen=True, slots=True)

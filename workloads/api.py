@@ -24,8 +24,8 @@ def refresh(refresh_token: str) -> Request:
     return json_request("POST", "/api/auth/refresh", "refresh", {"refreshToken": refresh_token})
 
 
-def products(*, limit: int = 24, cursor: str | None = None) -> Request:
-    return json_request("GET", f"/api/products?{_query(limit=limit, cursor=cursor)}", "products")
+def products(*, limit: int = 24, cursor: str | None = None, sort: str | None = None) -> Request:
+    return json_request("GET", f"/api/products?{_query(limit=limit, cursor=cursor, sort=sort)}", "products")
 
 
 def search(words: str) -> Request:
@@ -86,8 +86,8 @@ def inventory(token: str, sku: str) -> Request:
     return json_request("GET", f"/api/inventory/{quote(sku)}", "inventory", None, bearer(token))
 
 
-def reprice(token: str, product_id: str, amount: int, currency: str) -> Request:
-    price = {"amount": amount, "currency": currency}
+def reprice(token: str, product_id: str, price: int) -> Request:
+    """`price` in minor units."""
     return json_request("PATCH", f"/api/products/{quote(product_id)}", "reprice", {"price": price}, bearer(token))
 
 

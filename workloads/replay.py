@@ -91,7 +91,7 @@ async def _drive(
         for at, invoice in zip(times.tolist(), invoices, strict=True):
             yield at, replayed.flow(invoice)
 
-    recorder = Recorder(run.writer)
+    recorder = Recorder(run.writer())
     with progress_bar("replaying", len(invoices)) as step:
         async with Exchange(run.stack.url, run.clock, recorder, timeout_seconds=options.timeout_seconds) as exchange:
             loop = OpenLoop(exchange, recorder, in_flight_max=options.in_flight_max)

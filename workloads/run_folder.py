@@ -48,19 +48,30 @@ class RunInProgress:
     def __init__(self, path: Path, stack: Stack, manifest: dict[str, Any]) -> None:
         self.path, self.stack, self.manifest = path, stack, manifest
         self._before = snapshot(stack)
-        self.writer = RowWriter(path / "requests.parquet")
+        self._writer: RowWriter | None = None
         self.clock = RunClock(time.time() + LEAD_SECONDS)
+
+    @property
+    def rows_path(self) -> Path:
+        return self.path / "requests.parquet"
+
+    def writer(self) -> RowWriter:
+        """Where the rows go. A driver in a process of its own writes to `rows_path` itself instead."""
+        if self._writer is None:
+            self._writer = RowWriter(self.rows_path)
+        return self._writer
 
     def finish(self, findings: Findings, more: dict[str, Any]) -> dict[str, Any]:
         """Writes all that is left of the folder, and returns the summary. `more` is the driver's own part of it."""
         ended = time.time()
-        self.writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._write("server.json", server_document(self._before, snapshot(self.stack)))
         books = audit(self.stack)
         self._write("stock.json", books)
         if books["ok"] is False:
             findings.failed.append("the books do not balance: see stock.json")
-        summary = results.summarise(results.load_requests(self.path / "requests.parquet")) | more
+        summary = results.summarise(results.load_requests(self.rows_path)) | more
         summary |= {"verdict": findings.verdict, "reasons": findings.invalid + findings.failed, "auditOk": books["ok"]}
         self._write("summary.json", summary)
         self._write("manifest.json", self._manifest(ended, findings))

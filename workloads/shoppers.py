@@ -31,6 +31,7 @@ from workloads.actions import (
 from workloads.demand import Profile, load_profile, rank_at, zipf_cumulative_weights
 
 SKUS_MAX = 1_000_000
+SORTS = ("relevance", "newest", "price_asc", "popular")
 
 
 Visit = Generator[Action, Reply, None]
@@ -64,7 +65,6 @@ class Shop:
     words: tuple[str, ...] = ("heart", "bag", "lantern", "cake", "christmas", "vintage")
     profile: Profile = field(default_factory=load_profile)
     habits: Habits = Habits()
-    pages: int = 5
     zipf_exponent: float | None = None
     cumulative_weights: list[float] = field(init=False, repr=False)
 
@@ -125,7 +125,7 @@ def _look_around(random: Random, shop: Shop) -> Visit:
     if random.random() < shop.habits.search_chance:
         yield Search(random.choice(shop.words))
     else:
-        yield Browse(random.randrange(shop.pages))
+        yield Browse(random.choice(SORTS))
     for _ in range(1 + _poisson(random, shop.habits.extra_view_mean)):
         yield from _think(random, shop)
         sku = shop.pick_sku(random)

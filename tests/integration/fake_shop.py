@@ -249,7 +249,8 @@ def _product(sku: str) -> dict[str, Any]:
         "name": f"Product {sku}",
         "sku": sku,
         "variants": [],
-        "price": {"amount": 100, "currency": "GBP"},
+        "price": 100,
+        "currency": "GBP",
     }
 
 

@@ -99,7 +99,7 @@ def test_run_clocks_of_two_processes_agree():
 def finished_run(tmp_path, name="run", findings=None, **more):
     stack = Stack(url="http://127.0.0.1:9")
     run = begin_run(tmp_path / name, stack, driver="test", scenario="nothing", seed=7, options={"rate": 5})
-    recorder = Recorder(run.writer)
+    recorder = Recorder(run.writer())
     recorder.row(0.0, 0.0, 0.25, "checkout", 201, "ok", 10)
     recorder.flush()
     run.finish(findings or Findings(), more)
