@@ -25,6 +25,7 @@ from service.config import Config
 from service.infra import log
 from service.inventory.routes import routes as inventory_routes
 from service.orders.routes import routes as orders_routes
+from service.web.compress import build_codecs, setup_compress
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
 
@@ -44,6 +45,7 @@ def create_app(shop: Shop, front: Front) -> App:
     app.ctx.shield = front.shield
     for blueprint in _blueprints(shop, front):
         app.blueprint(blueprint)
+    setup_compress(app, build_codecs())
     return app
 
 
