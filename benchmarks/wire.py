@@ -16,10 +16,12 @@ import brotli
 import httptools
 import zstandard
 
+from benchmarks.outcome import RunInvalid
+
 ANSWER_SECONDS_MAX = 60
 
 
-class WireError(Exception):
+class WireError(RunInvalid):
     """The server closed the connection, or did not answer in time."""
 
 

@@ -42,7 +42,7 @@ class Plan:
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.holdfast("seed", "--products", str(plan.skus), "--users", "0", "--orders", "0", "--stock", "1000")
+    stack.holdfast("seed", "--products", str(plan.skus), "--users", "0", "--orders", "0", "--stock", str(SCARCE_UNITS))
     stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
     step("seeded")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

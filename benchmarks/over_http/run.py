@@ -4,6 +4,7 @@ The capacity comes from a short closed loop. The latencies come from an open loo
 from the intended start of each request, so a stall is charged to every request that should have been sent during it."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from benchmarks.wire import Wire
 
 Progress = Callable[[str], None]
 HASHED_REQUESTS_MAX = 16
+HASHED_CONNECTIONS = 4
+POOL = 512
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +61,33 @@ async def _measure(shop: Shopfront, route: Route, plan: Plan) -> dict[str, Any]:
     capacity = await closed_turn(shop, route, plan.connections, plan.seconds, random.Random(plan.seed), Tally())
     rate = capacity.per_second * plan.load_share
     count = max(4, int(rate * plan.seconds))
-    requests = await route.make(shop, count, random.Random(plan.seed + 1))
-    opened = await drive_open(shop.url, requests, rate, route.succeeds, random.Random(plan.seed + 2))
-    return report(capacity, opened)
+    return report(capacity, await _opened(shop, route, rate, count, plan.seed))
+
+
+async def _opened(shop: Shopfront, route: Route, rate: float, count: int, seed: int) -> OpenTally:
+    """Tried again when the client was late: on two cores somebody else may have had the processor."""
+    attempt = 0
+    while True:
+        attempt += 1
+        randomness = random.Random(seed + attempt)
+        requests = await route.make(shop, count, randomness)
+        try:
+            return await drive_open(shop.url, requests, rate, route.succeeds, randomness)
+        except RunInvalid:
+            if attempt == ATTEMPTS:
+                raise
 
 
 async def closed_turn(
     shop: Shopfront, route: Route, connections: int, seconds: float, randomness: random.Random, tally: Tally
 ) -> Tally:
     """One turn of about `seconds`. Requests that may be sent once are made in advance, by a short trial's rate."""
+    if route.hashes:  # no account is asked for twice at once: that would look like guessing
+        connections = min(connections, HASHED_CONNECTIONS)
     async with Wire(shop.url, connections) as crowd:
         if not route.once:
-            pool = await route.make(shop, 8 if route.hashes else 512, randomness)
-            await drive(crowd, lambda: randomness.choice(pool), tally, seconds=seconds)
+            pool = itertools.cycle(await route.make(shop, len(shop.emails) if route.hashes else POOL, randomness))
+            await drive(crowd, pool.__next__, tally, seconds=seconds)
         else:
             trial = await _send_all(crowd, await route.make(shop, connections, randomness), Tally())
             count = HASHED_REQUESTS_MAX if route.hashes else max(connections, int(trial.per_second * seconds))
