@@ -23,12 +23,13 @@ from pymongo.errors import PyMongoError
 from service.infra.dead_sessions import end_sessions, end_sessions_seen
 from service.infra.embedded import DataInUse, EmbeddedError
 from service.infra.embedded.stores import owned, prepared, starting
-from service.infra.probes import StoreUnreachable, answers_200, check_mongo, check_redis, mongo_client
+from service.infra.probes import StoreUnreachable, check_mongo, check_redis, http_status, mongo_client
 from service.infra.processes import ChildProcess, Command, Daemon, Restarts
 from service.infra.stack_folder import StackFolder
 
 EXIT_OK, EXIT_FAILED, EXIT_INVALID, EXIT_USAGE = range(4)
 BACKLOG_CONNECTIONS = 4_096
+READY = "/health/ready"
 READY_SECONDS_MAX = 60
 POLL_SECONDS = 0.02
 LOOK_SECONDS = 1
@@ -160,15 +161,16 @@ class Supervisor:
 
     async def _until_ready(self) -> None:
         give_up = time.monotonic() + READY_SECONDS_MAX
-        while not await self._is_ready():
+        while (status := await self._readiness()) != 200:
             if time.monotonic() > give_up:
                 tail = self._api[0].daemon.process.tail()
-                raise StackFailed(f"the API was not ready within {READY_SECONDS_MAX} s:\n{tail}")
+                answer = f"{READY} answers {status or 'nothing'}"
+                raise StackFailed(f"not ready within {READY_SECONDS_MAX} s: {answer}; the API's log ends:\n{tail}")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _is_ready(self) -> bool:
+    async def _readiness(self) -> int | None:
         """Asks through the shared socket, where the question waits for the first API process to come up."""
-        question = asyncio.ensure_future(answers_200(*_address(self._listener), "/health/ready"))
+        question = asyncio.ensure_future(http_status(*_address(self._listener), READY))
         while not question.done():
             for member in self._members:
                 if member.crashed:

@@ -37,14 +37,15 @@ async def check_redis(url: str) -> None:
         raise StoreUnreachable(f"Redis does not answer; check REDIS_URL: {error}") from error
 
 
-async def answers_200(host: str, port: int, path: str) -> bool:
-    """One HTTP request by hand: nothing more of a client is needed here."""
+async def http_status(host: str, port: int, path: str) -> int | None:
+    """One HTTP request by hand: nothing more of a client is needed here. None without an answer in time."""
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(TIMEOUT_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-                return (await reader.readline()).split()[1:2] == [b"200"]
+                _, _, rest = (await reader.readline()).partition(b" ")
+                return int(rest[:3]) if rest[:3].isdigit() else None
             finally:
                 writer.close()
-    return False
+    return None

@@ -2,7 +2,8 @@
 
 An API child answers every path with what it knows of itself; `/crash` ends it, `/hold` opens a transaction on the
 document `hot` and answers while it is open. Each child notes in `stops.log` that it was told to stop, and whether the
-stores were still there. FAKE_BROKEN names a child that cannot start, FAKE_STUBBORN one that does not stop."""
+stores were still there. FAKE_STATUS is what the API answers with, FAKE_BROKEN names a child that cannot start,
+FAKE_STUBBORN one that does not stop, FAKE_PATIENCE_SECONDS is how long the supervisor waits."""
 
 import asyncio
 import json
@@ -24,8 +25,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         os._exit(3)
     if path == "/hold":
         await hold()
+    status = os.environ.get("FAKE_STATUS", "200 OK").encode()
     body = json.dumps({"pid": os.getpid(), **os.environ}).encode()
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body))
+    writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status, len(body), body))
     await writer.drain()
     writer.close()
 
@@ -72,6 +74,7 @@ def supervise(data: str, port: str, workers: str) -> int:
     from service.infra.processes import restarts
 
     restarts.PAUSE_SECONDS_MAX = 0.1  # crash loops end soon
+    supervisor.READY_SECONDS_MAX = int(os.environ.get("FAKE_PATIENCE_SECONDS", "20"))
     programs = supervisor.Programs(api=(*ME, "api"), worker=(*ME, "worker"), scheduler=(*ME, "scheduler"))
     return supervisor.run(Path(data), "127.0.0.1", int(port), int(workers), programs)
 

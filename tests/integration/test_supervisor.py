@@ -248,6 +248,12 @@ def test_a_child_that_cannot_start_ends_the_start_with_its_last_words(
     assert "I cannot start: the configuration is wrong" in said
 
 
+def test_a_stack_that_never_gets_ready_is_stopped(up: Callable[..., Stack], shared: dict[str, str]) -> None:
+    code, said = up(FAKE_STATUS="503 Service Unavailable", FAKE_PATIENCE_SECONDS="1", **shared).wait()
+    assert code == 1
+    assert "not ready within 1 s: /health/ready answers 503" in said
+
+
 def test_a_child_that_crashes_again_and_again_stops_the_stack(up: Callable[..., Stack], shared: dict[str, str]) -> None:
     stack = up(**shared).ready()
     children = stack.processes
