@@ -24,7 +24,12 @@ from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
 from service.inventory.routes import routes as inventory_routes
+from service.orders.overview import Overview
 from service.orders.routes import routes as orders_routes
+from service.pages import ops, storefront
+from service.pages.render import Pages
+from service.pages.static_files import StaticFiles
+from service.pages.storefront import Storefront
 from service.web.compress import build_codecs, setup_compress
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
@@ -54,8 +59,21 @@ def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
         auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
+        *_pages(shop),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
     ]
+
+
+def _pages(shop: Shop) -> list[Blueprint]:
+    def counters() -> dict[str, int]:
+        group = shop.ledger.group
+        return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
+
+    static_files = StaticFiles()
+    pages = Pages(static_files)
+    front = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
+    overview = Overview(shop.stores.database, shop.clock, shop.config.reservation_ttl_seconds)
+    return [static_files.routes(), storefront.routes(front), ops.routes(overview, counters, pages)]
 
 
 def _limit(app: App, settings: Config) -> None:

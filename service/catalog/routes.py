@@ -2,9 +2,8 @@
 
 import hashlib
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 from sanic import Blueprint
 
 from service.catalog.models import (
@@ -22,10 +21,9 @@ from service.catalog.models import (
     Sort,
     VersionConflict,
 )
-from service.catalog.repository import Place
+from service.catalog.positions import cursor_of, place_of
 from service.catalog.reviews import ReviewPage, Reviews
 from service.catalog.schemas import (
-    PRICE_MAX,
     BrandsReply,
     CategoriesReply,
     CategoryBody,
@@ -58,24 +56,7 @@ from service.web import cursor
 from service.web.access import Access
 from service.web.operation import WIRE, Call, Nothing, Reply, operation
 
-NUMBER_MAX = 2**53
-Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
-POSITIONS: dict[Sort, Any] = {
-    Sort.RELEVANCE: tuple[Number, str],
-    Sort.NEWEST: tuple[datetime, str],
-    Sort.PRICE_ASC: tuple[Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX)], str],
-    Sort.PRICE_DESC: tuple[Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX)], str],
-    Sort.RATING: tuple[float, str],
-    Sort.POPULAR: tuple[Number, str],
-}
 EDITED = (SkuTaken, SlugTaken)
-
-
-class ListPosition(msgspec.Struct, array_like=True):
-    """A cursor of one sort order means nothing in another."""
-
-    sort: str
-    place: Any
 
 
 def routes(catalog: Catalog, search: Search, suggestions: Suggestions, reviews: Reviews, config: Config) -> Blueprint:
@@ -102,8 +83,8 @@ def _reading(blueprint: Blueprint, catalog: Catalog) -> None:
     async def products(call: Call[ProductsQuery]) -> Reply:
         taken = call.taken
         sort = Sort(taken.sort)
-        page = await catalog.listed(taken.category, taken.filters(), sort, _place(taken.cursor, sort), taken.limit)
-        after = None if page.next is None else cursor.encode(ListPosition(sort.value, page.next))
+        page = await catalog.listed(taken.category, taken.filters(), sort, place_of(taken.cursor, sort), taken.limit)
+        after = None if page.next is None else cursor_of(sort, page.next)
         items = [product_view(product, page.stock) for product in page.items]
         return _tagged(ProductsReply(items=items, next_cursor=after))
 
@@ -309,19 +290,6 @@ def _tagged(view: Any) -> Reply:
     body = WIRE.encode(view)
     tag = hashlib.blake2b(body, digest_size=12).hexdigest()
     return Reply(200, body, {"ETag": f'"{tag}"', "Cache-Control": "no-cache"})
-
-
-def _place(given: str | None, sort: Sort) -> Place | None:
-    if given is None:
-        return None
-    position = cursor.decode(given, ListPosition)
-    try:
-        if position.sort != sort.value:
-            raise msgspec.ValidationError("another sort order")
-        place: Place = msgspec.convert(position.place, POSITIONS[sort])
-    except msgspec.ValidationError:
-        raise Invalid(errors=[{"path": "cursor", "message": "Not a cursor of this list"}]) from None
-    return place
 
 
 def _moment(given: str | None) -> tuple[datetime, str] | None:

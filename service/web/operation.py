@@ -65,6 +65,7 @@ class Reply:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cookies: list[dict[str, Any]] = field(default_factory=list)
+    content_type: str = "application/json"
 
 
 class Call(Generic[Taken]):
@@ -129,7 +130,7 @@ def operation(
 
 def render(reply: Reply) -> HTTPResponse:
     body = b"" if reply.body is None else reply.body if isinstance(reply.body, bytes) else WIRE.encode(reply.body)
-    response = HTTPResponse(body, reply.status, reply.headers, "application/json" if body else None)
+    response = HTTPResponse(body, reply.status, reply.headers, reply.content_type if body else None)
     for cookie in reply.cookies:
         response.add_cookie(**cookie)
     return response
