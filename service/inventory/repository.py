@@ -259,8 +259,8 @@ class InventoryRepository:
         if writes:
             await self._inventory.bulk_write(writes, ordered=False, session=session)
 
-    async def stock(self, skus: Iterable[str]) -> dict[str, Stock]:
-        found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS)
+    async def stock(self, skus: Iterable[str], session: Session = None) -> dict[str, Stock]:
+        found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)
         return {document["_id"]: to_stock(document) for document in await found.to_list(None)}
 
     async def history(self, sku: str, before_seq: int | None, limit: int) -> list[Movement]:

@@ -58,6 +58,10 @@ class Inventory:
         """The stock of those SKUs that exist."""
         return await self._read(tuple(skus))
 
+    async def stock_in(self, session: Session, skus: Iterable[str]) -> dict[str, Stock]:
+        """The stock of those SKUs that exist, as a transaction of another domain sees it."""
+        return await self._repository.stock(skus, session)
+
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Stock]]:
         stock = await self._repository.stock({sku for wanted in batch for sku in wanted})
         return [{sku: stock[sku] for sku in wanted if sku in stock} for wanted in batch]

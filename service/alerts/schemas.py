@@ -1,0 +1,73 @@
+"""Alerts and back-in-stock subscriptions on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+from service.alerts.models import Alert, Subscription
+from service.web.operation import Wire
+
+EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f,;:<>()\[\]\"]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(?![\s\S])"
+
+
+class AlertsQuery(Wire):
+    """`unresolved` is open or acknowledged."""
+
+    status: Literal["unresolved", "open", "acknowledged", "resolved", "all"] = "unresolved"
+    kind: Literal["low_stock", "out_of_stock"] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
+    cursor: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+class AlertView(Wire):
+    """`available` and `threshold` are those it was raised with."""
+
+    id: str
+    sku: str
+    kind: Literal["low_stock", "out_of_stock"]
+    status: Literal["open", "acknowledged", "resolved"]
+    available: int
+    threshold: int
+    raised_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    resolved_at: datetime | None
+
+
+class AlertsReply(Wire):
+    items: list[AlertView]
+    next_cursor: str | None
+
+
+class NotifyBody(Wire):
+    """Without `email`, the account's address is told."""
+
+    email: Annotated[str, msgspec.Meta(pattern=EMAIL_PATTERN, max_length=254, examples=["ada@example.com"])] | None = (
+        None
+    )
+
+
+class SubscriptionReply(Wire):
+    sku: str
+    email: str
+    since: datetime
+
+
+def alert_view(alert: Alert) -> AlertView:
+    return AlertView(
+        id=alert.id,
+        sku=alert.sku,
+        kind=alert.kind.value,
+        status=alert.status,  # type: ignore[arg-type]
+        available=alert.available,
+        threshold=alert.threshold,
+        raised_at=alert.raised_at,
+        acknowledged_at=alert.acknowledged_at,
+        acknowledged_by=alert.acknowledged_by,
+        resolved_at=alert.resolved_at,
+    )
+
+
+def subscription_view(subscription: Subscription) -> SubscriptionReply:
+    return SubscriptionReply(sku=subscription.sku, email=subscription.email, since=subscription.created_at)
