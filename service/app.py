@@ -23,6 +23,8 @@ from service.bootstrap import Front, Shop
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
+from service.infra.lasting_metrics import LastingMetrics
+from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.orders.overview import Overview
 from service.orders.routes import routes as orders_routes
@@ -31,6 +33,7 @@ from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
 from service.web.compress import build_codecs, setup_compress
+from service.web.health import routes as health_routes
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
 
@@ -60,8 +63,16 @@ def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         *_pages(shop),
+        _health(shop, front),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
     ]
+
+
+def _health(shop: Shop, front: Front) -> Blueprint:
+    front.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
+    lasting = LastingMetrics(shop.stores.database)
+    pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
+    return health_routes(pings, front.registry, lasting.families)
 
 
 def _pages(shop: Shop) -> list[Blueprint]:

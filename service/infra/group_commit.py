@@ -45,6 +45,10 @@ class GroupCommit(Generic[Item, Result]):
             self._runner = asyncio.create_task(self._run())
         return await done
 
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     async def drain(self) -> None:
         """Waits until nothing waits and nothing runs."""
         while self._runner is not None:
