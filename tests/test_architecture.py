@@ -20,24 +20,19 @@ DOMAIN_FILES = {"__init__", "models", "repository", "usecases", "schemas", "rout
 # What a domain needs beyond the closed set, so that no file of it has two jobs.
 DOMAIN_EXTRAS = {
     "auth": {"passwords", "sessions", "tokens"},
-    "cart": set(),
+    "cart": {"wishlists"},
     "catalog": {
-        "offers",
-        "search",
-        "search_plan",
-        "search_repository",
-        "search_terms",
-        "suggestions",
-        "vocabulary",
+        *("offers", "positions", "review_repository", "reviews", "suggestions", "vocabulary"),
+        *("search", "search_plan", "search_repository", "search_terms"),
     },
-    "inventory": {"ledger"},
-    "orders": {"audit", "expiry", "postings", "refunds", "settlement"},
-    "payments": {"simulator"},
+    "inventory": {"decisions", "ledger", "metrics"},
+    "orders": {"audit", "coupons", "expiry", "overview", "postings", "refunds", "settlement"},
+    "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": set(),
 }
-# How one domain enters another. Bootstrap, which wires them, may import everything.
+# How one domain enters another. Bootstrap, which wires them, may import everything; wire shapes may share types.
 ENTRANCES = {"models", "usecases"}
-MORE_ENTRANCES = {"inventory": {"ledger"}, "catalog": {"offers"}}
+MORE_ENTRANCES = {"inventory": {"ledger"}, "catalog": {"offers"}, "payments": {"webhooks"}}
 
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
 CHANCE = {"uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"}
@@ -95,7 +90,7 @@ def test_a_domain_has_only_files_that_a_newcomer_can_guess() -> None:
         for path in (SERVICE / domain).glob("*.py")
         if path.stem not in DOMAIN_FILES | extras
     ]
-    assert strangers == []
+    assert not strangers, listed(strangers)
 
 
 def test_every_extra_file_of_a_domain_still_exists() -> None:
@@ -105,7 +100,7 @@ def test_every_extra_file_of_a_domain_still_exists() -> None:
         for extra in extras
         if not (SERVICE / domain / f"{extra}.py").exists()
     ]
-    assert gone == []
+    assert not gone, listed(gone)
 
 
 def test_a_domain_is_entered_through_its_use_cases(service: list[Source]) -> None:
@@ -116,13 +111,14 @@ def test_a_domain_is_entered_through_its_use_cases(service: list[Source]) -> Non
         for node, module in imports(source.tree)
         if (target := module.split(".")[1:3]) and target[0] in DOMAIN_EXTRAS.keys() - {home}
         if len(target) < 2 or target[1] not in ENTRANCES | MORE_ENTRANCES.get(target[0], set())
+        if target[1:] != ["schemas"] or source.path.stem != "schemas"
     ]
-    assert trespasses == []
+    assert not trespasses, listed(trespasses)
 
 
 def test_no_file_has_a_name_that_says_nothing(everything: list[Source]) -> None:
-    assert [str(source.path) for source in everything if source.path.stem in NAMELESS] == []
-    assert [str(source.path) for source in everything if source.path.parent.name in NAMELESS] == []
+    nameless = [str(source.path) for source in everything if {source.path.stem, source.path.parent.name} & NAMELESS]
+    assert not nameless, listed(nameless)
 
 
 def test_every_file_that_is_not_code_is_packaged() -> None:
@@ -133,7 +129,7 @@ def test_every_file_that_is_not_code_is_packaged() -> None:
         for path in files(folder)
         if path.suffix != ".py" and f"*{path.suffix}" not in packaged
     ]
-    assert left_out == []
+    assert not left_out, listed(left_out)
 
 
 def test_functions_fit_on_a_screen(everything: list[Source]) -> None:
@@ -144,15 +140,17 @@ def test_functions_fit_on_a_screen(everything: list[Source]) -> None:
         if isinstance(node, Function)
         if (length := own_lines(node)) > FUNCTION_LINES_MAX
     ]
-    assert long == []
+    assert not long, listed(long)
 
 
 def test_files_have_one_job(everything: list[Source]) -> None:
-    assert [f"{source.path}: {source.lines} lines" for source in everything if source.lines > FILE_LINES_MAX] == []
+    long = [f"{source.path}: {source.lines} lines" for source in everything if source.lines > FILE_LINES_MAX]
+    assert not long, listed(long)
 
 
 def test_every_module_says_what_it_owns(service: list[Source]) -> None:
-    assert [str(source.path) for source in service if source.tree.body and not ast.get_docstring(source.tree)] == []
+    silent = [str(source.path) for source in service if source.tree.body and not ast.get_docstring(source.tree)]
+    assert not silent, listed(silent)
 
 
 def test_time_and_chance_come_from_the_clock_and_the_ids(service: list[Source]) -> None:
@@ -164,7 +162,7 @@ def test_time_and_chance_come_from_the_clock_and_the_ids(service: list[Source]) 
         if isinstance(node, ast.Call) and (name := ast.unparse(node.func))
         if any(name == banned or name.endswith(f".{banned}") for banned in CLOCKS | CHANCE)
     ]
-    assert taken == []
+    assert not taken, listed(taken)
 
 
 def test_only_the_ledger_writes_stock(service: list[Source]) -> None:
@@ -175,7 +173,7 @@ def test_only_the_ledger_writes_stock(service: list[Source]) -> None:
         for update in update_documents(source.tree)
         if (fields := {key.partition(".")[0] for key in text_keys(update)} & STOCK_FIELDS)
     ]
-    assert writes == []
+    assert not writes, listed(writes)
 
 
 def test_nothing_is_made_at_import_time(service: list[Source]) -> None:
@@ -189,7 +187,7 @@ def test_nothing_is_made_at_import_time(service: list[Source]) -> None:
         for node in ast.walk(statement)
         if isinstance(node, ast.Call) and (name := ast.unparse(node.func)).split(".")[0] in costly
     ]
-    assert made == []
+    assert not made, listed(made)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +196,10 @@ def test_nothing_is_made_at_import_time(service: list[Source]) -> None:
 )
 def test_a_planted_write_to_stock_is_seen(planted: str) -> None:
     assert [text_keys(update) & STOCK_FIELDS for update in update_documents(ast.parse(planted))] != [set()]
+
+
+def listed(findings: list[str]) -> str:
+    return "\n" + "\n".join(findings)
 
 
 def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -215,7 +217,8 @@ def outermost_functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFu
 
 
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return (function.end_lineno or function.lineno) - function.lineno + 1
+    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+    return (function.end_lineno or function.lineno) - first + 1
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[ast.stmt, str]]:
