@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from workloads.stack import StackError
+
 SETUP_VARIABLE = "HOLDFAST_LOAD_SETUP"
 SKUS_MAX = 2_000
 PAGE_SIZE = 100
@@ -59,8 +61,7 @@ def read_catalogue(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
     cursor = ""
     while len(slugs) < SKUS_MAX:
         address = f"{url}/api/products?limit={PAGE_SIZE}&sort=popular" + (f"&cursor={cursor}" if cursor else "")
-        with urllib.request.urlopen(address, timeout=CATALOGUE_SECONDS_MAX) as answer:
-            page = json.load(answer)
+        page = _get(address)
         for product in page["items"]:
             skus = [variant["sku"] for variant in product["variants"]] or [product["sku"]]
             slugs |= dict.fromkeys(skus, product["slug"])
@@ -68,3 +69,12 @@ def read_catalogue(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
         if not cursor:
             break
     return tuple(slugs), slugs
+
+
+def _get(address: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(address, timeout=CATALOGUE_SECONDS_MAX) as answer:
+            page: dict[str, Any] = json.load(answer)
+    except (OSError, ValueError) as error:
+        raise StackError(f"the catalogue cannot be read: {error}") from None
+    return page

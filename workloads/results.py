@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from workloads import outcomes
+from workloads.recorder import ROW_FIELDS, Chunk
 
 PERCENTILES = (50, 95, 99, 99.9)
 REQUEST_COLUMNS = ("intended", "sent", "done", "route", "status", "outcome", "wire_bytes")
@@ -61,6 +62,18 @@ def load_requests(path: Path) -> pd.DataFrame:
     missing = set(REQUEST_COLUMNS) - set(requests.columns)
     if missing:
         raise ResultError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+    return _timed(requests)
+
+
+def frame_of(chunk: Chunk) -> pd.DataFrame:
+    """The rows a recorder still holds in memory, as `load_requests` would give them."""
+    rows = pd.DataFrame(np.frombuffer(chunk.rows, dtype=ROW_FIELDS))
+    rows["route"] = pd.Categorical.from_codes(rows["route"], chunk.routes)
+    rows["outcome"] = pd.Categorical.from_codes(rows["outcome"], list(outcomes.ALL))
+    return _timed(rows)
+
+
+def _timed(requests: pd.DataFrame) -> pd.DataFrame:
     requests["latency_ms"] = (requests["done"] - requests["intended"]) * 1000
     requests["service_ms"] = (requests["done"] - requests["sent"]) * 1000
     return requests.sort_values("intended", kind="stable", ignore_index=True)

@@ -1,0 +1,273 @@
+"""Owns the workbench's part of the command line: thin commands that load what they need only when called, since pandas
+and the drivers must not slow down every other command. Locust is never imported in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from workloads.progress import say
+
+FAILED, INVALID, WRONG_USAGE = 1, 2, 3
+RUNS = "runs"
+SPEED_DEFAULT = 3_600.0
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _run_options(function: F) -> F:
+    """What every command that drives a running stack and leaves a result folder has in common."""
+    for option in reversed(
+        [
+            click.option(
+                "--data", envvar="HOLDFAST_DATA", default=".holdfast", show_default=True, help="The stack's data."
+            ),
+            click.option("--url", envvar="HOLDFAST_URL", help="The service, where it is not the one in --data."),
+            click.option("--runs", default=RUNS, show_default=True, help="Where result folders go."),
+            click.option("--name", help="The result folder's name; by default scenario and time."),
+            click.option("--seed", default=1, show_default=True, type=int),
+            click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
+    from workloads.results import ResultError
+    from workloads.run_folder import RunFolderError
+    from workloads.stack import StackError
+    from workloads.trace_table import TraceError
+
+    try:
+        return action()
+    except StackError as error:
+        say(f"[red]invalid:[/] {error}")
+        return INVALID
+    except (TraceError, ResultError, RunFolderError) as error:
+        say(f"[red]cannot be used:[/] {error}")
+        return WRONG_USAGE
+
+
+def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
+    from workloads.run_folder import EXIT_CODES
+
+    if as_json:
+        click.echo(json.dumps(summary | {"folder": str(path)}, allow_nan=False, default=str))
+    else:
+        _show_summary(summary, path)
+    return EXIT_CODES[summary["verdict"]]
+
+
+def _show_summary(summary: dict[str, Any], path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("route", "requests", "/s", "p50 ms", "p95 ms", "p99 ms", "outcomes")
+    for name, route in summary["routes"].items():
+        outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in route["outcomes"].items())
+        levels = (str(route[level]) for level in ("p50Ms", "p95Ms", "p99Ms"))
+        table.add_row(name, f"{route['requests']:,}", f"{route['requestsPerSecond']:,}", *levels, outcomes)
+    console.print(table)
+    for part in ("capacity", "matching"):
+        if part in summary:
+            console.print_json(json.dumps({part: summary[part]}))
+    console.print(f"{summary['verdict']} {'; '.join(summary['reasons'])}  →  {path}")
+
+
+@click.command()
+@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
+@click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
+@click.option("--columns", help="InvoiceNo=order,StockCode=item,… where the file's columns have other names.")
+@click.option("--month", help="Only this month of the trace, like 2010-12.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many invoices.")
+@click.option("--spread", is_flag=True, help="Spread invoices of one minute evenly over it.")
+@click.option("--drop-bad-rows", is_flag=True, help="Leave out rows that cannot be mended, and count them.")
+@click.option("--drop-duplicates", is_flag=True, help="Leave out rows that repeat an earlier one exactly.")
+@click.option("--max-in-flight", default=2_000, show_default=True, type=click.IntRange(1, 20_000))
+@click.option("--retry-seconds", default=30.0, show_default=True, help="How long to ask again for an invoice's fate.")
+@click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
+@click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
+@_run_options
+def replay(trace: Path, speed: float | None, rate: float | None, columns: str | None, **options: Any) -> int:
+    """Replay the real invoices of TRACE (CSV or Parquet), open loop, and match them with the orders."""
+    if speed and rate:
+        raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
+
+    def run() -> int:
+        from workloads.replay import ReplayOptions
+        from workloads.replay import replay as replay_trace
+        from workloads.run_folder import run_path
+        from workloads.stack import find_stack
+        from workloads.trace import parse_columns, read_trace
+
+        stack = find_stack(options["data"], options["url"])
+        read = {name: options[name] for name in ("month", "limit", "drop_bad_rows", "drop_duplicates")}
+        shop = read_trace(trace, parse_columns(columns), **read)
+        path = run_path(options["runs"], options["name"], "replay")
+        chosen = ReplayOptions(
+            speed=speed or SPEED_DEFAULT,
+            rate_per_second=rate,
+            spread=options["spread"],
+            seed=options["seed"],
+            in_flight_max=options["max_in_flight"],
+            retry_seconds=options["retry_seconds"],
+            lateness_p99_max_ms=options["max_lateness_ms"],
+            tokens=options["tokens"],
+        )
+        return _finish(replay_trace(shop, stack, path, chosen), path, options["as_json"])
+
+    return _guarded(run)
+
+
+@click.command()
+@click.argument("scenario", type=click.Choice(["steady", "ramp", "flash-sale", "double-wave", "soak"]))
+@click.option("--users", default=50, show_default=True, type=click.IntRange(1, 20_000))
+@click.option("--run-time", type=click.FloatRange(min=1), help="Seconds; by default the scenario's own.")
+@click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Locust processes here.")
+@click.option("--expect-workers", default=0, type=click.IntRange(0, 1_000), help="Locust workers started elsewhere.")
+@click.option("--master-port", default=0, type=click.IntRange(0, 65_535), help="Where those workers connect to.")
+@click.option("--web", is_flag=True, help="Locust's web UI instead of a fixed run.")
+@click.option(
+    "--think", "think_scale", default=0.1, show_default=True, type=click.FloatRange(0, 100), help="1 is real."
+)
+@click.option("--stock", type=click.IntRange(1, 1_000_000), help="Units of the hot SKU to receive before the start.")
+@click.option("--hot-sku", help="What the flash sale is after; by default the most popular SKU.")
+@_run_options
+def load(scenario: str, data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
+    """Let shoppers loose on the shop with locust: steady, ramp, flash-sale, double-wave or soak."""
+
+    def run() -> int:
+        from workloads.load import LoadOptions
+        from workloads.load import load as run_load
+        from workloads.run_folder import run_path
+        from workloads.stack import find_stack
+
+        path = run_path(runs, name, scenario)
+        chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
+        return _finish(run_load(scenario, find_stack(data, url), path, chosen), path, as_json)
+
+    return _guarded(run)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["get", "availability", "products", "checkout-hot", "checkout-spread"]))
+@click.option("--path", default="/health/live", show_default=True, help="What `get` gets.")
+@click.option("--target-ms", default=50.0, show_default=True, type=click.FloatRange(min=0, min_open=True))
+@click.option("--percentile", default=99.0, show_default=True, type=click.FloatRange(1, 100))
+@click.option("--first-rate", default=100.0, show_default=True, type=click.FloatRange(min=1))
+@click.option("--max-rate", "rate_max", default=10_000.0, show_default=True, type=click.FloatRange(min=1))
+@click.option("--trial-seconds", default=5.0, show_default=True, type=click.FloatRange(1, 600))
+@_run_options
+def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
+    """Search for the highest rate that still meets a latency target, open loop."""
+
+    def run() -> int:
+        from workloads.capacity import CapacityOptions
+        from workloads.capacity import capacity as find_capacity
+        from workloads.run_folder import run_path
+        from workloads.stack import find_stack
+
+        path = run_path(runs, name, f"capacity-{options['kind']}")
+        return _finish(find_capacity(find_stack(data, url), path, CapacityOptions(**options)), path, as_json)
+
+    return _guarded(run)
+
+
+@click.command()
+@click.argument("run_a", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("run_b", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--seed", default=1, show_default=True, type=int)
+@click.option("--fail-if-worse", is_flag=True, help="Exit 1 when a figure of the whole run is worse.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: bool) -> int:
+    """Compare two runs: figures side by side, with confidence intervals and a verdict."""
+
+    def run() -> int:
+        from workloads import results
+        from workloads.compare import ALL_ROUTES
+        from workloads.compare import compare as compare_runs
+
+        found = compare_runs(results.load(run_a), results.load(run_b), seed)
+        click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
+        if any(run["verdict"] == "invalid" for run in (found["a"], found["b"])):
+            return INVALID
+        worse = any(m["verdict"] == "worse" for m in found["metrics"] if m["route"] == ALL_ROUTES)
+        return FAILED if worse and fail_if_worse else 0
+
+    return _guarded(run)
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("route", "metric", found["a"]["name"], found["b"]["name"], "change", "95 % interval", "verdict")
+    for m in found["metrics"]:
+        sure = m["change"] is not None
+        change = f"{m['change'] * 100:+.1f} %" if sure else "–"
+        interval = f"{m['low'] * 100:+.1f} … {m['high'] * 100:+.1f} %" if sure else "–"
+        table.add_row(m["route"], m["metric"], str(m["a"]), str(m["b"]), change, interval, m["verdict"])
+    console.print(table)
+    for warning in found["warnings"]:
+        console.print(f"[yellow]careful:[/] {warning}")
+    console.print(found["verdict"])
+
+
+@click.command()
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="By default report.html in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def report(run: Path, to: Path | None, as_json: bool) -> int:
+    """Write one self-contained HTML page about a run."""
+
+    def write() -> int:
+        from workloads import results
+        from workloads.report import write_report
+
+        path = write_report(results.load(run), to)
+        click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
+        return 0
+
+    return _guarded(write)
+
+
+@click.command()
+@click.option("--rate", "rate_per_second", default=100, show_default=True, type=click.IntRange(10, 1_000))
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(2, 120))
+@click.option("--stall-begins", "stall_begins_seconds", default=4.0, show_default=True, type=click.FloatRange(0, 60))
+@click.option("--stall", "stall_seconds", default=2.0, show_default=True, type=click.FloatRange(0.1, 30))
+@click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="Keep both sides' rows in this folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
+    """Measure one stalled server with locust and with the open loop, side by side."""
+
+    def run() -> int:
+        from workloads.stalled_server import Stalled, demonstrate
+
+        found = demonstrate(Stalled(**options), to)
+        click.echo(json.dumps(found) if as_json else found["explanation"])
+        return INVALID if found["invalid"] else 0 if found["ok"] else FAILED
+
+    return _guarded(run)
+
+
+@click.command("client-bench")
+@click.option("--rate", default=3_000.0, show_default=True, type=click.FloatRange(10, 20_000))
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1, 60))
+@click.option("--seed", default=1, show_default=True, type=int)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
+    """How punctual the generator is on one core, and what recording every request costs it."""
+    from workloads.client_bench import bench_client
+    from workloads.progress import progress_bar
+
+    with progress_bar("measuring the client", 41) as step:
+        found = bench_client(rate, seconds, seed, on_step=step)
+    click.echo(json.dumps(found, indent=None if as_json else 1))
+    return 0 if found["ok"] else FAILED
