@@ -12,7 +12,7 @@ import pandas as pd
 from workloads import plots
 from workloads.results import Run
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE = Path(__file__).with_name("report_template.html")
 DOCUMENTED_KEYS = ("documented", "documentedVersusMeasured")
 NOTHING = "–"
 # Above this the plots are drawn from every n-th request; the tables always count all of them.
