@@ -20,6 +20,7 @@ from sanic.server.async_server import AsyncioServer
 from service import bootstrap, config
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Front, Shop
+from service.cart.routes import routes as cart_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
@@ -27,12 +28,14 @@ from service.infra.lasting_metrics import LastingMetrics
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.orders.overview import Overview
+from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
 from service.pages import ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
 from service.web.compress import build_codecs, setup_compress
+from service.web.guest import Guests
 from service.web.health import routes as health_routes
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
@@ -64,7 +67,10 @@ def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
         inventory_routes(shop.inventory, shop.clock, shop.config),
         *_pages(shop),
         _health(shop, front),
+        cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
+        webhook_routes(shop.settlement, shop.webhooks),
+        coupon_routes(shop.coupons),
     ]
 
 

@@ -14,6 +14,9 @@ from service.auth.repository import UserRepository
 from service.auth.sessions import LoginAttempts, SessionStore
 from service.auth.tokens import Tokens
 from service.auth.usecases import Auth, Mails
+from service.cart.indexes import INDEXES as CART_INDEXES
+from service.cart.repository import CartRepository
+from service.cart.usecases import Carts
 from service.catalog.indexes import INDEXES as CATALOG_INDEXES
 from service.catalog.offers import Offers
 from service.catalog.repository import CatalogRepository
@@ -35,20 +38,31 @@ from service.inventory.indexes import INDEXES as INVENTORY_INDEXES
 from service.inventory.ledger import Ledger
 from service.inventory.repository import Bookkeeping, InventoryRepository
 from service.inventory.usecases import Inventory
+from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
 from service.orders.indexes import INDEXES as ORDERS_INDEXES
 from service.orders.refunds import Refunds
-from service.orders.repository import OrderRepository
+from service.orders.repository import CouponRepository, OrderRepository
 from service.orders.settlement import Settlement
 from service.orders.usecases import Orders
-from service.payments.models import Gateway
+from service.payments.indexes import INDEXES as PAYMENTS_INDEXES
+from service.payments.models import EventReader, Gateway
+from service.payments.repository import AttemptRepository, EventRepository
 from service.payments.simulator import SimulatedGateway
+from service.payments.webhooks import SimulatedEvents, Webhooks
 from service.web.audit_log import AuditLog
 from service.web.layers import Layers
 from service.web.security_metrics import SecurityMetrics
 from service.web.shield import Shield
 
-INDEXES: tuple[Index, ...] = (*AUTH_INDEXES, *CATALOG_INDEXES, *INVENTORY_INDEXES, *ORDERS_INDEXES)
+INDEXES: tuple[Index, ...] = (
+    *AUTH_INDEXES,
+    *CATALOG_INDEXES,
+    *CART_INDEXES,
+    *INVENTORY_INDEXES,
+    *ORDERS_INDEXES,
+    *PAYMENTS_INDEXES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,9 @@ class Shop:
     suggestions: Suggestions
     reviews: Reviews
     gateway: Gateway
+    webhooks: Webhooks
+    carts: Carts
+    coupons: Coupons
     orders: Orders
     settlement: Settlement
     refunds: Refunds
@@ -101,7 +118,7 @@ class Front:
 
     async def drain(self, grace_seconds: float) -> None:
         await self.shield.drain(grace_seconds)
-        await self.layers.audit.drain()
+        await self.layers.close()
         self.passwords.close()
 
 
@@ -130,9 +147,12 @@ def build(
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
     walks = SearchRepository(database, config.search_window_max)
     catalog = Catalog(products, vocabulary, offers, inventory, transactions, outbox, clock, ids, config)
-    gateway = gateway or SimulatedGateway(database, clock)
+    provider, events = _payments(config, database, clock)
+    gateway = gateway or provider
+    carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
+    coupons = Coupons(CouponRepository(database), clock)
     order_repository = OrderRepository(database)
-    orders = Orders(order_repository, ledger, offers, clock, ids, config)
+    orders = Orders(order_repository, ledger, offers, coupons, carts, clock, ids, config)
     return Shop(
         config=config,
         clock=clock,
@@ -149,6 +169,9 @@ def build(
         suggestions=Suggestions(walks, products, vocabulary, config),
         reviews=Reviews(ReviewRepository(database), products, catalog, transactions, clock, ids),
         gateway=gateway,
+        webhooks=Webhooks(events, EventRepository(database), clock),
+        carts=carts,
+        coupons=coupons,
         orders=orders,
         settlement=Settlement(orders, order_repository, ledger, gateway, clock, ids, config),
         refunds=Refunds(orders, order_repository, ledger, gateway, clock, ids, config),
@@ -156,12 +179,20 @@ def build(
     )
 
 
+def _payments(config: Config, database: Any, clock: Clock) -> tuple[Gateway, EventReader]:
+    if config.payment_gateway == "simulator":
+        return SimulatedGateway(database, clock), SimulatedEvents(clock, config)
+    from service.payments.stripe_gateway import StripeEvents, StripeGateway  # a third of a second, for whoever pays so
+
+    return StripeGateway(AttemptRepository(database), clock, config), StripeEvents(config)
+
+
 def front(shop: Shop) -> Front:
     """Accounts, sessions and the security layers of a shop."""
     config, clock, ids, redis_client = shop.config, shop.clock, shop.ids, shop.stores.redis
     tokens, passwords = Tokens(clock, ids, config), Passwords(config)
     registry = CollectorRegistry()
-    layers = Layers(config, clock, ids, redis_client, tokens, shop.audit_log, SecurityMetrics(registry))
+    layers = Layers(config, clock, ids, tokens, shop.audit_log, SecurityMetrics(registry))
     users = UserRepository(shop.stores.database)
     mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
@@ -178,6 +209,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
         await reconcile(stores.database, INDEXES)
         yield built
         await built.drain()
+        await built.gateway.close()
     finally:
         stores.client.close()
         await stores.redis.aclose()

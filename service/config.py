@@ -63,6 +63,13 @@ class Config:
     categories_max: int = 1_000
     category_depth_max: int = 8
 
+    # carts, orders
+    cart_lines_max: int = 500
+    guest_cart_ttl_seconds: float = 2_592_000
+    wishes_max: int = 1_000
+    order_abandoned_after_seconds: float = 86_400
+    abandoned_seconds_max: float = 120
+
     # payments
     payment_gateway: str = "simulator"
     payment_timeout_seconds: float = 10
@@ -156,6 +163,8 @@ class Config:
     stream_kept_max: int = 10_000
     stream_heartbeat_seconds: float = 15
     stream_poll_seconds: float = 1
+    stream_heal_seconds: float = 15
+    stream_gather_seconds: float = 0.1
 
     # mail and webhooks
     smtp_url: str = ""
@@ -210,5 +219,9 @@ def _check(config: Config) -> None:
             raise ConfigError(f"HOLDFAST_{field.name.upper()} must be above 0, not {value}")
     if config.production and config.default_secret:
         raise ConfigError("HOLDFAST_SECRET must be set in production: 32 random bytes or more, kept outside the image")
+    if config.payment_gateway not in {"simulator", "stripe"}:
+        raise ConfigError(f"HOLDFAST_PAYMENT_GATEWAY must be simulator or stripe, not {config.payment_gateway!r}")
+    if config.payment_gateway == "stripe" and not (config.stripe_api_key and config.stripe_webhook_secret):
+        raise ConfigError("HOLDFAST_STRIPE_API_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET must be set to pay by Stripe")
     if len(config.secret.encode()) < 32:
         raise ConfigError("HOLDFAST_SECRET must have at least 32 bytes")

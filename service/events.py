@@ -112,4 +112,3 @@ class AlertResolved(Event):
     alert_id: str
     sku: str
     kind: str
-    available: int

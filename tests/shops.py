@@ -13,8 +13,7 @@ from service.config import Config
 from service.infra.indexes import reconcile
 from service.inventory.models import Line
 from service.orders.audit import Audit
-from service.orders.models import Order
-from service.orders.postings import Key
+from service.orders.models import Key, Order
 from service.payments.models import Gateway
 
 PRICE = 250

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from service.infra.indexes import Index, Probe
-from service.orders.repository import OPEN_PAYMENTS
+from service.orders.repository import OPEN
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 NEWEST = (("createdAt", -1), ("_id", -1))
@@ -32,11 +32,11 @@ INDEXES = (
         (("payment.startedAt", 1),),
         serves="payments left open, oldest first: reconciliation",
         probe=Probe(
-            {"payment.status": {"$in": OPEN_PAYMENTS}, "payment.startedAt": {"$lt": A_MOMENT}},
+            {"payment.status": {"$in": OPEN}, "payment.startedAt": {"$lt": A_MOMENT}},
             sort=(("payment.startedAt", 1),),
             limit=1000,
         ),
-        partial={"payment.status": {"$in": OPEN_PAYMENTS}},
+        partial={"payment.status": {"$in": OPEN}},
     ),
     Index(
         "orders",
@@ -53,6 +53,17 @@ INDEXES = (
         partial={"refunds.done": False},
         examined_per_returned_max=2,
         why_not_one="the partial filter cannot bind `done` and `at` of the same refund",
+    ),
+    Index(
+        "orders",
+        (("reservation.expiresAt", 1),),
+        serves="orders never paid, longest first: they are cancelled a day after their hold ended",
+        probe=Probe(
+            {"status": "pending", "reservation.expiresAt": {"$lt": A_MOMENT}, "payment.status": {"$nin": OPEN}},
+            sort=(("reservation.expiresAt", 1),),
+            limit=500,
+        ),
+        partial={"status": "pending"},
     ),
     Index(
         "orders",

@@ -1,7 +1,7 @@
-"""An order's rules: what a line costs, which status may follow which, who may see it."""
+"""An order's rules: what a line costs, which status may follow which, what a coupon takes off."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,10 +21,6 @@ class OrderTooLarge(Invalid):
     code, title = "order_too_large", "The order is larger than allowed"
 
 
-class EmptyCart(Invalid):
-    code, title = "empty_cart", "The cart is empty"
-
-
 class WrongStatus(Conflict):
     """`orderStatus` is what the order is in."""
 
@@ -37,6 +33,26 @@ class PaymentInProgress(Conflict):
 
 class IdempotencyInProgress(Conflict):
     code, title = "idempotency_in_progress", "The first request with this Idempotency-Key is still running"
+
+
+class CouponNotValid(Invalid):
+    code, title = "coupon_not_valid", "This coupon cannot be used here"
+
+
+class CouponUsedUp(Conflict):
+    code, title = "coupon_used_up", "This coupon has been used as often as it may be"
+
+
+class CouponChanged(Conflict):
+    code, title = "coupon_changed", "The coupon was changed while you were checking out"
+
+
+class CouponExists(Conflict):
+    code, title = "coupon_exists", "There is a coupon with this code"
+
+
+class CouponNotFound(NotFound):
+    code, title = "coupon_not_found", "There is no such coupon"
 
 
 class RefundTooLarge(Invalid):
@@ -77,7 +93,17 @@ class PaymentStatus(StrEnum):
     RETURNED = "returned"
 
 
+OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.RETURNING)
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An Idempotency-Key: `id` names caller and key, `fingerprint` what was asked. Those two make it the same key."""
+
+    id: str
+    fingerprint: str
+    expires_at: datetime = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +129,13 @@ class ReservationState:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The latest attempt. `claim_id` is the idempotency key of the request that makes it."""
+    """The latest attempt. `key` is that of the request that makes it, answered also if another process settles it."""
 
     id: str
     status: PaymentStatus
     method: str
     started_at: datetime
-    claim_id: str | None = None
+    key: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +182,13 @@ class Order:
     def refunded(self) -> int:
         return sum(refund.amount for refund in self.refunds)
 
-    def refunded_quantity(self, sku: str) -> int:
-        return sum(quantity for refund in self.refunds for line_sku, quantity in refund.lines if line_sku == sku)
+    def refundable(self) -> dict[str, int]:
+        """What has not been given back yet, by SKU."""
+        left = {line.sku: line.quantity for line in self.lines}
+        for refund in self.refunds:
+            for sku, quantity in refund.lines:
+                left[sku] -= quantity
+        return {sku: quantity for sku, quantity in left.items() if quantity}
 
     def as_placed(self) -> "Order":
         """As its checkout answered: what a repeated checkout is answered with."""
@@ -179,3 +210,39 @@ class Order:
         """As that refund answered."""
         until = next(n for n, refund in enumerate(self.refunds, 1) if refund.id == refund_id)
         return replace(self, refunds=self.refunds[:until])
+
+
+class CouponKind(StrEnum):
+    PERCENTAGE = "percentage"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Coupon:
+    """`value` is in percent, or in minor units. A limit that is None does not apply.
+
+    `version` changes with every edit and never with a use: a checkout holds on to the version it priced with."""
+
+    code: str
+    kind: CouponKind
+    value: int
+    created_at: datetime
+    minimum_subtotal: int = 0
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    uses_max: int | None = None
+    uses_per_user_max: int | None = None
+    active: bool = True
+    used: int = 0
+    version: int = 0
+
+    def discount(self, subtotal: int, now: datetime) -> int:
+        """What it takes off, in minor units: never more than there is. Raises CouponNotValid."""
+        if not self.active or (self.starts_at and now < self.starts_at) or (self.ends_at and now >= self.ends_at):
+            raise CouponNotValid(errors=[{"path": "couponCode", "message": "This coupon is not valid now"}])
+        if subtotal < self.minimum_subtotal:
+            message = f"This coupon needs a subtotal of {self.minimum_subtotal}"
+            raise CouponNotValid(errors=[{"path": "couponCode", "message": message}])
+        if self.kind is CouponKind.PERCENTAGE:
+            return subtotal * self.value // 100
+        return min(self.value, subtotal)

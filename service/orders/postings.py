@@ -1,13 +1,14 @@
 """Each step of an order as one posting: what it moves, what it expects, what it writes. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from service.cart.usecases import Emptied
 from service.errors import Problem, remember
-from service.events import Event, OrderCancelled, OrderPaid, OrderPlaced, OrderRefunded
+from service.events import Event, OrderCancelled, OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
 from service.inventory.models import (
     Action,
+    Below,
     Change,
     Claim,
     Confirm,
@@ -22,26 +23,39 @@ from service.inventory.models import (
     Reserve,
     Write,
 )
-from service.orders.models import REFUNDABLE, SETTLED, Order, OrderStatus, PaymentStatus, Refund
-from service.orders.repository import COLLECTION, order_document, refund_document, status_update
+from service.orders.models import (
+    REFUNDABLE,
+    SETTLED,
+    Coupon,
+    CouponChanged,
+    CouponUsedUp,
+    Key,
+    Order,
+    OrderStatus,
+    PaymentStatus,
+    Refund,
+    before,
+)
+from service.orders.repository import (
+    COLLECTION,
+    COUPON_USERS,
+    COUPONS,
+    coupon_user_id,
+    order_document,
+    refund_document,
+    status_update,
+)
 from service.payments.models import PaymentDeclined
 
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An Idempotency-Key: `id` names caller and key, `fingerprint` what was asked."""
-
-    id: str
-    fingerprint: str
-    expires_at: datetime
+Guards = tuple[Expect | Below, ...]
 
 
 def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True) -> Claim | None:
     return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals)
 
 
-def placed(order: Order, key: Key | None) -> Posting:
-    """The order, its holds and its key appear together."""
+def placed(order: Order, key: Key | None, coupon: Coupon | None = None, cart: Emptied | None = None) -> Posting:
+    """The order, its holds and its key appear together; its coupon is used and its cart emptied with them."""
     return Posting(
         Reserve(
             order.id,
@@ -53,44 +67,77 @@ def placed(order: Order, key: Key | None) -> Posting:
         reason="checkout",
         order_id=order.id,
         claim=_claim(key, {"orderId": order.id}),
-        writes=(Write(COLLECTION, order.id, document=order_document(order)),),
+        expects=(*_coupon_guards(order, coupon), *(() if cart is None else (cart.expect,))),
+        writes=(
+            Write(COLLECTION, order.id, document=order_document(order)),
+            *_coupon_uses(order, 1),
+            *(() if cart is None else (cart.write,)),
+        ),
         facts=(OrderPlaced(order.id, order.user_id),),
+    )
+
+
+def _coupon_guards(order: Order, coupon: Coupon | None) -> Guards:
+    if coupon is None:
+        return ()
+    guards: Guards = (Expect(COUPONS, coupon.code, "version", frozenset({coupon.version}), CouponChanged),)
+    if coupon.uses_max is not None:
+        guards += (Below(COUPONS, coupon.code, "used", coupon.uses_max, CouponUsedUp),)
+    if coupon.uses_per_user_max is not None:
+        user = coupon_user_id(coupon.code, order.user_id)
+        guards += (Below(COUPON_USERS, user, "used", coupon.uses_per_user_max, CouponUsedUp),)
+    return guards
+
+
+def _coupon_uses(order: Order, step: int) -> tuple[Write, ...]:
+    """One use more, or one given back."""
+    if order.coupon is None:
+        return ()
+    counted = {"$inc": {"used": step}}
+    user = coupon_user_id(order.coupon, order.user_id)
+    return (
+        Write(COUPONS, order.coupon, update=counted),
+        Write(COUPON_USERS, user, update=counted, upsert=True),
     )
 
 
 def paid(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
     """The hold is sold and the order paid. A refusal is not remembered: the money has to go back first."""
-    return _settled(
-        order,
-        payment_id,
-        Confirm(order.id),
-        status_update(
-            OrderStatus.PAID,
-            order.user_id,
-            at,
-            **{"payment.status": PaymentStatus.PAID.value, "reservation.status": HoldStatus.CONFIRMED.value},
-        ),
-        OrderPaid(order.id, order.user_id),
-        _claim(key, {"orderId": order.id}, refusals=False),
+    update = status_update(
+        OrderStatus.PAID,
+        order.user_id,
+        at,
+        **{"payment.status": PaymentStatus.PAID.value, "reservation.status": HoldStatus.CONFIRMED.value},
     )
+    fact = OrderPaid(order.id, order.user_id)
+    claim = _claim(key, {"orderId": order.id}, refusals=False)
+    return _settled(order, payment_id, Confirm(order.id), update, fact, claim)
 
 
 def declined(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
     """The stock is freed and the order cancelled; a repetition is told the same."""
-    update = _cancelled(order.user_id, at, "payment_declined", PaymentStatus.DECLINED)
+    update = _cancelled(order, order.user_id, at, "payment_declined", PaymentStatus.DECLINED)
     fact = OrderCancelled(order.id, order.user_id, "payment_declined")
-    return _settled(order, payment_id, Release(order.id), update, fact, _claim(key, remember(PaymentDeclined())))
+    claim = _claim(key, remember(PaymentDeclined()))
+    return _settled(order, payment_id, Release(order.id), update, fact, claim, _coupon_uses(order, -1))
 
 
 def unsold(order: Order, payment_id: str, refusal: Problem, at: datetime, key: Key | None) -> Posting:
     """Paid, but the stock is gone: the order is cancelled and its money marked to go back."""
-    update = _cancelled(order.user_id, at, "reservation_expired", PaymentStatus.RETURNING)
+    update = _cancelled(order, order.user_id, at, "reservation_expired", PaymentStatus.RETURNING)
     fact = OrderCancelled(order.id, order.user_id, "reservation_expired")
-    return _settled(order, payment_id, Release(order.id), update, fact, _claim(key, remember(refusal)))
+    claim = _claim(key, remember(refusal))
+    return _settled(order, payment_id, Release(order.id), update, fact, claim, _coupon_uses(order, -1))
 
 
 def _settled(
-    order: Order, payment_id: str, action: Action, update: dict[str, Any], fact: Event, claim: Claim | None
+    order: Order,
+    payment_id: str,
+    action: Action,
+    update: dict[str, Any],
+    fact: Event,
+    claim: Claim | None,
+    more: tuple[Write, ...] = (),
 ) -> Posting:
     return Posting(
         action,
@@ -102,32 +149,39 @@ def _settled(
             Expect(COLLECTION, order.id, "status", frozenset({OrderStatus.PENDING.value})),
             Expect(COLLECTION, order.id, "payment.id", frozenset({payment_id})),
         ),
-        writes=(Write(COLLECTION, order.id, update=update),),
+        writes=(Write(COLLECTION, order.id, update=update), *more),
         facts=(fact,),
+        resolves=len(order.lines),
     )
 
 
 def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | None) -> Posting:
-    """Pending → cancelled and the stock freed, unless a payment is under way."""
+    """Pending → cancelled, the stock freed and the coupon given back, unless a payment is under way."""
     return Posting(
         Release(order.id),
         actor=actor,
         reason=reason,
         order_id=order.id,
-        claim=_claim(key, {"orderId": order.id}),
+        claim=_claim(key, {"orderId": order.id}, refusals=False),
         expects=(
             Expect(COLLECTION, order.id, "status", frozenset({OrderStatus.PENDING.value})),
             Expect(COLLECTION, order.id, "payment.status", SETTLED),
         ),
-        writes=(Write(COLLECTION, order.id, update=_cancelled(actor, at, reason)),),
+        writes=(
+            Write(COLLECTION, order.id, update=_cancelled(order, actor, at, reason)),
+            *_coupon_uses(order, -1),
+        ),
         facts=(OrderCancelled(order.id, order.user_id, reason),),
+        resolves=len(order.lines),
     )
 
 
-def _cancelled(actor: str, at: datetime, reason: str, payment: PaymentStatus | None = None) -> dict[str, Any]:
-    fields = {"cancelReason": reason, "reservation.status": HoldStatus.RELEASED.value}
-    if reason == "reservation_expired":
-        fields["reservation.status"] = HoldStatus.EXPIRED.value
+def _cancelled(
+    order: Order, actor: str, at: datetime, reason: str, payment: PaymentStatus | None = None
+) -> dict[str, Any]:
+    lapsed = reason == "reservation_expired" or order.reservation.status is HoldStatus.EXPIRED
+    hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
+    fields = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:
         fields["payment.status"] = payment.value
     return status_update(OrderStatus.CANCELLED, actor, at, **fields)
@@ -144,11 +198,25 @@ def expired(order_id: str) -> Posting:
     )
 
 
+def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Posting:
+    """A status change that moves no stock and no money: shipped, delivered."""
+    assert status in {OrderStatus.SHIPPED, OrderStatus.DELIVERED}
+    fact = OrderShipped if status is OrderStatus.SHIPPED else OrderDelivered
+    return Posting(
+        NoStock(),
+        actor=actor,
+        order_id=order.id,
+        expects=(Expect(COLLECTION, order.id, "status", frozenset(source.value for source in before(status))),),
+        writes=(Write(COLLECTION, order.id, update=status_update(status, actor, at)),),
+        facts=(fact(order.id, order.user_id),),
+    )
+
+
 def refunded(order: Order, refund: Refund, key: Key | None) -> Posting:
     """The refund is promised (the provider is asked afterwards, once) and what comes back is on the shelf again."""
     lines = tuple(Line(sku, quantity) for sku, quantity in refund.lines)
     update: dict[str, Any] = {"$push": {"refunds": refund_document(refund)}, "$inc": {"version": 1}}
-    if order.refunded + refund.amount == order.total:
+    if order.refundable() == dict(refund.lines):
         update = status_update(OrderStatus.REFUNDED, refund.actor, refund.at)
         update["$push"]["refunds"] = refund_document(refund)
     return Posting(
@@ -156,7 +224,7 @@ def refunded(order: Order, refund: Refund, key: Key | None) -> Posting:
         actor=refund.actor,
         reason="refund",
         order_id=order.id,
-        claim=_claim(key, {"orderId": order.id, "refundId": refund.id}),
+        claim=_claim(key, {"orderId": order.id, "refundId": refund.id}, refusals=False),
         expects=(
             Expect(COLLECTION, order.id, "status", frozenset(status.value for status in REFUNDABLE)),
             Expect(COLLECTION, order.id, "version", frozenset({order.version})),

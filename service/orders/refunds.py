@@ -9,17 +9,18 @@ from datetime import timedelta
 
 from service.clock import Clock
 from service.config import Config
+from service.errors import Unavailable
 from service.ids import Ids
 from service.inventory.ledger import Ledger
 from service.inventory.models import KeyReused, Line, Replayed, StateMoved, merge
 from service.orders import postings
-from service.orders.models import REFUNDABLE, Order, Refund, RefundTooLarge, WrongStatus
-from service.orders.postings import Key
+from service.orders.models import REFUNDABLE, Key, Order, Refund, RefundTooLarge
 from service.orders.repository import OrderRepository
 from service.orders.usecases import Answer, Orders, replayed_order, wrong_status
 from service.payments.models import Gateway
 
 FULFILLED_PER_RUN_MAX = 1_000
+ATTEMPTS_MAX = 8
 
 
 class Refunds:
@@ -40,18 +41,20 @@ class Refunds:
         self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: Key | None = None
     ) -> Answer:
         """Refunds `lines`, or all that is left when there are none. Raises WrongStatus, RefundTooLarge, KeyReused."""
-        order = await self._orders.get(order_id)
         if key is not None and (answer := await self._repeated(key)):
             return answer
-        refund = self._plan(order, merge(lines), restock, actor)
-        try:
-            outcome = await self._ledger.post(postings.refunded(order, refund, key))
-        except StateMoved:
-            raise wrong_status(await self._orders.get(order_id)) from None
-        if isinstance(outcome, Replayed):
-            return await self._replay(outcome)
-        await self._fulfil(order, refund)
-        return Answer(await self._orders.get(order_id))
+        for _ in range(ATTEMPTS_MAX):
+            order = await self._orders.get(order_id)
+            refund = self._plan(order, merge(lines), restock, actor)
+            try:
+                outcome = await self._ledger.post(postings.refunded(order, refund, key))
+            except StateMoved:  # another refund came first: what is left has changed
+                continue
+            if isinstance(outcome, Replayed):
+                return await self._replay(outcome)
+            await self._fulfil(order, refund)
+            return Answer(await self._orders.get(order_id))
+        raise Unavailable("The order is changing too quickly", retry_after_seconds=1)
 
     async def _repeated(self, key: Key) -> Answer | None:
         record = await self._repository.recorded(key.id)
@@ -67,26 +70,18 @@ class Refunds:
 
     def _plan(self, order: Order, lines: Sequence[Line], restock: bool, actor: str) -> Refund:
         if order.status not in REFUNDABLE:
-            raise WrongStatus(f"The order is {order.status}", orderStatus=order.status.value)
-        left = {line.sku: line.quantity - order.refunded_quantity(line.sku) for line in order.lines}
-        wanted = {line.sku: line.quantity for line in lines} or {sku: n for sku, n in left.items() if n}
+            raise wrong_status(order)
+        left = order.refundable()
+        wanted = {line.sku: line.quantity for line in lines} or left
         excess = [sku for sku, quantity in wanted.items() if quantity > left.get(sku, 0)]
         if excess:
             raise RefundTooLarge(errors=[{"path": "items", "message": f"{sku}: more than is left"} for sku in excess])
-        amount = self._amount(order, wanted, whole=wanted == {sku: n for sku, n in left.items() if n})
+        amount = order.total - order.refunded if wanted == left else _share(order, wanted)
         return Refund(self._ids.new(), amount, restock, tuple(wanted.items()), self._clock.now(), actor)
-
-    def _amount(self, order: Order, wanted: dict[str, int], whole: bool) -> int:
-        """A discount is given back in proportion; the last refund takes what is left, to the penny."""
-        if whole:
-            return order.total - order.refunded
-        prices = {line.sku: line.unit_price for line in order.lines}
-        gross = sum(prices[sku] * quantity for sku, quantity in wanted.items())
-        return gross * order.total // order.subtotal if order.subtotal else 0
 
     async def _fulfil(self, order: Order, refund: Refund) -> bool:
         assert order.payment is not None, "only paid orders are refunded"
-        done = await self._gateway.refund(order.payment.id, refund.id, refund.amount)
+        done = refund.amount == 0 or await self._gateway.refund(order.payment.id, refund.id, refund.amount)
         if done:
             await self._repository.finish_refund(order.id, refund.id)
         return done
@@ -97,3 +92,10 @@ class Refunds:
         orders = await self._repository.open_refunds(cutoff, FULFILLED_PER_RUN_MAX)
         promised = [(order, refund) for order in orders for refund in order.refunds if not refund.done]
         return sum([await self._fulfil(order, refund) for order, refund in promised])
+
+
+def _share(order: Order, wanted: dict[str, int]) -> int:
+    """A discount is given back in proportion, rounded down; the last refund takes what is left, to the penny."""
+    prices = {line.sku: line.unit_price for line in order.lines}
+    gross = sum(prices[sku] * quantity for sku, quantity in wanted.items())
+    return gross * order.total // order.subtotal if order.subtotal else 0

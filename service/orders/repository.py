@@ -1,12 +1,18 @@
 """All queries of orders. Statuses change only by a write that names the status it expects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+
+from pymongo.errors import DuplicateKeyError
 
 from service.infra.mongo import Database
 from service.inventory.models import HoldStatus
 from service.orders.models import (
+    OPEN_PAYMENTS,
+    Coupon,
+    CouponKind,
+    Key,
     Order,
     OrderLine,
     OrderStatus,
@@ -18,7 +24,9 @@ from service.orders.models import (
 )
 
 COLLECTION = "orders"
-OPEN_PAYMENTS = [PaymentStatus.PROCESSING.value, PaymentStatus.UNKNOWN.value, PaymentStatus.RETURNING.value]
+COUPONS = "coupons"
+COUPON_USERS = "coupon_users"
+OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
 class OrderRepository:
@@ -35,10 +43,15 @@ class OrderRepository:
         return None if document is None else to_order(document)
 
     async def newest(
-        self, user_id: str | None, status: OrderStatus | None, before: tuple[datetime, str] | None, limit: int
+        self,
+        user_id: str | None,
+        status: OrderStatus | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+        number: str | None = None,
     ) -> list[Order]:
         """Newest first, after the order `before` names by time and id."""
-        query: dict[str, Any] = {}
+        query: dict[str, Any] = {} if number is None else {"number": number}
         if user_id is not None:
             query["userId"] = user_id
         if status is not None:
@@ -56,21 +69,21 @@ class OrderRepository:
     async def start_payment(self, order_id: str, payment: Payment) -> bool:
         """Claims the order for one attempt. False if it is not pending or another attempt is open."""
         result = await self._orders.update_one(
-            {"_id": order_id, "status": OrderStatus.PENDING.value, "payment.status": {"$nin": OPEN_PAYMENTS}},
+            {"_id": order_id, "status": OrderStatus.PENDING.value, "payment.status": {"$nin": OPEN}},
             {"$set": {"payment": payment_document(payment)}, "$inc": {"version": 1}},
         )
         return bool(result.modified_count)
 
     async def mark_payment(self, order_id: str, payment_id: str, status: PaymentStatus) -> None:
         await self._orders.update_one(
-            {"_id": order_id, "payment.id": payment_id, "payment.status": {"$in": OPEN_PAYMENTS}},
+            {"_id": order_id, "payment.id": payment_id, "payment.status": {"$in": OPEN}},
             {"$set": {"payment.status": status.value}},
         )
 
     async def open_payments(self, started_before: datetime, limit: int) -> list[Order]:
         """Orders whose payment was started and never settled, oldest first."""
         found = (
-            self._orders.find({"payment.status": {"$in": OPEN_PAYMENTS}, "payment.startedAt": {"$lt": started_before}})
+            self._orders.find({"payment.status": {"$in": OPEN}, "payment.startedAt": {"$lt": started_before}})
             .sort("payment.startedAt", 1)
             .limit(limit)
         )
@@ -82,24 +95,60 @@ class OrderRepository:
         return [to_order(document) for document in await found.to_list(limit)]
 
     async def finish_refund(self, order_id: str, refund_id: str) -> None:
-        await self._orders.update_one(
-            {"_id": order_id, "refunds.id": refund_id}, {"$set": {"refunds.$.done": True}, "$inc": {"version": 1}}
-        )
+        await self._orders.update_one({"_id": order_id, "refunds.id": refund_id}, {"$set": {"refunds.$.done": True}})
 
-    async def move(
-        self, order_id: str, status: OrderStatus, sources: Sequence[OrderStatus], actor: str, at: datetime
-    ) -> bool:
-        """A status change that moves no stock and no money (ship, deliver)."""
-        result = await self._orders.update_one(
-            {"_id": order_id, "status": {"$in": [source.value for source in sources]}},
-            status_update(status, actor, at),
+    async def abandoned(self, expired_before: datetime, limit: int) -> list[Order]:
+        """Pending orders whose hold ended before that, with no payment open, longest first."""
+        found = (
+            self._orders.find(
+                {
+                    "status": OrderStatus.PENDING.value,
+                    "reservation.expiresAt": {"$lt": expired_before},
+                    "payment.status": {"$nin": OPEN},
+                }
+            )
+            .sort("reservation.expiresAt", 1)
+            .limit(limit)
         )
-        return bool(result.modified_count)
+        return [to_order(document) for document in await found.to_list(limit)]
 
     async def recorded(self, claim_id: str) -> Mapping[str, Any] | None:
         """What an idempotency key stands for: {"fingerprint", "outcome"}."""
         record: Mapping[str, Any] | None = await self._idempotency.find_one({"_id": claim_id})
         return record
+
+
+class CouponRepository:
+    def __init__(self, database: Database) -> None:
+        self._coupons = database[COUPONS]
+
+    async def add(self, coupon: Coupon) -> bool:
+        """False if there is one with this code."""
+        try:
+            await self._coupons.insert_one({"_id": coupon.code, **_coupon_document(coupon)})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def find(self, code: str) -> Coupon | None:
+        document = await self._coupons.find_one({"_id": code})
+        return None if document is None else _to_coupon(document)
+
+    async def edit(self, before: Coupon, after: Coupon) -> bool:
+        """False if someone else edited it meanwhile. The count of its uses is left alone."""
+        fields = {name: value for name, value in _coupon_document(after).items() if name not in {"used", "version"}}
+        result = await self._coupons.update_one(
+            {"_id": before.code, "version": before.version}, {"$set": fields, "$inc": {"version": 1}}
+        )
+        return bool(result.modified_count)
+
+    async def by_code(self, after_code: str, limit: int) -> list[Coupon]:
+        found = self._coupons.find({"_id": {"$gt": after_code}}).sort("_id", 1).limit(limit)
+        return [_to_coupon(document) for document in await found.to_list(limit)]
+
+
+def coupon_user_id(code: str, user_id: str) -> str:
+    return f"{code}:{user_id}"
 
 
 def status_update(status: OrderStatus, actor: str, at: datetime, **fields: Any) -> dict[str, Any]:
@@ -148,8 +197,12 @@ def payment_document(payment: Payment) -> dict[str, Any]:
         "status": payment.status.value,
         "method": payment.method,
         "startedAt": payment.started_at,
-        "claimId": payment.claim_id,
+        "key": None if payment.key is None else _key_document(payment.key),
     }
+
+
+def _key_document(key: Key) -> dict[str, Any]:
+    return {"id": key.id, "fingerprint": key.fingerprint, "expiresAt": key.expires_at}
 
 
 def refund_document(refund: Refund) -> dict[str, Any]:
@@ -193,12 +246,13 @@ def to_order(document: Mapping[str, Any]) -> Order:
 
 
 def _to_payment(document: Mapping[str, Any]) -> Payment:
+    key = document.get("key")
     return Payment(
         document["id"],
         PaymentStatus(document["status"]),
         document["method"],
         document["startedAt"],
-        document.get("claimId"),
+        None if key is None else Key(key["id"], key["fingerprint"], key["expiresAt"]),
     )
 
 
@@ -212,4 +266,37 @@ def _to_refund(document: Mapping[str, Any]) -> Refund:
         document["at"],
         document["actor"],
         document["done"],
+    )
+
+
+def _coupon_document(coupon: Coupon) -> dict[str, Any]:
+    return {
+        "kind": coupon.kind.value,
+        "value": coupon.value,
+        "createdAt": coupon.created_at,
+        "minimumSubtotal": coupon.minimum_subtotal,
+        "startsAt": coupon.starts_at,
+        "endsAt": coupon.ends_at,
+        "usesMax": coupon.uses_max,
+        "usesPerUserMax": coupon.uses_per_user_max,
+        "active": coupon.active,
+        "used": coupon.used,
+        "version": coupon.version,
+    }
+
+
+def _to_coupon(document: Mapping[str, Any]) -> Coupon:
+    return Coupon(
+        document["_id"],
+        CouponKind(document["kind"]),
+        document["value"],
+        document["createdAt"],
+        document["minimumSubtotal"],
+        document["startsAt"],
+        document["endsAt"],
+        document["usesMax"],
+        document["usesPerUserMax"],
+        document["active"],
+        document["used"],
+        document["version"],
     )

@@ -1,37 +1,56 @@
 """/api/orders"""
 
 from datetime import timedelta
+from typing import Any
 
+from msgspec import UNSET
 from sanic import Blueprint
 
+from service.cart.models import CartChanged, EmptyCart
 from service.clock import Clock
 from service.config import Config
-from service.errors import Forbidden, Invalid
+from service.errors import Forbidden
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
+from service.orders.coupons import CouponMoved, Coupons
 from service.orders.models import (
+    CouponChanged,
+    CouponExists,
+    CouponKind,
+    CouponNotFound,
+    CouponNotValid,
+    CouponUsedUp,
     IdempotencyInProgress,
+    Key,
     Order,
     OrderNotFound,
     OrderStatus,
+    OrderTooLarge,
     PaymentInProgress,
     RefundTooLarge,
     UnknownItems,
     WrongStatus,
 )
-from service.orders.postings import Key
 from service.orders.refunds import Refunds
 from service.orders.schemas import (
     CheckoutBody,
+    CouponBody,
+    CouponChanges,
+    CouponReply,
+    CouponsQuery,
+    CouponsReply,
+    EventReply,
     OrderReply,
     OrdersQuery,
     OrdersReply,
     PayBody,
     RefundBody,
+    coupon_view,
     order_view,
 )
 from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
-from service.payments.models import PaymentDeclined, PaymentUnknown
+from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
+from service.payments.webhooks import Webhooks
 from service.web import cursor
 from service.web.access import Access, Principal
 from service.web.operation import Call, Nothing, Once, Reply, operation
@@ -59,11 +78,24 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={201: OrderReply},
         access=Access.CUSTOMER,
         limit="checkout",
-        errors=(InsufficientStock, UnknownItems, KeyReused),
+        errors=(
+            InsufficientStock,
+            UnknownItems,
+            OrderTooLarge,
+            EmptyCart,
+            CartChanged,
+            CouponNotValid,
+            CouponUsedUp,
+            CouponChanged,
+            KeyReused,
+        ),
         idempotent=True,
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
-        return _reply(await orders.checkout(call.user.user_id, _lines(call.taken), key(call.once)), 201)
+        user_id, once, coupon_code = call.user.user_id, key(call.once), call.taken.coupon_code
+        if call.taken.from_cart:
+            return _reply(await orders.checkout_cart(user_id, once, coupon_code), 201)
+        return _reply(await orders.checkout(user_id, call.taken.lines(), once, coupon_code), 201)
 
     @operation(
         blueprint,
@@ -161,6 +193,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             None if taken.status is None else OrderStatus(taken.status),
             None if position is None else (position.at, position.id),
             taken.limit,
+            taken.number,
         )
         after = None if page.next_before is None else cursor.encode(cursor.TimePosition(*page.next_before))
         return Reply(200, OrdersReply(items=[order_view(order) for order in page.items], next_cursor=after))
@@ -180,10 +213,93 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     return blueprint
 
 
-def _lines(body: CheckoutBody) -> list[Line]:
-    if body.items is None:
-        raise Invalid(errors=[{"path": "items", "message": "Give items"}])
-    return body.lines()
+def webhook_routes(settlement: Settlement, webhooks: Webhooks) -> Blueprint:
+    blueprint = Blueprint("payment_webhooks", url_prefix="/api/orders/webhooks")
+
+    @operation(
+        blueprint,
+        "POST",
+        "/payment",
+        "The payment provider's signed event",
+        takes=dict[str, Any],
+        returns={200: EventReply},
+        access=Access.PUBLIC,
+        limit="webhook",
+        errors=(BadSignature,),
+    )
+    async def payment_event(call: Call[dict[str, Any]]) -> Reply:
+        signature = call.request.headers.get(webhooks.header)
+        new = await webhooks.receive(call.request.body, signature, settlement.settled_by_provider)
+        return Reply(200, EventReply(received=True, repeated=not new))
+
+    return blueprint
+
+
+def coupon_routes(coupons: Coupons) -> Blueprint:
+    blueprint = Blueprint("coupons", url_prefix="/api/orders/coupons")
+    one = {200: CouponReply}
+
+    @operation(
+        blueprint,
+        "POST",
+        "/",
+        "Make a coupon",
+        takes=CouponBody,
+        returns={201: CouponReply},
+        access=Access.STAFF,
+        errors=(CouponExists,),
+    )
+    async def create_coupon(call: Call[CouponBody]) -> Reply:
+        fields = {name: getattr(call.taken, name) for name in call.taken.__struct_fields__}
+        coupon = await coupons.create(**{**fields, "kind": CouponKind(call.taken.kind)})
+        return Reply(201, CouponReply(coupon=coupon_view(coupon)))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/",
+        "Coupons, by code",
+        takes=CouponsQuery,
+        returns={200: CouponsReply},
+        access=Access.STAFF,
+    )
+    async def list_coupons(call: Call[CouponsQuery]) -> Reply:
+        position = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
+        page = await coupons.by_code(position, call.taken.limit)
+        items = [coupon_view(coupon) for coupon in page.items]
+        return Reply(
+            200,
+            CouponsReply(items=items, next_cursor=None if page.next_code is None else cursor.encode(page.next_code)),
+        )
+
+    @operation(
+        blueprint,
+        "GET",
+        "/<code:str>",
+        "One coupon and how often it was used",
+        returns=one,
+        access=Access.STAFF,
+        errors=(CouponNotFound,),
+    )
+    async def one_coupon(call: Call[Nothing], code: str) -> Reply:
+        return Reply(200, CouponReply(coupon=coupon_view(await coupons.get(code))))
+
+    @operation(
+        blueprint,
+        "PATCH",
+        "/<code:str>",
+        "Change a coupon's limits, its time, or switch it off",
+        takes=CouponChanges,
+        returns=one,
+        access=Access.STAFF,
+        errors=(CouponNotFound, CouponMoved),
+    )
+    async def edit_coupon(call: Call[CouponChanges], code: str) -> Reply:
+        version = None if call.taken.version is UNSET else call.taken.version
+        coupon = await coupons.edit(code, version, **call.taken.changes())
+        return Reply(200, CouponReply(coupon=coupon_view(coupon)))
+
+    return blueprint
 
 
 def _whose(user: Principal, query: OrdersQuery) -> str | None:

@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from service.inventory.models import Line
-from service.orders.models import Order
+from service.orders.models import Coupon, Order
 from service.web.operation import Wire
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
@@ -23,11 +24,20 @@ class Item(Wire):
 Items = Annotated[list[Item], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
 
 
+CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{2,31}(?![\s\S])"
+CouponCode = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, examples=["SPRING-10"])]
+
+
 class CheckoutBody(Wire):
-    """Either `items`, or `fromCart: true`."""
+    """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent."""
 
     items: Items | None = None
     from_cart: bool = False
+    coupon_code: CouponCode | None = None
+
+    def __post_init__(self) -> None:
+        if (self.items is not None) == self.from_cart:
+            raise ValueError("Give either `items` or `fromCart: true`")
 
     def lines(self) -> list[Line]:
         return [Line(item.sku, item.quantity) for item in self.items or ()]
@@ -49,6 +59,7 @@ class OrdersQuery(Wire):
     cursor: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     user_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     status: Literal["pending", "paid", "shipped", "delivered", "cancelled", "refunded"] | None = None
+    number: Annotated[str, msgspec.Meta(max_length=32, examples=["HF-7K3M9QXA2B"])] | None = None
 
 
 class OrderItem(Wire):
@@ -66,7 +77,7 @@ class ReservationView(Wire):
 
 
 class StatusEntry(Wire):
-    status: str
+    status: Literal["pending", "paid", "shipped", "delivered", "cancelled", "refunded"]
     at: datetime
     actor: str
 
@@ -90,10 +101,11 @@ class OrderView(Wire):
     total: int
     refunded: int
     currency: str
+    coupon: str | None
     created_at: datetime
     reservation: ReservationView
     cancel_reason: str | None
-    payment_status: str | None
+    payment_status: Literal["processing", "unknown", "paid", "declined", "returning", "returned"] | None
     history: list[StatusEntry]
     refunds: list[RefundView]
 
@@ -129,6 +141,7 @@ def order_view(order: Order) -> OrderView:
         total=order.total,
         refunded=order.refunded,
         currency=order.currency,
+        coupon=order.coupon,
         created_at=order.created_at,
         reservation=ReservationView(status=order.reservation.status.value, expires_at=order.reservation.expires_at),
         cancel_reason=order.cancel_reason,
@@ -144,4 +157,92 @@ def order_view(order: Order) -> OrderView:
             )
             for refund in order.refunds
         ],
+    )
+
+
+UsesMax = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, examples=[100])]
+Amount = Annotated[int, msgspec.Meta(ge=0, le=10**12, description="In minor units", examples=[2_000])]
+When = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class CouponBody(Wire):
+    """`value` is in percent, or in minor units. A limit that is not given does not apply."""
+
+    code: CouponCode
+    kind: Literal["percentage", "fixed"]
+    value: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, examples=[10])]
+    minimum_subtotal: Amount = 0
+    starts_at: When | None = None
+    ends_at: When | None = None
+    uses_max: UsesMax | None = None
+    uses_per_user_max: UsesMax | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind == "percentage" and self.value > 100:
+            raise ValueError("A percentage is at most 100")
+
+
+class CouponChanges(Wire):
+    """What is not named stays as it is. `version` refuses the change if somebody else made one meanwhile."""
+
+    active: bool | UnsetType = UNSET
+    starts_at: When | UnsetType | None = UNSET
+    ends_at: When | UnsetType | None = UNSET
+    uses_max: UsesMax | UnsetType | None = UNSET
+    uses_per_user_max: UsesMax | UnsetType | None = UNSET
+    version: Annotated[int, msgspec.Meta(ge=0)] | UnsetType = UNSET
+
+    def changes(self) -> dict[str, object]:
+        named = {name: getattr(self, name) for name in self.__struct_fields__ if name != "version"}
+        return {name: value for name, value in named.items() if value is not UNSET}
+
+
+class CouponView(Wire):
+    code: str
+    kind: Literal["percentage", "fixed"]
+    value: int
+    minimum_subtotal: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    uses_max: int | None
+    uses_per_user_max: int | None
+    active: bool
+    used: int
+    version: int
+
+
+class CouponReply(Wire):
+    coupon: CouponView
+
+
+class CouponsQuery(Wire):
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
+    cursor: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+class CouponsReply(Wire):
+    items: list[CouponView]
+    next_cursor: str | None
+
+
+class EventReply(Wire):
+    """`repeated`: this event was heard before and changed nothing."""
+
+    received: bool
+    repeated: bool
+
+
+def coupon_view(coupon: Coupon) -> CouponView:
+    return CouponView(
+        code=coupon.code,
+        kind=coupon.kind.value,
+        value=coupon.value,
+        minimum_subtotal=coupon.minimum_subtotal,
+        starts_at=coupon.starts_at,
+        ends_at=coupon.ends_at,
+        uses_max=coupon.uses_max,
+        uses_per_user_max=coupon.uses_per_user_max,
+        active=coupon.active,
+        used=coupon.used,
+        version=coupon.version,
     )

@@ -17,20 +17,20 @@ from service.inventory.ledger import Ledger
 from service.inventory.models import HoldResolved, Posting, ReservationExpired, StateMoved
 from service.orders import postings
 from service.orders.models import (
+    OPEN_PAYMENTS,
     IdempotencyInProgress,
+    Key,
     Order,
     OrderStatus,
     Payment,
     PaymentInProgress,
     PaymentStatus,
 )
-from service.orders.postings import Key
 from service.orders.repository import OrderRepository
 from service.orders.usecases import Answer, Orders, repeated, wrong_status
 from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown
 
 log = logging.getLogger(__name__)
-OPEN = {PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.RETURNING}
 RECONCILED_PER_RUN_MAX = 1_000
 
 
@@ -52,36 +52,37 @@ class Settlement:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
         ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
         PaymentInProgress, IdempotencyInProgress, KeyReused."""
-        if key is not None and (order_before := await repeated(self._repository, key)):
-            return Answer(order_before.as_paid(), replayed=True)
-        self._check_payable(order, key)
-        if order.payment is not None and order.payment.status in OPEN:
-            return Answer(await self._settle(order, await self._ask_again(order), key))
-        payment = Payment(
-            self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), None if key is None else key.id
-        )
-        if not await self._repository.start_payment(order.id, payment):
-            raise await self._why_not_started(order.id, key)
-        return Answer(await self._settle(await self._orders.get(order.id), await self._charge(order, payment), key))
+        if answer := await self._repeated(key):
+            return answer
+        payment = order.payment
+        if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
+            return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
+        attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
+        if not await self._repository.start_payment(order.id, attempt):
+            return await self._not_started(order.id, key)
+        started = await self._orders.get(order.id)
+        return Answer(await self._settle(started, await self._charge(order, attempt), key))
 
-    def _check_payable(self, order: Order, key: Key | None) -> None:
-        if order.status is not OrderStatus.PENDING:
-            raise ReservationExpired() if order.cancel_reason == "reservation_expired" else wrong_status(order)
-        if order.payment is not None and order.payment.status is PaymentStatus.PROCESSING:
-            raise self._in_progress(order.payment, key)
+    async def _repeated(self, key: Key | None) -> Answer | None:
+        if key is None or (order := await repeated(self._repository, key)) is None:
+            return None
+        return Answer(order.as_paid(), replayed=True)
 
-    def _in_progress(self, payment: Payment, key: Key | None) -> Problem:
-        if key is not None and payment.claim_id == key.id:
-            return IdempotencyInProgress(retry_after_seconds=1)
-        return PaymentInProgress(retry_after_seconds=1)
-
-    async def _why_not_started(self, order_id: str, key: Key | None) -> Problem:
+    async def _not_started(self, order_id: str, key: Key | None) -> Answer:
+        """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
         order = await self._orders.get(order_id)
-        if order.status is OrderStatus.PENDING and order.payment is not None:
-            return self._in_progress(order.payment, key)
-        return wrong_status(order)
+        repeats = key is not None and order.payment is not None and order.payment.key == key
+        if order.status is OrderStatus.PENDING:
+            raise (IdempotencyInProgress if repeats else PaymentInProgress)(retry_after_seconds=1)
+        if repeats and order.status is not OrderStatus.CANCELLED:
+            return Answer(order.as_paid(), replayed=True)
+        if repeats or order.cancel_reason == "reservation_expired":
+            raise _why_cancelled(order)
+        raise wrong_status(order)
 
     async def _charge(self, order: Order, payment: Payment) -> Outcome:
+        if order.total == 0:
+            return Outcome.PAID
         charge = Charge(payment.id, order.total, order.currency, payment.method, order.id)
         try:
             return await asyncio.wait_for(self._gateway.charge(charge), self._config.payment_timeout_seconds)
@@ -90,6 +91,8 @@ class Settlement:
 
     async def _ask_again(self, order: Order) -> Outcome:
         assert order.payment is not None
+        if order.total == 0:
+            return Outcome.PAID
         try:
             return await asyncio.wait_for(self._gateway.settle(order.payment.id), self._config.payment_timeout_seconds)
         except TimeoutError:
@@ -124,12 +127,11 @@ class Settlement:
         except StateMoved:
             assert posting.order_id is not None
             order = await self._orders.get(posting.order_id)
-            if order.status is OrderStatus.PAID:
-                return
-            raise (PaymentDeclined() if order.cancel_reason == "payment_declined" else wrong_status(order)) from None
+            if order.status is OrderStatus.CANCELLED:
+                raise _why_cancelled(order) from None
 
     async def _return_money(self, order: Order, payment: Payment) -> bool:
-        returned = await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)
+        returned = order.total == 0 or await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)
         if returned:
             await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNED)
         return returned
@@ -137,7 +139,7 @@ class Settlement:
     async def settled_by_provider(self, payment_id: str) -> None:
         """A webhook says the attempt has ended: ask the provider itself and settle. Unknown attempts are ignored."""
         order = await self._repository.of_payment(payment_id)
-        if order is not None and order.payment is not None and order.payment.status in OPEN:
+        if order is not None and order.payment is not None and order.payment.status in OPEN_PAYMENTS:
             await self._reconcile_one(order)
 
     async def reconcile(self) -> int:
@@ -151,9 +153,18 @@ class Settlement:
         if order.payment.status is PaymentStatus.RETURNING:
             return await self._return_money(order, order.payment)
         try:
-            await self._settle(order, await self._ask_again(order), None)
+            await self._settle(order, await self._ask_again(order), order.payment.key)
         except PaymentUnknown:
             return False
         except Problem as refusal:
             log.info("payment %s settled: %s", order.payment.id, refusal.code)
         return True
+
+
+def _why_cancelled(order: Order) -> Problem:
+    match order.cancel_reason:
+        case "payment_declined":
+            return PaymentDeclined()
+        case "reservation_expired":
+            return ReservationExpired()
+    return wrong_status(order)

@@ -1,18 +1,24 @@
 """Placing, cancelling, sending and finding orders."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from service.cart.models import Owner
+from service.cart.usecases import Carts, Emptied
 from service.catalog.offers import Offer, Offers
 from service.clock import Clock
 from service.config import Config
-from service.errors import Problem, revive
+from service.errors import Invalid, Problem, revive
 from service.ids import Ids
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldStatus, KeyReused, Line, Replayed, StateMoved, merge
+from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
 from service.orders import postings
+from service.orders.coupons import Coupons
 from service.orders.models import (
+    Coupon,
+    Key,
     Order,
     OrderLine,
     OrderNotFound,
@@ -23,9 +29,7 @@ from service.orders.models import (
     StatusChange,
     UnknownItems,
     WrongStatus,
-    before,
 )
-from service.orders.postings import Key
 from service.orders.repository import OrderRepository
 
 TOTAL_MAX = 10**12  # minor units
@@ -47,22 +51,65 @@ class OrderPage:
 
 class Orders:
     def __init__(
-        self, repository: OrderRepository, ledger: Ledger, offers: Offers, clock: Clock, ids: Ids, config: Config
+        self,
+        repository: OrderRepository,
+        ledger: Ledger,
+        offers: Offers,
+        coupons: Coupons,
+        carts: Carts,
+        clock: Clock,
+        ids: Ids,
+        config: Config,
     ) -> None:
         self._repository, self._ledger, self._offers = repository, ledger, offers
+        self._coupons, self._carts = coupons, carts
         self._clock, self._ids, self._config = clock, ids, config
 
-    async def checkout(self, user_id: str, lines: Sequence[Line], key: Key | None = None) -> Answer:
+    async def checkout(
+        self, user_id: str, lines: Sequence[Line], key: Key | None = None, coupon_code: str | None = None
+    ) -> Answer:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
-        Raises UnknownItems, OrderTooLarge, InsufficientStock, KeyReused; Unavailable when the store did not answer."""
+        Raises UnknownItems, OrderTooLarge, InsufficientStock, KeyReused, CouponNotValid, CouponUsedUp, CouponChanged;
+        Unavailable when the store did not answer."""
         try:
-            order = self._new_order(user_id, await self._priced(merge(lines)))
-        except UnknownItems:  # a repetition is answered as before, whatever has left the catalogue meanwhile
-            if key is not None and (order_before := await repeated(self._repository, key)):
-                return Answer(order_before.as_placed(), replayed=True)
-            raise
-        outcome = await self._ledger.post(postings.placed(order, key))
+            posting, order = await self._prepare(user_id, lines, key, coupon_code)
+        except Invalid as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
+            return await self._answered_before(key, refusal)
+        return await self._place(posting, order)
+
+    async def checkout_cart(self, user_id: str, key: Key | None = None, coupon_code: str | None = None) -> Answer:
+        """As `checkout`, of what is in the user's cart, which is empty when the order is there.
+
+        Raises EmptyCart and CartChanged too."""
+        try:
+            cart = await self._carts.taken(Owner.user(user_id))
+            posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, cart)
+        except Invalid as refusal:
+            return await self._answered_before(key, refusal)
+        return await self._place(posting, order)
+
+    async def _answered_before(self, key: Key | None, refusal: Problem) -> Answer:
+        """What the key already stands for. Raises the refusal if it is a new one."""
+        if key is not None and (order := await repeated(self._repository, key)):
+            return Answer(order.as_placed(), replayed=True)
+        raise refusal
+
+    async def _prepare(
+        self,
+        user_id: str,
+        lines: Sequence[Line],
+        key: Key | None,
+        coupon_code: str | None,
+        cart: Emptied | None = None,
+    ) -> tuple[Posting, Order]:
+        priced = await self._priced(merge(lines))
+        coupon = None if coupon_code is None else await self._coupons.usable(coupon_code)
+        order = self._new_order(user_id, priced, coupon)
+        return postings.placed(order, key, coupon, cart), order
+
+    async def _place(self, posting: Posting, order: Order) -> Answer:
+        outcome = await self._ledger.post(posting)
         if isinstance(outcome, Replayed):
             return Answer((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
         return Answer(order)
@@ -74,27 +121,29 @@ class Orders:
             raise UnknownItems(errors=[{"path": "items", "message": f"{sku} is not sold here"} for sku in unknown])
         return tuple(_line(line, offers[line.sku]) for line in lines)
 
-    def _new_order(self, user_id: str, lines: tuple[OrderLine, ...]) -> Order:
+    def _new_order(self, user_id: str, lines: tuple[OrderLine, ...], coupon: Coupon | None) -> Order:
         if len(lines) > self._config.order_lines_max:
             raise OrderTooLarge(f"An order has at most {self._config.order_lines_max} lines")
-        total = sum(line.line_total for line in lines)
-        if total > TOTAL_MAX:
+        subtotal = sum(line.line_total for line in lines)
+        if subtotal > TOTAL_MAX:
             raise OrderTooLarge(f"An order comes to at most {TOTAL_MAX} minor units")
         now = self._clock.now()
+        discount = 0 if coupon is None else coupon.discount(subtotal, now)
         return Order(
             id=self._ids.new(),
             number=self._ids.number("HF-"),
             user_id=user_id,
             status=OrderStatus.PENDING,
             lines=lines,
-            subtotal=total,
-            discount=0,
-            total=total,
+            subtotal=subtotal,
+            discount=discount,
+            total=subtotal - discount,
             currency=self._config.currency,
             created_at=now,
             reservation=ReservationState(
                 HoldStatus.ACTIVE, now + timedelta(seconds=self._config.reservation_ttl_seconds)
             ),
+            coupon=None if coupon is None else coupon.code,
             history=(StatusChange(OrderStatus.PENDING, now, user_id),),
         )
 
@@ -105,13 +154,34 @@ class Orders:
             outcome = await self._ledger.post(posting)
         except StateMoved:
             raise await self._why_not_cancelled(order.id) from None
-        return Answer(await self.get(order.id), isinstance(outcome, Replayed))
+        if isinstance(outcome, Replayed):
+            return Answer(await replayed_order(self._repository, outcome), replayed=True)
+        return Answer(await self.get(order.id))
 
     async def _why_not_cancelled(self, order_id: str) -> Problem:
         order = await self.get(order_id)
         if order.status is OrderStatus.PENDING:
             return PaymentInProgress(retry_after_seconds=1)
         return wrong_status(order)
+
+    async def cancel_abandoned(self) -> int:
+        """Cancels orders whose hold ended `order_abandoned_after_seconds` ago and that nobody paid, oldest first.
+        Safe to run anywhere, any number at once. Returns how many this run cancelled."""
+        cutoff = self._clock.now() - timedelta(seconds=self._config.order_abandoned_after_seconds)
+        deadline, cancelled = self._clock.monotonic() + self._config.abandoned_seconds_max, 0
+        while self._clock.monotonic() < deadline:
+            due = await self._repository.abandoned(cutoff, self._config.sweep_orders_max)
+            cancelled += sum(await asyncio.gather(*(self._abandon(order) for order in due)))
+            if len(due) < self._config.sweep_orders_max:
+                break
+        return cancelled
+
+    async def _abandon(self, order: Order) -> bool:
+        try:
+            await self._ledger.post(postings.cancelled(order, "system", "abandoned", self._clock.now(), None))
+        except StateMoved:  # paid or cancelled at the last moment
+            return False
+        return True
 
     async def ship(self, order_id: str, actor: str) -> Order:
         return await self._move(order_id, OrderStatus.SHIPPED, actor)
@@ -120,11 +190,12 @@ class Orders:
         return await self._move(order_id, OrderStatus.DELIVERED, actor)
 
     async def _move(self, order_id: str, status: OrderStatus, actor: str) -> Order:
-        moved = await self._repository.move(order_id, status, sorted(before(status)), actor, self._clock.now())
         order = await self.get(order_id)
-        if not moved:
-            raise wrong_status(order)
-        return order
+        try:
+            await self._ledger.post(postings.moved(order, status, actor, self._clock.now()))
+        except StateMoved:
+            raise wrong_status(await self.get(order_id)) from None
+        return await self.get(order_id)
 
     async def get(self, order_id: str) -> Order:
         order = await self._repository.find(order_id)
@@ -140,10 +211,15 @@ class Orders:
         return order
 
     async def newest(
-        self, user_id: str | None, status: OrderStatus | None, after: tuple[datetime, str] | None, limit: int
+        self,
+        user_id: str | None,
+        status: OrderStatus | None,
+        after: tuple[datetime, str] | None,
+        limit: int,
+        number: str | None = None,
     ) -> OrderPage:
-        """Newest first, of one user, of one status, of both, or of all."""
-        found = await self._repository.newest(user_id, status, after, limit + 1)
+        """Newest first, of one user, of one status, of both, or of all; with `number`, that order if it is there."""
+        found = await self._repository.newest(user_id, status, after, limit + 1, number)
         last = found[limit - 1] if len(found) > limit else None
         return OrderPage(tuple(found[:limit]), None if last is None else (last.created_at, last.id))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from service.errors import Conflict, PaymentRequired, Unavailable
+from service.errors import PaymentRequired, Unauthenticated, Unavailable
 
 
 class PaymentDeclined(PaymentRequired):
@@ -15,10 +15,6 @@ class PaymentUnknown(Unavailable):
     """Money may have moved. The attempt stays open and is reconciled; asking again is safe."""
 
     code, title = "payment_unknown", "The payment provider did not answer; the payment is being checked"
-
-
-class RefundFailed(Conflict):
-    code, title = "refund_failed", "The payment provider refused the refund"
 
 
 class Outcome(StrEnum):
@@ -49,3 +45,27 @@ class Gateway(Protocol):
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         """Returns money, once per `refund_id`. False when the provider did not (yet) do it."""
+
+    async def close(self) -> None:
+        """Lets go of its connections."""
+
+
+class BadSignature(Unauthenticated):
+    code, title = "invalid_signature", "The event was not signed by the payment provider, or too long ago"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentEvent:
+    """A provider's notice. `payment_id` is None where it is about nothing of ours."""
+
+    id: str
+    payment_id: str | None
+
+
+class EventReader(Protocol):
+    """How one provider signs its notices. `header` carries the signature."""
+
+    header: str
+
+    def read(self, payload: bytes, signature: str) -> PaymentEvent:
+        """Raises BadSignature, or Invalid for a signed payload that is no event."""

@@ -50,6 +50,9 @@ class SimulatedGateway:
         known = await self._charges.find_one({"_id": payment_id})
         return bool(known and refund_id in known["refunds"])
 
+    async def close(self) -> None:
+        """The database is the shop's."""
+
 
 def _document(charge: Charge, status: Outcome, at: datetime) -> dict[str, Any]:
     return {

@@ -45,6 +45,7 @@ class Operation:
     idempotent: bool
     compress: bool
     guest: bool
+    if_match: bool = False
 
     @property
     def takes_body(self) -> bool:
@@ -106,10 +107,11 @@ def operation(
     idempotent: bool = False,
     compress: bool = True,
     guest: bool = False,
+    if_match: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
-    handler keeps a signed guest cookie."""
-    declared = Operation(method, summary, takes, returns, access, limit, errors, idempotent, compress, guest)
+    handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`."""
+    declared = Operation(method, summary, takes, returns, access, limit, errors, idempotent, compress, guest, if_match)
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:

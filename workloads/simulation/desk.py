@@ -14,7 +14,7 @@ from service.bootstrap import Shop
 from service.errors import Problem, Unavailable
 from service.infra.mongo import UNREACHABLE
 from service.inventory.models import Line
-from service.orders.postings import Key
+from service.orders.models import Key
 from workloads.actions import Reply
 from workloads.outcomes import BY_CODE, ERROR, OK, PAID, REFUSED, TIMEOUT
 from workloads.simulation.auditor import Auditor, Operation
