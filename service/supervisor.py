@@ -293,7 +293,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _address(listener: socket.socket) -> tuple[str, int]:
     """Where to reach it from this machine."""
     host, port = listener.getsockname()[:2]
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # nosec B104: we leave it, not bind to it
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # nosec B104
 
 
 def _url_of(listener: socket.socket) -> str:
