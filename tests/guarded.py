@@ -177,7 +177,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     database, ids = client[config.database], Ids(clock)
     tokens, passwords, shield = Tokens(clock, ids, config), Passwords(config), Shield()
     audit_log, registry = AuditLog(database, clock, ids, config), CollectorRegistry()
-    layers = Layers(config, clock, ids, redis_client, tokens, audit_log, SecurityMetrics(registry))
+    layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
     users, outbox = UserRepository(database), Outbox(database, clock, ids)
     mails = Mails(users, Transactions(client, clock, ids, config), outbox, layers.gate, clock, ids, config)
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
@@ -211,7 +211,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
         for connection in list(server.connections):  # type: ignore[attr-defined]
             connection.abort()
         await shield.drain(1)
-        await audit_log.drain()
+        await layers.close()
         await server.after_stop()
         passwords.close()
         client.close()

@@ -2,7 +2,6 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -38,14 +37,17 @@ class Audit:
         self._log, self._addresses = audit_log, addresses
         self._refusals: Counter[str] = Counter()
 
-    def after(self, request: Request, response: Any) -> Awaitable[None] | None:
-        """A response middleware. Most requests are not on record: those cost this one look."""
-        route = request.route
-        if route is None or response.status == LIMITED:
-            return None
-        if not route.ctx.audited and (response.status != REFUSED or not self._worth_keeping(request)):
-            return None
-        return self._record(self._entry(request, response.status))
+    async def done(self, request: Request, response: Any) -> None:
+        """After an audited handler."""
+        await self._record(self._entry(request, response.status))
+
+    async def refused(self, request: Request, response: Any) -> None:
+        """After an exception, wherever it came from."""
+        route, status = request.route, response.status
+        if route is None or status == LIMITED:
+            return
+        if route.ctx.audited or (status == REFUSED and self._worth_keeping(request)):
+            await self._record(self._entry(request, status))
 
     def _worth_keeping(self, request: Request) -> bool:
         """A refusal anywhere is on record, but nobody can fill the log with them."""

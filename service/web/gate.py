@@ -6,8 +6,9 @@ holds more than its quota, and a request is counted in all of its limits or, whe
 a limit is SLOTS + 1 small numbers, whatever its quota.
 """
 
+import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,13 +17,16 @@ from service.config import Config
 from service.errors import Unavailable
 from service.infra.group_commit import GroupCommit
 from service.infra.redis import UNREACHABLE
+from service.infra.redis_line import ScriptLine
 from service.web.security_metrics import SecurityMetrics
 
+log = logging.getLogger(__name__)
 SLOTS = 10
 SESSION_PREFIX = "session:"
 
-SCRIPT = """
-local SLOTS = tonumber(ARGV[2])
+SCRIPT = (
+    f"local SLOTS = {SLOTS}\n"
+    + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local counters, touched = {}, {}
@@ -87,6 +91,7 @@ for _, key in ipairs(touched) do
 end
 return cmsgpack.pack(answers)
 """
+)
 
 
 class Ask(NamedTuple):
@@ -112,13 +117,9 @@ class StoreDown(Unavailable):
 
 
 class Gate:
-    def __init__(self, redis: Any, clock: Clock, config: Config, metrics: SecurityMetrics) -> None:
-        self._metrics = metrics
-        self._script, self._clock, self._pause_seconds = (
-            redis.register_script(SCRIPT),
-            clock,
-            config.redis_pause_seconds,
-        )
+    def __init__(self, clock: Clock, config: Config, metrics: SecurityMetrics) -> None:
+        self._line, self._clock, self._metrics = ScriptLine(SCRIPT, config), clock, metrics
+        self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[Answer]).decode
         self._closed_until = 0.0
@@ -132,11 +133,14 @@ class Gate:
             raise StoreDown(retry_after_seconds=1)
         return await self.group(Ask(SESSION_PREFIX + session_id if session_id else "", limits))
 
+    def close(self) -> None:
+        self._line.close()
+
     async def _ask_together(self, batch: Sequence[Ask]) -> Sequence[Answer]:
         try:
-            packed = await self._script(args=(self._encode(batch), SLOTS))
-        except UNREACHABLE:
+            return self._decode(await self._line.call(self._encode(batch)))
+        except UNREACHABLE as error:
+            log.warning("requests go on without Redis: %s", error)
             self._metrics.gate_failures.inc()
             self._closed_until = self._clock.monotonic() + self._pause_seconds
             raise StoreDown(retry_after_seconds=1) from None
-        return self._decode(packed)

@@ -8,14 +8,15 @@
             ─ authorize       the route's declared role
             ─ sanitize        what no honest client sends
             ─ handler         schema, then the use case; an unsafe one outlives a client that hangs up
-    response ─ audit          what staff did, and what happened to accounts, is on record before the answer leaves
-            ─ connection.py   security headers, request id, rate limit state, CORS
+            ─ audit           what staff did, and what happened to accounts, is on record before the answer leaves
+    response ─ connection.py  security headers, request id, rate limit state, CORS
 
 `setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
 """
 
 import secrets
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -55,7 +56,6 @@ class Layers:
         config: Config,
         clock: Clock,
         ids: Ids,
-        redis: Any,
         tokens: TokenReader,
         audit_log: AuditLog,
         metrics: SecurityMetrics,
@@ -69,7 +69,7 @@ class Layers:
         self.connections_of: Counter[str] = Counter()
         self.cors = Cors(config.cors_origins)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins)
-        self.gate = Gate(redis, clock, config, metrics)
+        self.gate = Gate(clock, config, metrics)
         self.limits = RateLimits(config.rate_limit_scale)
         self.cookies = Cookies(config.secure_cookies)
         self.addresses = ClientAddresses(config.trusted_proxies)
@@ -79,7 +79,19 @@ class Layers:
         self._page_head = common
         self._json_head = common + as_bytes({CSP: JSON_CSP})
 
-    # the request, in order
+    # the request
+
+    async def admit(self, request: Request) -> HTTPResponse | None:
+        """The layers in their order. Sanic runs this before every handler and before every error's answer."""
+        preflight = self.begin(request)
+        if preflight is not None:
+            return preflight
+        await self.limit(request)
+        self.check_csrf(request)
+        self.authenticate(request)
+        self.authorize(request)
+        self.sanitize(request)
+        return None
 
     def begin(self, request: Request) -> HTTPResponse | None:
         context = request.ctx
@@ -135,12 +147,17 @@ class Layers:
     def sanitize(self, request: Request) -> None:
         self._sanitizer.check(request)
 
+    async def close(self) -> None:
+        await self.audit.drain()
+        self.gate.close()
+
     # the response
 
-    def answer(self, request: Request, error: Exception) -> HTTPResponse:
-        """The answer to any exception, counted if it is a security event."""
+    async def answer(self, request: Request, error: Exception) -> HTTPResponse:
+        """The answer to any exception: counted if it is a security event, on record if it must be."""
         response = problems.respond(request, error)
         self.metrics.count(request.ctx.outcome)
+        await self.audit.refused(request, response)
         return response
 
     def response_head(self, request: Request, response: Any) -> bytes:
@@ -168,13 +185,11 @@ def _operation(request: Request) -> Operation | None:
 def setup_layers(app: Sanic[Any, Any], layers: Layers) -> type[Connection]:
     """Registers the layers in their order, before any other request middleware. Returns the protocol to serve with.
 
-    `layers.answer` is the app's one error handler; `layers.audit.drain()` is the last thing to wait for.
+    `layers.answer` is the app's one error handler, `app.ctx.shield` runs what must not be cut short, and
+    `layers.close()` comes last.
     """
     app.ctx.layers = layers
-    steps = (layers.begin, layers.limit, layers.check_csrf, layers.authenticate, layers.authorize, layers.sanitize)
-    for position, step in enumerate(steps):
-        app.register_middleware(step, "request", priority=FIRST - position)
-    app.register_middleware(layers.audit.after, "response")  # type: ignore[arg-type]
+    app.register_middleware(layers.admit, "request", priority=FIRST)
     app.before_server_start(_prepare_routes)
     return Connection
 
@@ -185,5 +200,22 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
         operation: Operation | None = getattr(route.ctx, "operation", None)
         assert operation is not None, f"{route.path} does not declare who may call it"
         assert operation.limit in layers.limits, f"{route.path} names no known rate limit"
-        route.ctx.audited = audited(operation)
         route.ctx.action = f"{operation.method} /{route.path}"
+        route.ctx.audited = audited(operation)
+        if route.ctx.audited:
+            route.handler = _recorded(app, route.handler)
+
+
+def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, HTTPResponse]]) -> Any:
+    """The handler, and then its entry in the audit log, also when the client does not wait for either."""
+
+    async def recorded(request: Request, **parameters: Any) -> HTTPResponse:
+        async def both() -> HTTPResponse:
+            response = await handler(request, **parameters)
+            await app.ctx.layers.audit.done(request, response)
+            return response
+
+        response: HTTPResponse = await app.ctx.shield.run(both())
+        return response
+
+    return recorded
