@@ -53,6 +53,11 @@ class Served:
             raise RunInvalid(f"holdfast {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-2_000:]}")
         return done.stdout
 
+    def seed(self, products: int, stock: int) -> None:
+        """A catalogue with `stock` units of every SKU, and nobody to buy it yet."""
+        wanted = {"--products": products, "--users": 0, "--orders": 0, "--stock": stock}
+        self.holdfast("seed", *(str(word) for option in wanted.items() for word in option))
+
     def audit(self) -> dict[str, Any]:
         audited: dict[str, Any] = json.loads(self.holdfast("audit", "--json"))
         return audited

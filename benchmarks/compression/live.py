@@ -22,6 +22,7 @@ Progress = Callable[[str], None]
 CODINGS = ("gzip", "br", "zstd")
 PAGE_MAX = 100
 ORDERS = 100
+STOCK = 1_000
 LINES_MAX = 6
 CPU_MS_PER_100_KB_MAX = 1.0
 
@@ -52,8 +53,13 @@ CONTENTS = (
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.holdfast("seed", "--products", str(plan.products), "--users", "0", "--orders", "0", "--stock", "1000")
+    stack.seed(products=plan.products, stock=STOCK)
     step("seeded")
+    return measure(stack, plan, step)
+
+
+def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+    """On a stack that is seeded."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(stack.url, plan, step))
 

@@ -42,9 +42,14 @@ class Plan:
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.holdfast("seed", "--products", str(plan.skus), "--users", "0", "--orders", "0", "--stock", str(SCARCE_UNITS))
-    stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
+    stack.seed(products=plan.skus, stock=SCARCE_UNITS)
     step("seeded")
+    return measure(stack, plan, step)
+
+
+def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+    """On a stack that is seeded."""
+    stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(_run(stack.url, plan, step))
     result["audit"] = stack.audit()

@@ -13,6 +13,8 @@ from workloads.arrivals import poisson
 from workloads.open_loop import IN_FLIGHT_MAX, Flow, OpenLoop, plan_of
 from workloads.recorder import Recorder, RunClock
 
+HEAD_START_SECONDS = 0.5  # the generator tidies up its memory before the first arrival
+
 
 @dataclass(slots=True)
 class OpenTally:
@@ -70,9 +72,9 @@ async def drive_open(
     """Sends `requests` at Poisson times around `rate_per_second`. Raises RunInvalid when the client cannot keep up."""
     tally, clock = OpenTally(expected), RunClock(time.time())
     lines = Lines(url, clock)
-    schedule = poisson(rate_per_second, len(requests) / rate_per_second, randomness.getrandbits(32)) + clock.now()
+    started = clock.now() + HEAD_START_SECONDS
+    schedule = started + poisson(rate_per_second, len(requests) / rate_per_second, randomness.getrandbits(32))
     loop: Any = OpenLoop(lines, Recorder(), in_flight_max=IN_FLIGHT_MAX)  # type: ignore[arg-type]
-    started = clock.now()
     try:
         done = await loop.run(plan_of(schedule, (_flow(wire, tally) for wire in requests)))
     finally:

@@ -21,6 +21,7 @@ from benchmarks.stack import Served
 from benchmarks.wire import Wire
 
 Progress = Callable[[str], None]
+AMPLE_UNITS = 1_000_000
 HASHED_REQUESTS_MAX = 16
 HASHED_CONNECTIONS = 4
 POOL = 512
@@ -42,7 +43,7 @@ class Plan:
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.holdfast("seed", "--products", str(plan.products), "--users", "0", "--orders", "0", "--stock", "1000000")
+    stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return {"routes": runner.run(_run(stack.url, plan, step))}

@@ -15,7 +15,7 @@ from benchmarks.outcome import Outcome, table
 from benchmarks.over_http.routes import ROUTES, Route
 from benchmarks.over_http.run import closed_turn
 from benchmarks.over_http.shopfront import Shopfront, discover
-from benchmarks.side_by_side.peer_data import copy_catalogue
+from benchmarks.side_by_side.peer_data import AMPLE_UNITS, copy_catalogue
 from benchmarks.side_by_side.peer_process import peer
 from benchmarks.stack import Served
 
@@ -38,7 +38,7 @@ class Plan:
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.holdfast("seed", "--products", str(plan.products), "--users", "0", "--orders", "0", "--stock", "10000000")
+    stack.seed(products=plan.products, stock=AMPLE_UNITS)
     database = f"{stack.database}_peer"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         products = runner.run(copy_catalogue(stack.url, stack.mongodb_uri, database))
