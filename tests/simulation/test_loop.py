@@ -66,7 +66,7 @@ def test_tasks_that_keep_each_other_busy_are_a_livelock(monkeypatch: pytest.Monk
     monkeypatch.setattr(simulation_loop, "LIVELOCK_STEPS", 1000)
 
     async def spin() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 - being busy for nothing is the point
             await asyncio.sleep(0)
 
     with pytest.raises(simulation_loop.Livelock, match="spin"):
@@ -98,11 +98,12 @@ def test_nothing_of_a_killed_group_runs_again_not_even_finally() -> None:
         group = Group("victim")
         context = contextvars.copy_context()
         context.run(simulation_loop.GROUP.set, group)
-        loop.create_task(victim(), context=context)
+        task = loop.create_task(victim(), context=context)
         await asyncio.sleep(1)
         loop.bury(group)
         await asyncio.sleep(100)
         assert ran == []
+        assert not task.done()
 
     run(3, main)
 

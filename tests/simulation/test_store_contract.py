@@ -84,10 +84,14 @@ def test_an_aborted_transaction_leaves_nothing_behind(check: Runner) -> None:
 def test_an_exception_in_the_transaction_block_aborts_it(check: Runner) -> None:
     async def contract(db: Any) -> None:
         await db.stock.insert_one({"_id": "a", "n": 1})
-        with pytest.raises(ZeroDivisionError):
+
+        async def broken() -> None:
             async with await db.client.start_session() as session, session.start_transaction():
                 await db.stock.update_one({"_id": "a"}, {"$set": {"n": 5}}, session=session)
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await broken()
         assert (await db.stock.find_one({"_id": "a"}))["n"] == 1
 
     check(contract)

@@ -172,15 +172,23 @@ class Auditor:
     # What the studies count.
 
     def lost_sales(self) -> int:
-        """Checkouts refused as sold out that would have fitted, had no unit been held for an order never paid."""
-        return sum(
-            operation.code == "insufficient_stock" and self._held_for_nothing(operation)
-            for operation in self.operations
-        )
+        """Checkouts refused as sold out that would have fitted, had no unit been held for an order never paid.
 
-    def _held_for_nothing(self, operation: Operation) -> bool:
-        return bool(operation.shortages) and all(
-            shortage["available"] + self.timeline.phantom_units(shortage["sku"], operation.ended_at)
-            >= operation.lines[shortage["sku"]]
-            for shortage in operation.shortages
-        )
+        In the order of the refusals; a unit held for nothing makes room for one of them only."""
+        spent: dict[int, int] = defaultdict(int)
+        refusals = (operation for operation in self.operations if operation.code == "insufficient_stock")
+        return sum(self._would_fit(refusal, spent) for refusal in sorted(refusals, key=lambda each: each.ended_at))
+
+    def _would_fit(self, refusal: Operation, spent: dict[int, int]) -> bool:
+        taken: dict[int, int] = defaultdict(int)
+        for shortage in refusal.shortages:
+            missing = refusal.lines[shortage["sku"]] - shortage["available"]
+            for hold in self.timeline.held_for_nothing(shortage["sku"], refusal.ended_at):
+                use = min(missing, hold.quantity - spent[id(hold)])
+                taken[id(hold)] += use
+                missing -= use
+            if missing > 0:
+                return False
+        for hold_id, units in taken.items():
+            spent[hold_id] += units
+        return bool(refusal.shortages)

@@ -5,7 +5,7 @@ in one process leaves the others' misfortunes alone.
 """
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from pymongo.errors import AutoReconnect, PyMongoError
@@ -35,11 +35,12 @@ class FaultPlan:
     restart_seconds_max: float = 5.0
     skew_seconds_max: float = 0.0  # each process's clock is off by up to this, either way
 
+    def rates(self) -> dict[str, float]:
+        return {item.name: getattr(self, item.name) for item in fields(self) if not item.name.endswith("_max")}
+
     def scaled(self, factor: float) -> Self:
         """The same plan with every rate multiplied."""
-        rates = {item.name: getattr(self, item.name) for item in fields(self) if not item.name.endswith("_max")}
-        kept = {item.name: getattr(self, item.name) for item in fields(self) if item.name.endswith("_max")}
-        return type(self)(**{name: min(1.0, rate * factor) for name, rate in rates.items()}, **kept)
+        return replace(self, **{name: min(1.0, rate * factor) for name, rate in self.rates().items()})
 
 
 NO_FAULTS = FaultPlan()

@@ -54,7 +54,7 @@ class SimulatedClock:
 class Latency:
     """Mean virtual seconds, one way."""
 
-    store_seconds: float = 0.0005
+    store_seconds: float = 0.003
     network_seconds: float = 0.002
 
 

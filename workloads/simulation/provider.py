@@ -25,7 +25,7 @@ class ProviderTimes:
     latency_mean: float = 0.8
     answer_too_late_max: float = 120.0
     webhook_mean: float = 2.0
-    webhook_late_max: float = 7200.0
+    webhook_late_max: float = 3600.0
 
 
 class Provider:

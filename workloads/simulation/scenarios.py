@@ -6,6 +6,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,40 +16,54 @@ from workloads.demand import load_profile
 from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
 from workloads.simulation.customers import Customer, staff_rounds
 from workloads.simulation.shop import SimulatedShop
+from workloads.trace import Invoice, read_trace
 
 VisitMaker = Callable[[random.Random], Visit]
 SECONDS_PER_DAY = 86_400.0
+LATE = Habits(payment_median_seconds=900.0, payment_sigma=0.25, cancel_chance=0.3)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`visits` are (arrival in seconds, visit maker); `stock` is what there is of each SKU at the start."""
+    """`visits` are (arrival in seconds, visit maker); `stock` is what there is of each SKU at the start; the shop stays
+    open for `seconds` at least, and until the last visitor has left."""
 
     name: str
     stock: dict[str, int]
     visits: Iterable[tuple[float, VisitMaker]]
+    seconds: float = 0.0
     staff_every_seconds: float = 0.0
     refund_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class FlashSale:
-    """Buyers of a few SKUs, most of the first; more demand than stock."""
+    """Buyers of a few SKUs, most of the first; more demand than stock. Some settle about when their hold ends, before
+    or after it was swept, while others come back for what was freed: the moment at which shops go wrong."""
 
     buyers: int = 50
     hot_stock: int = 30
     other_stock: int = 8
-    seconds: float = 20.0
+    seconds: float = 6.0
     two_line_share: float = 0.3
+    late_share: float = 0.3
+    back_share: float = 0.2
+    back_after_seconds: float = 900.0
     habits: Habits = field(default_factory=Habits)
+    late_habits: Habits = field(default_factory=lambda: LATE)
 
     def scenario(self, seed: int) -> Scenario:
         chance = random.Random(f"flash-sale {seed}")
-        shop = Shop(("hot", "warm", "cold"), habits=self.habits)
-        times = sorted(chance.expovariate(3.0 / self.seconds) for _ in range(self.buyers))
-        visits = [(at, self._visit(chance, shop)) for at in times]
+        prompt, late = (Shop(("hot", "warm", "cold"), habits=habits) for habits in (self.habits, self.late_habits))
+        times = sorted(self._arrival(chance) for _ in range(self.buyers))
+        visits = [(at, self._visit(chance, late if chance.random() < self.late_share else prompt)) for at in times]
         stock = {"hot": self.hot_stock, "warm": self.other_stock, "cold": self.other_stock}
         return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0)
+
+    def _arrival(self, chance: random.Random) -> float:
+        if chance.random() < self.back_share:
+            return self.back_after_seconds * (1 + chance.random() / 2)
+        return chance.expovariate(3.0 / self.seconds)
 
     def _visit(self, chance: random.Random, shop: Shop) -> VisitMaker:
         if chance.random() < self.two_line_share:
@@ -75,48 +90,39 @@ class Steady:
         times = arrivals.daily(profile, self.visits_per_day, self.days, seed)
         stock = dict.fromkeys(skus, self.units)
         visits = ((float(at), lambda random: shopper(random, shop)) for at in times)
-        return Scenario("steady", stock, visits, staff_every_seconds=3600.0)
+        return Scenario("steady", stock, visits, self.days * SECONDS_PER_DAY, staff_every_seconds=3600.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Every invoice of the trace's first `days` days is one checkout, with `stock_share` of what was sold in stock."""
+    """Every invoice of the trace's first `days` days is one checkout; `stock_share` of what they want is in stock."""
 
     path: Path
     days: float = 1.0
     stock_share: float = 0.9
-    lines_max: int = 1_000
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        baskets = self._baskets()
-        sold: dict[str, int] = {}
-        for _, lines in baskets:
-            for sku, quantity in lines:
-                sold[sku] = sold.get(sku, 0) + quantity
-        stock = {sku: max(1, round(quantity * self.stock_share)) for sku, quantity in sold.items()}
+        begins_at, invoices = self._invoices()
+        asked = Counter[str]()
+        for invoice in invoices:
+            asked.update(invoice.units_by_sku())
+        stock = {sku: max(1, round(units * self.stock_share)) for sku, units in asked.items()}
         shop = Shop(tuple(stock), habits=self.habits)
-        visits = [(at, _purchase(shop, lines)) for at, lines in baskets]
-        return Scenario("trace", stock, visits)
+        visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
+        return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
 
-    def _baskets(self) -> list[tuple[float, tuple[tuple[str, int], ...]]]:
-        from workloads.trace import read_trace
-
-        rows = read_trace(self.path).rows
-        sales = rows[~rows["returned"] & (rows["quantity"] > 0)]
-        start = sales["at"].min().normalize()
-        seconds = (sales["at"] - start).dt.total_seconds()
-        sales = sales[seconds < self.days * SECONDS_PER_DAY]
-        return [
-            (
-                (invoice["at"].iloc[0] - start).total_seconds(),
-                tuple(zip(invoice["sku"], (int(q) for q in invoice["quantity"]), strict=True))[: self.lines_max],
-            )
-            for _, invoice in sales.groupby("invoice", sort=False)
-        ]
+    def _invoices(self) -> tuple[float, list[Invoice]]:
+        """When the first begins, in seconds after midnight, and the sales of the wanted days."""
+        trace = read_trace(self.path)
+        midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        begins_at = (trace.begins_at - midnight).total_seconds()
+        end = self.days * SECONDS_PER_DAY - begins_at
+        return begins_at, [found for found in trace.invoices() if not found.is_return and found.at_seconds < end]
 
 
-def _purchase(shop: Shop, lines: tuple[tuple[str, int], ...]) -> VisitMaker:
+def _purchase(shop: Shop, invoice: Invoice) -> VisitMaker:
+    lines = tuple((line.sku, line.quantity) for line in invoice.lines)
     return lambda random: buy(random, shop, lines)
 
 
@@ -128,7 +134,7 @@ async def play(scenario: Scenario, shop: SimulatedShop) -> None:
         asyncio.ensure_future(_visitor(f"user-{number}", at, visit, shop))
         for number, (at, visit) in enumerate(scenario.visits)
     ]
-    await asyncio.gather(*visitors)
+    await asyncio.gather(*visitors, asyncio.sleep(scenario.seconds))
     staff.cancel()
     await shop.rest()
 

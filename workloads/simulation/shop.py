@@ -116,9 +116,9 @@ class SimulatedShop:
         for _ in range(3):
             config = self.setting.config
             await asyncio.sleep(max(config.reservation_ttl_seconds, config.payment_unknown_after_seconds) + 60)
-            await shop.settlement.reconcile()
-            await shop.refunds.reconcile()
-            await shop.expiry.sweep()
+            await self._job(shop, lambda shop: shop.settlement.reconcile())
+            await self._job(shop, lambda shop: shop.refunds.reconcile())
+            await self._job(shop, lambda shop: shop.expiry.sweep())
             await self.provider.rest()
         self.auditor.check_at_rest(self._wall())
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from workloads.simulation.auditor import SUCCESS, UNKNOWN
 from workloads.simulation.conservation import Violation
 from workloads.simulation.faults import NO_FAULTS, FaultPlan
+from workloads.simulation.loop import Deadlock, Livelock
 from workloads.simulation.scenarios import Scenario, play
 from workloads.simulation.shop import Setting, SimulatedShop
 from workloads.simulation.store import Change
@@ -91,15 +92,11 @@ def simulate(make: MakeScenario, seed: int, setting: Setting | None = None, plan
     digest = Digest(shop.world.loop.time)
     shop.world.store.listeners.append(digest.hear)
     scenario = make(seed)
-    shop.world.run(lambda: play(scenario, shop))
+    try:
+        shop.world.run(lambda: play(scenario, shop))
+    except (Deadlock, Livelock) as stuck:
+        shop.auditor.conservation.violate("stuck", f"{type(stuck).__name__}: {stuck}")
     return _outcome(shop, digest.text(), time.perf_counter() - started)
-
-
-def simulate_many(
-    make: MakeScenario, seeds: range, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS
-) -> Iterator[Outcome]:
-    for seed in seeds:
-        yield simulate(make, seed, setting, plan)
 
 
 def _outcome(shop: SimulatedShop, digest: str, wall_seconds: float) -> Outcome:

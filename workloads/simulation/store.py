@@ -235,7 +235,7 @@ class Store:
         return holder
 
     def _lock_unique_entries(self, name: str, changes: Mapping[Key, Document | None], owner: Transaction) -> None:
-        table = self.tables[name]
+        table = self.table(name)
         for index_name in table.uniques:
             for document in changes.values():
                 entry = None if document is None else table.indexes[index_name].entry(document)

@@ -80,13 +80,13 @@ class Timeline:
         if status != "active" and life.ended_at is None:
             life.status, life.ended_at = status, self._now()
 
-    def phantom_units(self, sku: str, at: float) -> int:
-        """Units on the shelf at that moment, but held by an order that never paid for them."""
-        return sum(
-            hold.quantity
+    def held_for_nothing(self, sku: str, at: float) -> list[HoldLife]:
+        """The holds that had units of it off the shelf at that moment and never became a sale."""
+        return [
+            hold
             for hold in self._holds_of[sku]
             if hold.began_at <= at and (hold.ended_at is None or hold.ended_at > at) and hold.status != "confirmed"
-        )
+        ]
 
     def phantom_sold_out_seconds(self) -> float:
         """Summed over SKUs: how long one showed as sold out although units of it were held for nothing."""
@@ -115,7 +115,6 @@ def _covered(start: float, end: float, holds: list[HoldLife], now: float) -> flo
     )
     covered, reached = 0.0, start
     for begin, finish in spans:
-        if finish > reached:
-            covered += finish - max(begin, reached)
-            reached = finish
+        covered += max(0.0, finish - max(begin, reached))
+        reached = max(reached, finish)
     return covered

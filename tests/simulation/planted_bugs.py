@@ -1,0 +1,218 @@
+"""The bugs real shops had, planted into the real code one at a time. The simulation must find every one of them.
+
+Each entry replaces one decision of the service by its wrong twin; nothing else changes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from service.inventory import decisions, models, repository
+from service.inventory.ledger import Ledger
+from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
+from service.inventory.repository import Bookkeeping
+from service.orders import postings, usecases
+from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
+from service.orders.repository import payment_document
+from service.orders.settlement import Settlement
+from service.orders.usecases import Answer
+from service.payments.models import Outcome
+
+Bug = Callable[[], Any]
+PLANTED: dict[str, Bug] = {}
+
+
+def planted(bug: Bug) -> Bug:
+    PLANTED[bug.__name__] = bug
+    return bug
+
+
+@planted
+@contextmanager
+def guard_removed() -> Iterator[None]:
+    """Check and write apart: the books are read outside the transaction, the write names no state it relies on, and
+    the history no longer refuses a second entry of one number."""
+    original, documented = Bookkeeping.open, repository._history_document
+
+    async def read_outside(self: Bookkeeping, batch: Any, session: Any) -> Any:
+        return await original(self, batch, None)
+
+    def entry_of_any_number(movement: models.Movement) -> dict[str, Any]:
+        return {**documented(movement), "_id": f"{movement.sku}#{movement.seq}-{movement.order_id}-{movement.kind}"}
+
+    async def write_stock(self: Bookkeeping, stock: Sequence[tuple[Stock, Stock]], now: Any, session: Any) -> None:
+        for before, after in stock:
+            change = {
+                "onHand": after.on_hand - before.on_hand,
+                "reserved": after.reserved - before.reserved,
+                "available": after.available - before.available,
+                "seq": after.seq - before.seq,
+            }
+            await self._database["inventory"].update_one({"_id": after.sku}, {"$inc": change}, session=session)
+
+    with (
+        patch.object(Bookkeeping, "open", read_outside),
+        patch.object(Bookkeeping, "_write_stock", write_stock),
+        patch.object(repository, "_history_document", entry_of_any_number),
+    ):
+        yield
+
+
+@planted
+@contextmanager
+def resolved_twice() -> Iterator[None]:
+    """A release frees whatever the hold's status is: a cancel after an expiry, a second webhook, a double sweep."""
+
+    def release(self: Any, hold: models.Hold) -> None:
+        self._free(MovementKind.RELEASE, replace(hold, status=HoldStatus.ACTIVE), HoldStatus.RELEASED)
+        self._holds[-1] = replace(self._holds[-1], before=hold.status)
+
+    with patch.object(decisions._Step, "_release", release):
+        yield
+
+
+@planted
+@contextmanager
+def expiry_ignored_until_swept() -> Iterator[None]:
+    """A hold past its expiry is confirmed as long as no sweep has come by."""
+
+    def confirm(self: Any, hold: models.Hold) -> None:
+        if hold.status is HoldStatus.ACTIVE:
+            for line in hold.lines:
+                self._move(MovementKind.CONFIRM, line.sku, on_hand=-line.quantity, reserved=-line.quantity)
+            self._holds.append(HoldChange(replace(hold, status=HoldStatus.CONFIRMED), hold.status))
+        elif hold.status is HoldStatus.EXPIRED:
+            self._sell_again(hold)
+        else:
+            raise models.HoldResolved(reservation=hold.status.value)
+
+    with patch.object(decisions._Step, "_confirm", confirm):
+        yield
+
+
+@planted
+@contextmanager
+def history_skipped() -> Iterator[None]:
+    """One path, the release, changes the stock without leaving a movement."""
+    original = Bookkeeping.write
+
+    async def write(self: Bookkeeping, stock: Any, movements: Any, *rest: Any) -> None:
+        kept = [movement for movement in movements if movement.kind is not MovementKind.RELEASE]
+        await original(self, stock, kept, *rest)
+
+    with patch.object(Bookkeeping, "write", write):
+        yield
+
+
+@planted
+@contextmanager
+def same_sku_twice() -> Iterator[None]:
+    """Two lines of one SKU in one order are each compared with the same number."""
+    original = decisions._Step._require
+
+    def require(self: Any, lines: Sequence[Line]) -> None:
+        for line in lines:
+            original(self, (line,))
+
+    def move(self: Any, kind: Any, sku: str, on_hand: int = 0, reserved: int = 0) -> None:
+        before = self._known(sku)
+        after = replace(
+            before, on_hand=before.on_hand + on_hand, reserved=before.reserved + reserved, seq=before.seq + 1
+        )
+        self._stock[sku] = after
+        posting = self._posting
+        self._movements.append(
+            models.Movement(
+                sku,
+                after.seq,
+                kind,
+                on_hand,
+                reserved,
+                after.on_hand,
+                after.reserved,
+                posting.actor,
+                posting.reason,
+                posting.order_id,
+                self._now,
+            )
+        )
+
+    with (
+        patch.object(decisions, "merge", tuple),
+        patch.object(usecases, "merge", tuple),
+        patch.object(decisions._Step, "_require", require),
+        patch.object(decisions._Step, "_move", move),
+    ):
+        yield
+
+
+@planted
+@contextmanager
+def idempotency_read_then_write() -> Iterator[None]:
+    """The key is looked up first and written after: two simultaneous requests with one key both run."""
+    original = Ledger.post
+
+    async def post(self: Ledger, posting: models.Posting) -> Any:
+        claim = posting.claim
+        if claim is None:
+            return await original(self, posting)
+        keys = self._books._database["idempotency"]
+        known = await keys.find_one({"_id": claim.id})
+        if known is not None:
+            return models.Replayed(known["outcome"])
+        answer = await original(self, replace(posting, claim=None))
+        record = {"fingerprint": claim.fingerprint, "outcome": dict(claim.outcome), "expiresAt": claim.expires_at}
+        await keys.update_one({"_id": claim.id}, {"$set": record}, upsert=True)
+        return answer
+
+    with patch.object(Ledger, "post", post):
+        yield
+
+
+@planted
+@contextmanager
+def payment_inside_the_transaction() -> Iterator[None]:
+    """The provider is asked while the transaction is open: one that is retried charges again."""
+    original = Settlement.pay
+
+    async def pay(self: Any, order: Order, method: str, key: Any = None) -> Any:
+        async def charge_inside(session: Any) -> tuple[Payment, Outcome]:
+            payment = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now())
+            started = {"$set": {"payment": payment_document(payment)}}
+            await self._repository._orders.update_one({"_id": order.id, "status": "pending"}, started, session=session)
+            return payment, await self._charge(order, payment)
+
+        if order.status is not OrderStatus.PENDING or order.payment is not None:
+            return await original(self, order, method, key)
+        _, outcome = await self._ledger._transactions.run(charge_inside)
+        return Answer(await self._settle(await self._orders.get(order.id), outcome, key))
+
+    with patch.object(Settlement, "pay", pay):
+        yield
+
+
+@planted
+@contextmanager
+def declined_order_keeps_its_hold() -> Iterator[None]:
+    """A declined payment cancels the order and leaves the stock reserved until the sweep."""
+    original = postings.declined
+
+    def declined(*arguments: Any) -> models.Posting:
+        return replace(original(*arguments), action=models.NoStock())
+
+    with patch.object(postings, "declined", declined):
+        yield
+
+
+@planted
+@contextmanager
+def money_kept_when_the_stock_is_gone() -> Iterator[None]:
+    """Paid after the hold died and the stock went: the order is cancelled and the money stays."""
+
+    async def keep(self: Any, order: Order, payment: Payment) -> bool:
+        await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNED)
+        return True
+
+    with patch.object(Settlement, "_return_money", keep):
+        yield

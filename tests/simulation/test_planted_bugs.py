@@ -1,0 +1,50 @@
+"""A simulator that never fails proves nothing: each bug that real shops had is planted, and must be found."""
+
+import pytest
+from planted_bugs import PLANTED, Bug
+
+from workloads.simulation.faults import FAULTS
+from workloads.simulation.scenarios import FlashSale
+from workloads.simulation.simulate import Outcome, simulate
+
+SEEDS_MAX = 200
+# What the auditor has to say of each: one of these rules, found by itself.
+NAMED = {
+    "guard_removed": {"oversold", "reserved_drifts", "internal_error"},
+    "resolved_twice": {"resolved_twice"},
+    "expiry_ignored_until_swept": {"confirmed_after_expiry"},
+    "history_skipped": {"history_skipped"},
+    "same_sku_twice": {"oversold"},
+    "idempotency_read_then_write": {"ordered_twice"},
+    "payment_inside_the_transaction": {"money_mismatch"},
+    "declined_order_keeps_its_hold": {"leaked_hold"},
+    "money_kept_when_the_stock_is_gone": {"money_mismatch"},
+}
+
+
+def flash_sale(seed: int) -> Outcome:
+    return simulate(FlashSale().scenario, seed, plan=FAULTS)
+
+
+def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:
+    assert NAMED.keys() == PLANTED.keys()
+
+
+@pytest.mark.parametrize(("name", "bug"), PLANTED.items())
+def test_a_planted_bug_is_found_and_its_seed_replays_it(
+    name: str, bug: Bug, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bug():
+        seed = _first_seed_that_shows(NAMED[name])
+        first, again = flash_sale(seed), flash_sale(seed)
+    with capsys.disabled():
+        print(f"\n{name}: found by seed {seed}: {first.violations[0].rule}")  # noqa: T201 - the seed is the report
+    assert (first.digest, first.violations) == (again.digest, again.violations)
+    assert flash_sale(seed).violations == ()
+
+
+def _first_seed_that_shows(rules: set[str]) -> int:
+    for seed in range(SEEDS_MAX):
+        if rules & {violation.rule for violation in flash_sale(seed).violations}:
+            return seed
+    pytest.fail(f"not found in {SEEDS_MAX} seeds")

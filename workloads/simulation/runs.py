@@ -1,0 +1,89 @@
+"""Many seeds in a row, on one core or several, added up as they come."""
+
+import hashlib
+import logging
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from workloads.simulation.faults import NO_FAULTS, FaultPlan
+from workloads.simulation.scenarios import FlashSale, Steady, Trace
+from workloads.simulation.shop import Setting
+from workloads.simulation.simulate import Outcome, simulate
+
+Scenarios = FlashSale | Steady | Trace
+SUMMED = (
+    "orders", "paid", "expired", "checkouts", "refused", "unknown", "lost_sales", "oversold", "crashes",
+    "write_conflicts", "units_sold",
+)  # fmt: skip
+EXAMPLES_MAX = 100
+
+
+def run_seed(scenario: Scenarios, setting: Setting, plan: FaultPlan, seed: int) -> Outcome:
+    return simulate(scenario.scenario, seed, setting, plan)
+
+
+def silence() -> None:
+    """Injected faults are not news: the service's own warnings about them stay off stderr."""
+    logging.getLogger("service").setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def outcomes(
+    scenario: Scenarios, seeds: range, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS, processes: int = 1
+) -> Iterator[Iterator[Outcome]]:
+    """The outcomes in the order of the seeds; leaving the block stops the helpers."""
+    one: Callable[[int], Outcome] = partial(run_seed, scenario, setting or Setting(), plan)
+    if processes == 1:
+        yield map(one, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=silence) as pool:
+        yield pool.imap(one, seeds, chunksize=4)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What many runs came to. The digest covers every run's digest, in the order of the seeds."""
+
+    first_seed: int
+    runs: int = 0
+    simulated_seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    failing_seeds: list[int] = field(default_factory=list)
+    violations: list[dict[str, Any]] = field(default_factory=list)
+    digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
+
+    def add(self, outcome: Outcome) -> None:
+        self.runs += 1
+        self.simulated_seconds += outcome.simulated_seconds
+        self.counts.update({name: getattr(outcome, name) for name in SUMMED})
+        self.faults.update(outcome.faults)
+        self.digest.update(outcome.digest.encode())
+        if outcome.violations:
+            self.failing_seeds.append(outcome.seed)
+            found = outcome.document()["violations"]
+            self.violations += [{"seed": outcome.seed, **violation} for violation in found]
+            del self.violations[EXAMPLES_MAX:]
+
+    def document(self, wall_seconds: float) -> dict[str, Any]:
+        camel = {
+            name: "".join([name.split("_")[0], *(part.title() for part in name.split("_")[1:])]) for name in SUMMED
+        }
+        return {
+            "digest": self.digest.hexdigest(),
+            "seed": self.first_seed,
+            "seeds": self.runs,
+            "seedsPerMinute": round(60 * self.runs / wall_seconds, 1),
+            "simulatedSeconds": round(self.simulated_seconds, 3),
+            "wallSeconds": round(wall_seconds, 3),
+            "timesRealTime": round(self.simulated_seconds / wall_seconds),
+            **{camel[name]: self.counts[name] for name in SUMMED},
+            "faults": dict(sorted(self.faults.items())),
+            "failingSeeds": self.failing_seeds,
+            "violations": self.violations,
+        }
