@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ class Supervisor:
         process.kill()  # what it has started
         if isinstance(member.daemon, Program):
             self._end_sessions_of(member.daemon.app_name)
-        pause_seconds = member.restarts.after_crash(now)
+        pause_seconds = member.restarts.after_crash(now, now - process.started_at)
         if pause_seconds is None:
             raise StackFailed(_obituary(process, "once too often, giving up"))
         _say(_obituary(process, f"and starts again in {pause_seconds:.1f} s"))
@@ -293,7 +294,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _address(listener: socket.socket) -> tuple[str, int]:
     """Where to reach it from this machine."""
     host, port = listener.getsockname()[:2]
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # nosec B104
+    if (address := ip_address(host)).is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"
+    return host, port
 
 
 def _url_of(listener: socket.socket) -> str:

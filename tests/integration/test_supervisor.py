@@ -279,16 +279,21 @@ def test_a_second_signal_does_not_wait_for_a_stubborn_child(up: Callable[..., St
     assert all_end(children.values())
 
 
-def test_a_crash_is_answered_ever_later_and_at_last_not_at_all() -> None:
+def test_an_early_crash_is_answered_ever_later_and_at_last_not_at_all() -> None:
     crashes = Restarts()
-    pauses = [crashes.after_crash(now=float(second)) for second in range(restarts.CRASHES_MAX + 1)]
+    pauses = [crashes.after_crash(float(second), age_seconds=1) for second in range(restarts.EARLY_CRASHES_MAX + 1)]
     assert pauses[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
     assert pauses[-2:] == [restarts.PAUSE_SECONDS_MAX, None]
 
 
 def test_crashes_of_long_ago_do_not_count() -> None:
     crashes = Restarts()
-    assert [crashes.after_crash(now=hour * 3600.0) for hour in range(50)] == [0.0] * 50
+    assert [crashes.after_crash(hour * 3600.0, age_seconds=1) for hour in range(50)] == [0.0] * 50
+
+
+def test_a_child_that_had_served_is_started_again_at_once_however_often() -> None:
+    crashes = Restarts()
+    assert [crashes.after_crash(float(second), age_seconds=6) for second in range(50)] == [0.0] * 50
 
 
 def test_a_log_is_cut_at_its_limit_and_one_older_part_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class ChildProcess:
     def __init__(self, command: Command) -> None:
         assert threading.current_thread() is threading.main_thread(), "the leash ends with the thread that starts it"
         self.command = command
+        self.started_at = time.monotonic()
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log:
             self._log_start = log.tell()
