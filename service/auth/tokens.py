@@ -41,7 +41,7 @@ class Tokens:
     def __init__(self, clock: Clock, ids: Ids, config: Config) -> None:
         self._clock, self._ids, self._config = clock, ids, config
         self._access_key, self._refresh_key = config.key("access token"), config.key("refresh token")
-        self._known: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
+        self._known: OrderedDict[str, Claims] = OrderedDict()
 
     def access(self, user: User, session_id: str) -> str:
         now = self._clock.now()
@@ -61,8 +61,8 @@ class Tokens:
         remembered until the token expires; whether the session still lives is asked of Redis every time."""
         known = self._known.get(token)
         if known is not None:
-            if known[0] > self._clock.now().timestamp():
-                return known[1]
+            if known.expires_at > self._clock.now():
+                return known
             del self._known[token]
             return None
         claims = self._verify(token)
@@ -102,7 +102,7 @@ class Tokens:
         return Claims(user_id, session_id, datetime.fromtimestamp(expires, UTC))
 
     def _remember(self, token: str, claims: Claims) -> None:
-        self._known[token] = (claims.expires_at.timestamp(), claims)
+        self._known[token] = claims
         if len(self._known) > self._config.tokens_remembered_max:
             self._known.popitem(last=False)
 

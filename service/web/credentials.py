@@ -3,7 +3,7 @@ gate's answer; who may come in is `authorize`'s."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from sanic import Request
 
@@ -28,8 +28,7 @@ class TokenReader(Protocol):
         """None for anything that is not one of our own access tokens, valid now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(NamedTuple):
     """`claims` is None when something was presented that is not valid."""
 
     via: Literal["bearer", "cookie"]
@@ -38,20 +37,19 @@ class Credential:
 
 def find(request: Request, tokens: TokenReader, names: CookieNames) -> Credential | None:
     """A bearer token is an explicit choice: it is judged alone, whatever cookies came along."""
-    header = request.headers.get("authorization")
-    if header is not None:
-        return Credential("bearer", _read_bearer(request, header, tokens))
-    if "cookie" in request.headers:
+    headers = request.headers
+    given = headers.getall("authorization", None)
+    if given is not None:
+        return Credential("bearer", _read_bearer(given[0], tokens) if len(given) == 1 else None)
+    if "cookie" in headers:
         token = presented(request.cookies.getlist(names.access))
         if token:
             return Credential("cookie", tokens.read(token) if len(token) <= BEARER_BYTES_MAX else None)
     return None
 
 
-def _read_bearer(request: Request, header: str, tokens: TokenReader) -> Claims | None:
+def _read_bearer(header: str, tokens: TokenReader) -> Claims | None:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or len(token) > BEARER_BYTES_MAX:
-        return None
-    if len(request.headers.getall("authorization")) > 1:
         return None
     return tokens.read(token)

@@ -55,7 +55,7 @@ class Sanitizer:
         for name, value in request.get_query_args(keep_blank_values=True):
             if "$" in name or "." in name or "[" in name:
                 raise OperatorRefused(f"Query parameter {name[:40]!r}")
-            if CONTROL.search(value) or CONTROL.search(name):
+            if not (name.isprintable() and value.isprintable()) and CONTROL.search(name + value):
                 raise Malformed("The query string contains control characters")
 
     def check_json(self, body: bytes) -> None:
