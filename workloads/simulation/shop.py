@@ -79,7 +79,7 @@ class SimulatedShop:
         """Indexes, catalogue and goods in; then the background jobs start."""
         shop = self.quiet()
         await reconcile(shop.stores.database, INDEXES)
-        await shop.offers.put([_offer(sku) for sku in stock])
+        await shop.offers.put(offers_of(stock))
         repository = InventoryRepository(shop.stores.database)
         for sku in stock:
             await repository.create(sku, f"product-{sku}", 0, self.clock.now())
@@ -131,8 +131,8 @@ class SimulatedShop:
         ]
 
 
-def _offer(sku: str) -> Offer:
-    return Offer(sku, f"product-{sku}", f"Article {sku}", PRICE, "GBP", active=True)
+def offers_of(skus: Iterable[str]) -> list[Offer]:
+    return [Offer(sku, f"product-{sku}", f"Article {sku}", PRICE, "GBP", active=True) for sku in skus]
 
 
 def _parts(lines: list[Line], size: int) -> Iterable[list[Line]]:
