@@ -18,15 +18,16 @@ from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
 from service import bootstrap, config
+from service.alerts.routes import routes as alerts_routes
 from service.auth.routes import routes as auth_routes
-from service.bootstrap import Front, Shop
+from service.bootstrap import Background, Front, Shop
 from service.cart.routes import routes as cart_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
-from service.infra.lasting_metrics import LastingMetrics
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
+from service.inventory.routes import stream_routes
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
@@ -37,6 +38,7 @@ from service.pages.storefront import Storefront
 from service.web.compress import build_codecs, setup_compress
 from service.web.guest import Guests
 from service.web.health import routes as health_routes
+from service.web.jobs import routes as jobs_routes
 from service.web.layers import setup_layers
 from service.web.operation import WIRE
 
@@ -46,7 +48,7 @@ _app_numbers = itertools.count()
 BACKLOG = 4_096
 
 
-def create_app(shop: Shop, front: Front) -> App:
+def create_app(shop: Shop, front: Front, background: Background) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
@@ -54,19 +56,22 @@ def create_app(shop: Shop, front: Front) -> App:
     _limit(app, shop.config)
     app.error_handler.add(Exception, front.layers.answer)
     app.ctx.shield = front.shield
-    for blueprint in _blueprints(shop, front):
+    for blueprint in _blueprints(shop, front, background):
         app.blueprint(blueprint)
     setup_compress(app, build_codecs())
     return app
 
 
-def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
+def _blueprints(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     return [
+        alerts_routes(background.alerts, background.notices),
         auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
+        jobs_routes(background.jobs, background.dead_letters),
+        stream_routes(background.feed),
         *_pages(shop),
-        _health(shop, front),
+        _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
@@ -74,11 +79,10 @@ def _blueprints(shop: Shop, front: Front) -> list[Blueprint]:
     ]
 
 
-def _health(shop: Shop, front: Front) -> Blueprint:
+def _health(shop: Shop, front: Front, background: Background) -> Blueprint:
     front.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
-    lasting = LastingMetrics(shop.stores.database)
     pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
-    return health_routes(pings, front.registry, lasting.families)
+    return health_routes(pings, front.registry, background.backlogs.families)
 
 
 def _pages(shop: Shop) -> list[Blueprint]:
@@ -105,7 +109,7 @@ def _limit(app: App, settings: Config) -> None:
 async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
     front = bootstrap.front(shop)
-    app = create_app(shop, front)
+    app = create_app(shop, front, bootstrap.background(shop))
     server = await app.create_server(
         sock=listener,
         protocol=setup_layers(app, front.layers),

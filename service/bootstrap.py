@@ -1,19 +1,23 @@
 """The only wiring: everything is constructed here, nothing at import."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from service.alerts.indexes import INDEXES as ALERTS_INDEXES
+from service.alerts.repository import AlertRepository, SubscriptionRepository
+from service.alerts.tasks import jobs as alert_jobs
+from service.alerts.usecases import BACK_IN_STOCK, Alerts, Notices
 from service.auth.indexes import INDEXES as AUTH_INDEXES
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
 from service.auth.sessions import LoginAttempts, SessionStore
-from service.auth.tokens import Tokens
-from service.auth.usecases import Auth, Mails
+from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
+from service.auth.usecases import RESET, VERIFICATION, Auth, Mails
 from service.cart.indexes import INDEXES as CART_INDEXES
 from service.cart.repository import CartRepository
 from service.cart.usecases import Carts
@@ -31,12 +35,31 @@ from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.infra import mongo, redis
+from service.infra.backlogs import Backlogs
+from service.infra.broker import JobQueue, StreamBroker
+from service.infra.dead_letters import INDEXES as DEAD_LETTER_INDEXES
+from service.infra.dead_letters import DeadLetters
+from service.infra.deliveries import INDEXES as DELIVERY_INDEXES
+from service.infra.deliveries import Deliveries, Send
+from service.infra.feed import Feed, FeedWriter
 from service.infra.indexes import Index, reconcile
+from service.infra.job_runner import JobRunner
+from service.infra.job_runs import INDEXES as JOB_INDEXES
+from service.infra.job_runs import JobRuns
+from service.infra.jobs import Jobs
+from service.infra.lasting_metrics import LastingMetrics
+from service.infra.lease import Lease
+from service.infra.mail import Fill, Mailer, mails
 from service.infra.mongo import Transactions
-from service.infra.outbox import Outbox
+from service.infra.outbox import INDEXES as OUTBOX_INDEXES
+from service.infra.outbox import Fact, Outbox
+from service.infra.relay import Consumer, Relay
+from service.infra.scheduler import Scheduler
+from service.infra.webhooks import WebhookSender, to_tell
 from service.inventory.indexes import INDEXES as INVENTORY_INDEXES
 from service.inventory.ledger import Ledger
 from service.inventory.repository import Bookkeeping, InventoryRepository
+from service.inventory.tasks import STREAM, publish_to, states_of
 from service.inventory.usecases import Inventory
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
@@ -44,6 +67,7 @@ from service.orders.indexes import INDEXES as ORDERS_INDEXES
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
 from service.orders.settlement import Settlement
+from service.orders.tasks import jobs as order_jobs
 from service.orders.usecases import Orders
 from service.payments.indexes import INDEXES as PAYMENTS_INDEXES
 from service.payments.models import EventReader, Gateway
@@ -56,7 +80,12 @@ from service.web.security_metrics import SecurityMetrics
 from service.web.shield import Shield
 
 INDEXES: tuple[Index, ...] = (
+    *ALERTS_INDEXES,
     *AUTH_INDEXES,
+    *DEAD_LETTER_INDEXES,
+    *DELIVERY_INDEXES,
+    *JOB_INDEXES,
+    *OUTBOX_INDEXES,
     *CATALOG_INDEXES,
     *CART_INDEXES,
     *INVENTORY_INDEXES,
@@ -122,6 +151,24 @@ class Front:
         self.passwords.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What happens behind the requests. The API asks and shows, a worker does it, a scheduler says when."""
+
+    alerts: Alerts
+    notices: Notices
+    jobs: Jobs
+    runner: JobRunner
+    broker: StreamBroker
+    scheduler: Scheduler
+    relay: Relay
+    deliveries: Deliveries
+    dead_letters: DeadLetters
+    metrics: LastingMetrics
+    backlogs: Backlogs
+    feed: Feed
+
+
 def connect(config: Config) -> Stores:
     client = mongo.connect(config)
     return Stores(client, client[config.database], redis.connect(config))
@@ -141,8 +188,7 @@ def build(
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
     ledger = Ledger(Bookkeeping(database), transactions, outbox, clock, config)
-    inventory_repository = InventoryRepository(database)
-    inventory = Inventory(inventory_repository, ledger, clock, config)
+    inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, config)
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
     walks = SearchRepository(database, config.search_window_max)
@@ -175,7 +221,7 @@ def build(
         orders=orders,
         settlement=Settlement(orders, order_repository, ledger, gateway, clock, ids, config),
         refunds=Refunds(orders, order_repository, ledger, gateway, clock, ids, config),
-        expiry=Expiry(inventory_repository, ledger, clock, config),
+        expiry=Expiry(inventory, ledger, clock, config),
     )
 
 
@@ -198,6 +244,76 @@ def front(shop: Shop) -> Front:
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
     auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
     return Front(auth, layers, Shield(), passwords, registry)
+
+
+def background(shop: Shop) -> Background:
+    """Jobs, the relay of committed facts and their consumers. Opens no connection."""
+    config, clock, ids, database, outbox = shop.config, shop.clock, shop.ids, shop.stores.database, shop.outbox
+    metrics, dead_letters = LastingMetrics(database), DeadLetters(database, clock)
+    users, transactions = UserRepository(database), shop.transactions
+    alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
+    waiting, buyers = SubscriptionRepository(database), OrderRepository(database)
+    notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
+    all_jobs = (
+        *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
+        *alert_jobs(alerts, notices),
+    )
+    runs, queue = JobRuns(database), JobQueue(StreamBroker(config, clock))
+    runner = JobRunner(all_jobs, runs, queue, dead_letters, metrics, clock, ids, config)
+    queue.register([job.name for job in all_jobs], runner)
+    jobs = Jobs(all_jobs, runner, runs, queue, dead_letters, clock, ids, config)
+    guards = {BACK_IN_STOCK: notices.still_wanted}
+    deliveries = Deliveries(database, _channels(config, clock), guards, dead_letters, metrics, clock, ids, config)
+    consumers: dict[str, Consumer] = {
+        "alerts": alerts.follow,
+        "notices": notices.follow,
+        "stream": publish_to(FeedWriter(shop.stores.redis, STREAM, config)),
+        "deliveries": _deliver_with(deliveries, config),
+    }
+    lease = Lease(database, "relay", ids.new(), config.outbox_lease_seconds, clock)
+    return Background(
+        alerts=alerts,
+        notices=notices,
+        jobs=jobs,
+        runner=runner,
+        broker=queue.broker,
+        scheduler=Scheduler(jobs, runs, clock, config),
+        relay=Relay(outbox, lease, consumers, dead_letters, metrics, clock, config),
+        deliveries=deliveries,
+        dead_letters=dead_letters,
+        metrics=metrics,
+        backlogs=Backlogs(outbox, deliveries, dead_letters, metrics),
+        feed=Feed(shop.stores.redis, STREAM, "stock", states_of(shop.inventory), clock, config),
+    )
+
+
+def _channels(config: Config, clock: Clock) -> Mapping[str, Send]:
+    """Without a mail server mails wait; a receiver of webhooks that is taken away leaves its own waiting."""
+    channels: dict[str, Send] = {}
+    if config.smtp_url:
+        channels["mail"] = Mailer(clock, config, _fill(config)).send
+    if config.webhook_urls:
+        channels["webhook"] = WebhookSender(clock, config).send
+    return channels
+
+
+def _fill(config: Config) -> Mapping[str, Fill]:
+    """The link of a mail carries a token that no store has seen."""
+    key = config.key(MAIL_TOKEN)
+
+    def with_token(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"token": mail_token(key, values["ticket"])}
+
+    return {RESET: with_token, VERIFICATION: with_token}
+
+
+def _deliver_with(deliveries: Deliveries, config: Config) -> Consumer:
+    urls = [url.strip() for url in config.webhook_urls.split(",") if url.strip()]
+
+    async def deliver(facts: Sequence[Fact]) -> None:
+        await deliveries.add([*mails(facts), *to_tell(facts, urls)])
+
+    return deliver
 
 
 @asynccontextmanager

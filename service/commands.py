@@ -15,6 +15,7 @@ from rich.table import Table
 from service import bootstrap
 from service.bootstrap import Shop
 from service.infra import index_proof
+from service.infra.jobs import JobFailed, UnknownJob
 from service.orders.audit import Audit
 from service.stack import STORES_UNREACHABLE, NoStack, configuration
 
@@ -100,7 +101,13 @@ def jobs() -> None:
 @click.argument("name")
 def run_job(data: Path, as_json: bool, name: str) -> int:
     """Run one job now and print its result: expired-cleanup, low-stock-check, out-of-stock-check."""
-    result = with_shop(data, lambda shop: shop.jobs.run_now(name))
+    try:
+        result = with_shop(data, lambda shop: bootstrap.background(shop).jobs.run_now(name))
+    except UnknownJob as error:
+        raise click.BadParameter(error.detail, param_hint="NAME") from None
+    except JobFailed as error:
+        errors.print(f"[red]{name} failed:[/] {error.detail}")
+        return 1
     click.echo(json.dumps(result, default=str) if as_json else f"{name}: {json.dumps(result, default=str)}")
     return 0
 

@@ -49,7 +49,8 @@ class Config:
     stock_quantity_max: int = 1_000_000_000
     low_stock_threshold: int = 5
     availability_skus_max: int = 100
-    sweep_orders_max: int = 500
+    sweep_orders_max: int = 2_000
+    sweep_rest_share: float = 0.25
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
     open_holds_per_user_max: int = 1_000_000

@@ -104,13 +104,16 @@ class StreamBroker(RedisStreamBroker):
         message_id, fields = entry
         return AckableMessage(data=fields[b"data"], ack=self._ack_generator(id=message_id, queue_name=STREAM))
 
-    async def forget_this_worker(self) -> None:
-        """So that stopped workers do not gather in the group. What one still holds stays, to be taken over."""
-        async with Redis(connection_pool=self.connection_pool) as redis:
-            consumers = await redis.xinfo_consumers(STREAM, GROUP)
-            mine = [c for c in consumers if c["name"].decode() == self.consumer_name]
-            if mine and not mine[0]["pending"]:
-                await redis.xgroup_delconsumer(STREAM, GROUP, self.consumer_name)
+    async def leave(self) -> None:
+        """Stopped workers do not gather in the group. What one still holds stays in it, to be taken over."""
+        try:
+            async with Redis(connection_pool=self.connection_pool) as redis:
+                consumers = await redis.xinfo_consumers(STREAM, GROUP)
+                if any(c["name"].decode() == self.consumer_name and not c["pending"] for c in consumers):
+                    await redis.xgroup_delconsumer(STREAM, GROUP, self.consumer_name)
+        except (*UNREACHABLE, ResponseError) as error:
+            log.warning("could not leave the group of workers: %s", error)
+        await self.shutdown()
 
 
 class JobQueue:

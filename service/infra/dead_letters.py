@@ -1,9 +1,10 @@
 """What was given up after all its attempts: kept, shown to staff, replayable."""
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from service.clock import Clock
 from service.errors import NotFound
@@ -13,6 +14,7 @@ from service.infra.mongo import Database
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 KEPT_SECONDS = 90 * 86_400
 ERROR_LENGTH_MAX = 2_000
+Kind = Literal["job", "fact", "mail", "webhook"]
 
 INDEXES = (
     Index(
@@ -34,7 +36,7 @@ class DeadLetter:
     """`kind` is job, fact, mail or webhook; `about` names the thing, `reference` its document."""
 
     id: str
-    kind: str
+    kind: Kind
     reference: str
     about: str
     error: str
@@ -60,7 +62,7 @@ class DeadLetters:
         now = self._clock.now()
         fields = {"kind": kind, "reference": reference, "about": about, "error": error[:ERROR_LENGTH_MAX]}
         await self._letters.update_one(
-            {"_id": f"{kind}:{reference}"},
+            {"_id": hashlib.sha256(f"{kind}:{reference}".encode()).hexdigest()[:32]},
             {"$set": {**fields, "diedAt": now, "replayedAt": None, "replayedBy": None}},
             upsert=True,
         )

@@ -1,7 +1,7 @@
 """Mail over SMTP, in text and HTML, from templates. The delivery's id is the Message-ID: a copy can be known as one."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -14,13 +14,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from service.clock import Clock
 from service.config import Config, ConfigError
+from service.events import MailRequested
 from service.infra.deliveries import Delivery, Refused
+from service.infra.outbox import Fact
 
 TEMPLATES = Path(__file__).with_name("mail_templates")
 PERMANENT = 500
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 Fill = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+def mails(facts: Sequence[Fact]) -> list[Delivery]:
+    return [
+        Delivery(f"mail:{mail.key}", "mail", mail.to, {"template": mail.template, "values": mail.values})
+        for mail in (fact.event for fact in facts)
+        if isinstance(mail, MailRequested)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

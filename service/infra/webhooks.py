@@ -51,7 +51,7 @@ def _camel(name: str) -> str:
     return head + "".join(word.title() for word in rest)
 
 
-class Webhooks:
+class WebhookSender:
     def __init__(self, clock: Clock, config: Config) -> None:
         self._clock, self._config = clock, config
 

@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
-from sanic import Blueprint
+from sanic import Blueprint, Request
 
 from service.clock import Clock
 from service.config import Config
+from service.infra.feed import Feed, parse_id
 from service.inventory.models import BelowReserved, Claim, KeyReused, Line, StockLimit, UnknownSku
 from service.inventory.schemas import (
     AdjustBody,
@@ -17,6 +18,7 @@ from service.inventory.schemas import (
     PageQuery,
     ReceiveBody,
     ReceiveReply,
+    StreamQuery,
     ThresholdBody,
     availability_view,
     inventory_view,
@@ -25,7 +27,9 @@ from service.inventory.schemas import (
 from service.inventory.usecases import Changed, Inventory
 from service.web import cursor
 from service.web.access import Access
-from service.web.operation import Call, Nothing, Once, Reply, operation
+from service.web.operation import Call, EventStream, Nothing, Once, Reply, operation
+
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
@@ -140,6 +144,42 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         page = found[: call.taken.limit]
         next_cursor = cursor.encode(page[-1].seq) if len(found) > len(page) else None
         return Reply(200, HistoryReply(items=[movement_view(entry) for entry in page], next_cursor=next_cursor))
+
+    return blueprint
+
+
+def stream_routes(feed: Feed) -> Blueprint:
+    blueprint = Blueprint("stock_stream", url_prefix="/api/inventory")
+
+    @operation(
+        blueprint,
+        "GET",
+        "/stream",
+        "Server-Sent Events: a `snapshot`, then a `stock` event whenever one of the SKUs changes",
+        takes=StreamQuery,
+        returns={200: EventStream},
+        access=Access.PUBLIC,
+        limit="stream",
+        compress=False,
+    )
+    async def stream(call: Call[StreamQuery]) -> Reply:
+        async def send(request: Request) -> None:
+            after = parse_id(request.headers.get("last-event-id"))
+            async with feed.listen(dict.fromkeys(call.taken.sku), after) as listener:
+                response = await request.respond(content_type="text/event-stream", headers=STREAM_HEADERS)
+                async for frames in listener.frames():
+                    await response.send(frames)
+                await response.eof()
+
+        return Reply(200, stream=send)
+
+    @blueprint.after_server_start
+    async def start(_: object) -> None:
+        feed.start()
+
+    @blueprint.before_server_stop
+    async def stop(_: object) -> None:
+        await feed.close()
 
     return blueprint
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from service.infra.feed import State
 from service.inventory.models import Movement, Stock
-from service.web.operation import Wire
+from service.web.operation import WIRE, Wire
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
 Sku = Annotated[str, msgspec.Meta(pattern=SKU_PATTERN, examples=["85123A"])]
@@ -29,6 +30,16 @@ class AvailabilityView(Wire):
     in_stock: bool
     low_stock: bool
     action: Literal["add_to_cart", "notify_me"]
+
+
+class StreamQuery(Wire):
+    sku: Skus
+
+
+class StockEvent(AvailabilityView):
+    """The data of a `stock` event. `version` only grows."""
+
+    version: int
 
 
 class AvailabilityReply(Wire):
@@ -119,6 +130,12 @@ def availability_view(stock: Stock) -> AvailabilityView:
         low_stock=stock.low,
         action="add_to_cart" if in_stock else "notify_me",
     )
+
+
+def stock_state(sku: str, version: int, available: int, threshold: int) -> State:
+    """What the stock stream sends of a SKU."""
+    view = availability_view(Stock(sku, available, 0, version, threshold))
+    return State(sku, version, WIRE.encode(StockEvent(**msgspec.structs.asdict(view), version=version)))
 
 
 def inventory_view(stock: Stock) -> InventoryReply:

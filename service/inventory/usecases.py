@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.clock import Clock
 from service.config import Config
@@ -102,6 +103,10 @@ class Inventory:
         """The SKU's movements, newest first."""
         await self.get(sku)
         return await self._repository.history(sku, before_seq, limit)
+
+    async def expired_orders(self, limit: int) -> list[tuple[str, datetime]]:
+        """Orders whose hold is past its expiry and still active, the oldest, with that expiry."""
+        return await self._repository.expired_orders(self._clock.now(), limit)
 
     async def low_stock(self, after_sku: str, limit: int) -> StockPage:
         """SKUs at or under their threshold, by SKU."""

@@ -1,6 +1,7 @@
 """Freeing what was held and not paid. Safe to run anywhere, any number at once: a hold is resolved once."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from service.clock import Clock
 from service.config import Config
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldResolved
-from service.inventory.repository import InventoryRepository
+from service.inventory.usecases import Inventory
 from service.orders import postings
 
 
@@ -27,6 +28,10 @@ class Swept:
     def lag_max_seconds(self) -> float:
         return max(self.lags_seconds, default=0.0)
 
+    def add(self, part: "Swept") -> None:
+        self.released += part.released
+        self.lags_seconds += part.lags_seconds
+
     def document(self) -> dict[str, float]:
         return {
             "released": self.released,
@@ -35,20 +40,34 @@ class Swept:
         }
 
 
-class Expiry:
-    def __init__(self, repository: InventoryRepository, ledger: Ledger, clock: Clock, config: Config) -> None:
-        self._repository, self._ledger, self._clock, self._config = repository, ledger, clock, config
+Tell = Callable[[Swept, int], None]
 
-    async def sweep(self) -> Swept:
-        """Frees every hold past its expiry, oldest first, in bounded batches, until none is left or time is up."""
+
+class Expiry:
+    def __init__(self, inventory: Inventory, ledger: Ledger, clock: Clock, config: Config) -> None:
+        self._inventory, self._ledger, self._clock, self._config = inventory, ledger, clock, config
+
+    async def sweep(self, tell: Tell = lambda part, released: None) -> Swept:
+        """Frees every hold past its expiry, oldest first, in bounded batches, until none is left or time is up.
+
+        After each batch `tell` is given that batch and how many have been released so far; what it raises ends the
+        sweep. Between batches it rests, so that checkouts of the same stock keep most of their rate."""
         swept, deadline = Swept(), self._clock.monotonic() + self._config.sweep_seconds_max
-        while self._clock.monotonic() < deadline:
-            due = await self._repository.expired_orders(self._clock.now(), self._config.sweep_orders_max)
+        while (began := self._clock.monotonic()) < deadline:
+            due = await self._inventory.expired_orders(self._config.sweep_orders_max)
             if not due:
                 break
-            released = await asyncio.gather(*(self._expire(order_id) for order_id, _ in due))
-            self._count(swept, [at for (_, at), done in zip(due, released, strict=True) if done])
+            swept.add(part := await self._release(due))
+            tell(part, swept.released)
+            took_seconds = self._clock.monotonic() - began
+            await self._clock.sleep(took_seconds * self._config.sweep_rest_share)
         return swept
+
+    async def _release(self, due: list[tuple[str, datetime]]) -> Swept:
+        released = await asyncio.gather(*(self._expire(order_id) for order_id, _ in due))
+        now = self._clock.now()
+        freed = [at for (_, at), done in zip(due, released, strict=True) if done]
+        return Swept(len(freed), [(now - at).total_seconds() for at in freed])
 
     async def _expire(self, order_id: str) -> bool:
         try:
@@ -56,8 +75,3 @@ class Expiry:
         except HoldResolved:  # paid, cancelled, or swept by another worker meanwhile
             return False
         return True
-
-    def _count(self, swept: Swept, expiries: list[datetime]) -> None:
-        now = self._clock.now()
-        swept.released += len(expiries)
-        swept.lags_seconds += [(now - at).total_seconds() for at in expiries]

@@ -112,6 +112,17 @@ class OrderRepository:
         )
         return [to_order(document) for document in await found.to_list(limit)]
 
+    async def ordered_since(self, sku: str, since: Mapping[str, datetime]) -> set[str]:
+        """Those users who have a living order of the SKU, placed after the instant given for each."""
+        query = {
+            "userId": {"$in": sorted(since)},
+            "createdAt": {"$gte": min(since.values())},
+            "items.sku": sku,
+            "status": {"$ne": OrderStatus.CANCELLED.value},
+        }
+        found = await self._orders.find(query, {"userId": 1, "createdAt": 1}).to_list(None)
+        return {document["userId"] for document in found if document["createdAt"] >= since[document["userId"]]}
+
     async def recorded(self, claim_id: str) -> Mapping[str, Any] | None:
         """What an idempotency key stands for: {"fingerprint", "outcome"}."""
         record: Mapping[str, Any] | None = await self._idempotency.find_one({"_id": claim_id})

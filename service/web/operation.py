@@ -9,7 +9,7 @@ A handler is given a `Call` and returns a `Reply`:
 
 import hashlib
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
@@ -31,6 +31,10 @@ class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
 
 class Nothing(Wire):
     """A request that takes neither body nor query."""
+
+
+class EventStream:
+    """What a route returns that sends Server-Sent Events (`text/event-stream`) until the client leaves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     cookies: list[dict[str, Any]] = field(default_factory=list)
     content_type: str = "application/json"
+    stream: Callable[[Request], Awaitable[None]] | None = None  # sends the response itself, piece by piece
 
 
 class Call(Generic[Taken]):
@@ -115,10 +120,14 @@ def operation(
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
-        async def handle(request: Request, **path_parameters: str) -> HTTPResponse:
+        async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             call = Call(request, read(request), _once(request) if idempotent else None)
             if safe:
-                return render(await handler(call, **path_parameters))
+                reply = await handler(call, **path_parameters)
+                if reply.stream is None:
+                    return render(reply)
+                await reply.stream(request)
+                return None
             # A client that hangs up must not stop a change halfway.
             return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
 

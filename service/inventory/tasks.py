@@ -1,0 +1,33 @@
+"""What follows a committed change of stock: the stock stream."""
+
+from collections.abc import Collection, Sequence
+
+from service.events import StockChanged
+from service.infra.feed import FeedWriter, Snapshot, State
+from service.infra.outbox import Fact
+from service.infra.relay import Consumer
+from service.inventory.schemas import stock_state
+from service.inventory.usecases import Inventory
+
+STREAM = "holdfast:stock"
+
+
+def publish_to(writer: FeedWriter) -> Consumer:
+    """The consumer that feeds the stock stream, a SKU's states in their order."""
+
+    async def publish(facts: Sequence[Fact]) -> None:
+        changes = [fact.event for fact in facts if isinstance(fact.event, StockChanged)]
+        changes.sort(key=lambda change: change.seq)
+        await writer.publish([stock_state(c.sku, c.seq, c.available, c.threshold) for c in changes])
+
+    return publish
+
+
+def states_of(inventory: Inventory) -> Snapshot:
+    """The stock stream's states as they are now."""
+
+    async def states(skus: Collection[str]) -> list[State]:
+        stock = await inventory.availability(skus)
+        return [stock_state(found.sku, found.seq, found.available, found.threshold) for found in stock.values()]
+
+    return states
