@@ -14,6 +14,7 @@ import redis
 import shops
 from pymongo import MongoClient
 
+from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
 from service.infra import embedded
@@ -66,10 +67,24 @@ def redis_url(stores: embedded.Stores) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def indexed_database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """A database with every index of the service: made once, since making them takes longer than most tests."""
+    name = f"test_{uuid4().hex}"
+    for index in bootstrap.INDEXES:
+        mongo[name][index.collection].create_indexes([index.model()])
+    yield name
+    mongo.drop_database(name)
+
+
 @pytest.fixture
-def config(stores: embedded.Stores, database: str, redis_url: str) -> Config:
-    """The service's own limits on this test's stores, with password hashes that take no time."""
-    return Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=database, bcrypt_rounds=4)
+def config(
+    stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str, redis_url: str
+) -> Config:
+    """The service's own limits on empty, indexed stores, with password hashes that take no time."""
+    for collection in mongo[indexed_database].list_collection_names():
+        mongo[indexed_database][collection].delete_many({})
+    return Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=indexed_database, bcrypt_rounds=4)
 
 
 @pytest.fixture

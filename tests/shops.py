@@ -10,7 +10,6 @@ from service.bootstrap import Shop
 from service.catalog.offers import Offer
 from service.clock import SystemClock
 from service.config import Config
-from service.infra.indexes import reconcile
 from service.inventory.models import Line
 from service.orders.audit import Audit
 from service.orders.models import Key, Order
@@ -35,11 +34,10 @@ class MovableClock(SystemClock):
 
 @asynccontextmanager
 async def open_shop(config: Config, clock: MovableClock, gateway: Gateway | None = None) -> AsyncIterator[Shop]:
-    """As `bootstrap.shop`, with a clock and a payment provider of the test's own."""
+    """As `bootstrap.shop`, with a clock and a payment provider of the test's own, on stores that have their indexes."""
     stores = bootstrap.connect(config)
     try:
         built = bootstrap.build(config, stores, clock=clock, gateway=gateway)
-        await reconcile(stores.database, bootstrap.INDEXES)
         yield built
         await built.drain()
     finally:

@@ -200,6 +200,7 @@ class Order:
             cancel_reason=None,
             history=self.history[:1],
             refunds=(),
+            version=0,
         )
 
     def as_paid(self) -> "Order":
