@@ -29,6 +29,8 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 20_000
 # Locust stops by itself at the end of its shape; this is how long it may take to say goodbye.
 GOODBYE_SECONDS = 60.0
+# A run that lost its workers halfway measured another scenario than the one that was asked for.
+RAN_SHARE_MIN = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def load(scenario_name: str, stack: Stack, path: Path, options: LoadOptions) -> 
         exit_code = _run_locust(scenario, run, options, Path(private) / "setup.json")
         check = json.loads(check_path.read_text()) if check_path.exists() else {}
     _make_sure_of_rows(run)
-    findings = _findings(exit_code, check)
+    findings = _findings(exit_code, check, setup.run_seconds)
     return run.finish(findings, {"locust": check, "scenario": {"name": scenario.name, "about": scenario.about}})
 
 
@@ -79,7 +81,7 @@ async def _prepare(scenario: Scenario, stack: Stack, options: LoadOptions) -> Lo
         if not skus:
             raise StackError("the shop sells nothing yet: run `holdfast seed` first")
         with progress_bar("signing in", options.users) as step:
-            accounts = await open_accounts(exchange, [f"shopper-{n}" for n in range(options.users)], step)
+            accounts = await open_accounts(exchange, [f"shopper{n + 1}" for n in range(options.users)], step)
         staff = await open_staff(exchange, stack)
         hot_sku = options.hot_sku or skus[0]
         if options.stock:
@@ -157,12 +159,12 @@ def _is_whole(path: Path) -> bool:
     return path.exists() and path.read_bytes()[-4:] == b"PAR1"
 
 
-def _findings(exit_code: int, check: dict[str, Any]) -> Findings:
+def _findings(exit_code: int, check: dict[str, Any], run_seconds: float) -> Findings:
     findings = Findings()
     if exit_code != 0 or not check:
         findings.invalid.append(f"locust ended with exit code {exit_code}")
     if check.get("clientSaturated"):
         findings.invalid.append("the client is saturated: a locust process used more than 90 % of a core")
-    if check and not check["requests"]:
-        findings.invalid.append("no request was sent")
+    if check and check["ranSeconds"] < RAN_SHARE_MIN * run_seconds:
+        findings.invalid.append(f"locust stopped after {check['ranSeconds']:.0f} of {run_seconds:.0f} s")
     return findings

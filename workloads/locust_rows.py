@@ -4,7 +4,6 @@ leave the same file."""
 
 import json
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ class LocustRows:
             "p50Ms": total.get_response_time_percentile(0.5),
             "p95Ms": total.get_response_time_percentile(0.95),
             "clientSaturated": bool(busy),
-            "finishedAtEpochSeconds": time.time(),
+            "ranSeconds": max(0.0, (total.last_request_timestamp or 0.0) - (total.start_time or 0.0)),
         }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workloads import provenance, results
+from workloads.open_loop import LATENESS_P99_MAX_MS, LoopReport
 from workloads.recorder import RowWriter, RunClock
 from workloads.server_state import audit, server_document, snapshot
 from workloads.stack import Stack
@@ -61,8 +62,16 @@ class RunInProgress:
             self._writer = RowWriter(self.rows_path)
         return self._writer
 
-    def finish(self, findings: Findings, more: dict[str, Any]) -> dict[str, Any]:
-        """Writes all that is left of the folder, and returns the summary. `more` is the driver's own part of it."""
+    def finish(
+        self,
+        findings: Findings,
+        more: dict[str, Any],
+        *,
+        client: LoopReport | None = None,
+        lateness_p99_max_ms: float = LATENESS_P99_MAX_MS,
+    ) -> dict[str, Any]:
+        """Writes all that is left of the folder, and returns the summary. `more` is the driver's own part of it,
+        `client` how well an open loop kept its schedule: too badly, and the run is invalid."""
         ended = time.time()
         if self._writer is not None:
             self._writer.close()
@@ -72,6 +81,10 @@ class RunInProgress:
         if books["ok"] is False:
             findings.failed.append("the books do not balance: see stock.json")
         summary = results.summarise(results.load_requests(self.rows_path)) | more
+        if client is not None:
+            p99_ms = math.inf if summary["p99Ms"] is None else summary["p99Ms"]
+            findings.invalid += client.why_invalid(p99_ms, lateness_p99_max_ms)
+            summary["client"] = client.as_dict()
         summary |= {"verdict": findings.verdict, "reasons": findings.invalid + findings.failed, "auditOk": books["ok"]}
         self._write("summary.json", summary)
         self._write("manifest.json", self._manifest(ended, findings))

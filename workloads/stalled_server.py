@@ -57,7 +57,7 @@ def demonstrate(options: Stalled, rows_to: Path | None = None) -> dict[str, Any]
         "locust": locust,
         "openLoop": open_loop | {"client": report.as_dict()},
         "hiddenRequests": hidden,
-        "invalid": report.why_invalid(),
+        "invalid": report.why_invalid(open_loop["p99Ms"] or 0.0),
         "explanation": (
             f"The server stood still for {options.stall_seconds:g} s. Locust's users stood still with it and left out "
             f"{hidden} requests; each of its {locust['users']} users saw one slow answer: p95 {locust['p95Ms']} ms. "
