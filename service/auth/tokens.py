@@ -7,6 +7,7 @@ refreshes at the same moment is given the same successor.
 
 import base64
 import hmac
+import re
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +23,7 @@ from service.web.credentials import Claims
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE, TYPE = "holdfast", "holdfast-api", "at+jwt"
 REQUIRED = ["exp", "iat", "sub", "jti", "aud", "iss", "sid"]
-GENERATION_DIGITS_MAX = 9
+GENERATION = re.compile(r"[1-9][0-9]{0,8}(?![\s\S])")
 MAIL_TOKEN = "mail token"  # the purpose of its key: `config.key(MAIL_TOKEN)`
 
 
@@ -113,7 +114,7 @@ class Tokens:
         """Session and generation of a refresh token of ours. Raises BadRefreshToken."""
         session_id, _, rest = token.partition(".")
         generation, _, mac = rest.partition(".")
-        if not (generation.isascii() and generation.isdecimal() and len(generation) <= GENERATION_DIGITS_MAX):
+        if not GENERATION.match(generation):
             raise BadRefreshToken()
         if not hmac.compare_digest(mac.encode(), self._mac(session_id, int(generation)).encode()):
             raise BadRefreshToken()

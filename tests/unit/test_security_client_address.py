@@ -1,0 +1,50 @@
+"""Whom a request is counted for."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sanic.compat import Header
+
+from service.web.client_address import ClientAddresses, normalized
+
+
+def request(peer: str, *forwarded: str) -> Any:
+    headers = Header([("x-forwarded-for", value) for value in forwarded])
+    return SimpleNamespace(conn_info=SimpleNamespace(client_ip=peer, ctx=SimpleNamespace()), headers=headers)
+
+
+def test_without_a_trusted_proxy_nobody_can_choose_an_address() -> None:
+    assert ClientAddresses("").of(request("203.0.113.9", "198.51.100.1")) == "203.0.113.9"
+
+
+def test_a_stranger_is_not_believed_where_a_proxy_is_trusted() -> None:
+    assert ClientAddresses("10.0.0.1").of(request("203.0.113.9", "198.51.100.1")) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        ("198.51.100.1",),
+        ("6.6.6.6, 198.51.100.1",),
+        ("6.6.6.6", "198.51.100.1"),
+        ("6.6.6.6, 198.51.100.1, 10.0.0.2",),
+        ("nonsense, 198.51.100.1",),
+    ],
+)
+def test_behind_trusted_proxies_the_last_untrusted_hop_is_the_client(forwarded: tuple[str, ...]) -> None:
+    assert ClientAddresses("10.0.0.1, 10.0.0.2").of(request("10.0.0.1", *forwarded)) == "198.51.100.1"
+
+
+def test_a_proxy_that_forwards_for_nobody_is_the_client_itself() -> None:
+    assert ClientAddresses("10.0.0.1").of(request("10.0.0.1")) == "10.0.0.1"
+
+
+def test_an_ipv6_customer_counts_as_one_whatever_address_of_his_prefix_he_uses() -> None:
+    assert normalized("2001:db8:1:2:3::1") == normalized("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert normalized("2001:db8:1:3::1") != normalized("2001:db8:1:2::1")
+    assert normalized("::ffff:203.0.113.9") == "203.0.113.9"
+
+
+def test_what_is_no_address_is_kept_short() -> None:
+    assert len(normalized("x" * 10_000)) == 64

@@ -1,0 +1,79 @@
+"""CSRF tokens are bound to their session; browsers' own word about the caller is believed first."""
+
+import base64
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.clock import SystemClock
+from service.ids import Ids
+from service.web.csrf import Csrf, CsrfFailed
+
+CSRF = Csrf(b"k" * 32, Ids(SystemClock()), frozenset({"https://shop.example"}))
+
+
+def request(**headers: str) -> Any:
+    return SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def test_a_token_is_good_for_its_own_session_only() -> None:
+    token = CSRF.issue("session-1")
+    CSRF.check(request(x_csrf_token=token), "session-1")
+    for other in ("session-2", "", "session-1\0"):
+        with pytest.raises(CsrfFailed):
+            CSRF.check(request(x_csrf_token=token), other)
+
+
+def test_no_two_tokens_are_alike_so_a_compressed_page_never_repeats_one() -> None:
+    assert len({CSRF.issue("session-1") for _ in range(1_000)}) == 1_000
+
+
+def test_a_token_with_any_bit_changed_is_refused() -> None:
+    raw = base64.urlsafe_b64decode(CSRF.issue("session-1"))
+    for position in range(len(raw) * 8):
+        changed = bytearray(raw)
+        changed[position // 8] ^= 1 << position % 8
+        with pytest.raises(CsrfFailed):
+            CSRF.check(request(x_csrf_token=base64.urlsafe_b64encode(changed).decode()), "session-1")
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 64, "é" * 64, " " * 64, "=" * 64, "A" * 63 + "\n"])
+def test_anything_else_is_refused(token: str) -> None:
+    with pytest.raises(CsrfFailed):
+        CSRF.check(request(x_csrf_token=token), "session-1")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "https://shop.example"},
+        {"origin": "http://127.0.0.1:8000", "host": "127.0.0.1:8000"},
+        {"origin": "https://api.example", "host": "api.example"},
+        {"sec_fetch_site": "same-origin"},
+        {"sec_fetch_site": "none"},
+        {"origin": "https://shop.example", "sec_fetch_site": "cross-site"},
+    ],
+)
+def test_our_own_pages_the_allowed_ones_and_programs_may_call(headers: dict[str, str]) -> None:
+    CSRF.check_origin(request(**headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example", "host": "api.example"},
+        {"origin": "null", "host": "api.example"},
+        {"origin": "", "host": ""},
+        {"origin": "https://", "host": ""},
+        {"origin": "https://api.example.evil.example", "host": "api.example"},
+        {"origin": "ftp://api.example", "host": "api.example"},
+        {"origin": "https://shop.example.evil.example", "host": "api.example"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+    ],
+)
+def test_pages_of_other_sites_may_not(headers: dict[str, str]) -> None:
+    with pytest.raises(CsrfFailed):
+        CSRF.check_origin(request(**headers))
