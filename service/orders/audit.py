@@ -174,7 +174,7 @@ class Audit:
             {"$project": {"orderId": 1, "kept": 1, "owed": 1}},
         ]
         unpaid = [
-            {"$match": {"status": {"$in": SOLD}}},
+            {"$match": {"status": {"$in": SOLD}, "total": {"$gt": 0}}},
             {"$lookup": {"from": "gateway_charges", "localField": "payment.id", "foreignField": "_id", "as": "charge"}},
             {"$match": {"charge.status": {"$ne": "paid"}}},
             {"$project": {"status": 1}},
