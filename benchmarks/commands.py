@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,6 +108,54 @@ def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, s
     plan = run.Plan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, products=100, buyers=2) if quick else plan
     _on_a_stack("peer", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--scale", default=1.0, show_default=True, type=click.FloatRange(0.001, 10), help="Of 100,000 products.")
+@click.option("--samples", default=600, show_default=True, type=click.IntRange(40, 100_000), help="Per operation.")
+@click.option("--clients", default=32, show_default=True, type=click.IntRange(2, 512))
+def lookups(as_json: bool, seed: int, quick: bool, scale: float, samples: int, clients: int) -> None:
+    """The four documented operations, with and without their index."""
+    from benchmarks.lookups import command
+    from benchmarks.lookups.run import QUICK, Plan
+
+    plan = Plan(scale=scale, samples=samples, clients=clients, seed=seed)
+    outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--products", default=100_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--queries", default=250, show_default=True, type=click.IntRange(10, 2_000))
+def relevance(as_json: bool, seed: int, quick: bool, products: int, queries: int) -> None:
+    """Judged searches: the shop's own against MongoDB's text score."""
+    from benchmarks import relevance
+    from benchmarks.relevance import Plan
+
+    plan = Plan(products=5_000 if quick else products, queries=queries, seed=seed)
+    outcome.show(lambda: relevance.measure(plan), as_json)
+
+
+@click.command()
+@as_json
+@click.option("--ci", is_flag=True, help="Plain lines, and the summary as Markdown in runs/budgets.md.")
+@click.option("--self-test", is_flag=True, help="Break the service on purpose; every budget must go red.")
+@click.option("--only", multiple=True, metavar="NAME", help="These budgets alone; may be repeated.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the summary here.")
+def budgets(as_json: bool, ci: bool, self_test: bool, only: tuple[str, ...], markdown: Path | None) -> None:
+    """Judge what benchmarks/budgets.toml declares. Ends with 1 if a hard budget is broken."""
+    from benchmarks.budgets import command
+
+    summary = markdown or (command.CI_SUMMARY if ci else None)
+    if self_test:
+        command.show_self_test(only, as_json, summary)
+    else:
+        command.show_check(only, as_json, summary)
 
 
 def _on_a_stack(

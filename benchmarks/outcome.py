@@ -31,11 +31,8 @@ class Outcome:
 
 def show(measure: Callable[[], Outcome], as_json: bool) -> None:
     """Runs a measurement, prints it, and ends the process with the contract's exit code."""
-    try:
+    with invalid_runs_reported():
         outcome = measure()
-    except (RunInvalid, EmbeddedError, ConnectionFailure) as error:
-        click.echo(f"run invalid: {error}", err=True)
-        sys.exit(RUN_INVALID)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(outcome.document), indent=2))
     else:
@@ -46,6 +43,16 @@ def show(measure: Callable[[], Outcome], as_json: bool) -> None:
         click.echo(f"does not hold: {sentence}", err=True)
     if outcome.broken:
         sys.exit(CHECK_FAILED)
+
+
+@contextmanager
+def invalid_runs_reported() -> Iterator[None]:
+    """Ends the process with 2, and the reason on stderr, when the run means nothing."""
+    try:
+        yield
+    except (RunInvalid, EmbeddedError, ConnectionFailure) as error:
+        click.echo(f"run invalid: {error}", err=True)
+        sys.exit(RUN_INVALID)
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:

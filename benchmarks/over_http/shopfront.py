@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from benchmarks.outcome import RunInvalid
 from benchmarks.wire import Answer, Wire, request
@@ -34,8 +35,8 @@ async def discover(url: str, buyers: int = 8, products_max: int = PRODUCTS_MAX) 
     shop = Shopfront(url)
     async with Wire(url) as wire:
         await _read_catalogue(shop, wire, products_max)
-        for number in range(buyers):
-            await sign_up(shop, wire, f"buyer-{number}@example.com")
+        for _ in range(buyers):
+            await sign_up(shop, wire, f"buyer-{uuid4().hex}@example.com")
     return shop
 
 
