@@ -1,9 +1,10 @@
 """A supervisor over tiny children: `fake_stack.py DATA PORT WORKERS` runs it, `fake_stack.py ROLE ...` is a child.
 
 An API child answers every path with what it knows of itself; `/crash` ends it, `/hold` opens a transaction on the
-document `hot` and answers while it is open. Each child notes in `stops.log` that it was told to stop, and whether the
-stores were still there. FAKE_STATUS is what the API answers with, FAKE_BROKEN names a child that cannot start,
-FAKE_STUBBORN one that does not stop, FAKE_PATIENCE_SECONDS is how long the supervisor waits."""
+document `hot` and answers while it is open. Each child notes in `starts.log` its pid and in `stops.log` that it was
+told to stop, and whether the stores were still there. FAKE_STATUS is what the API answers with, FAKE_BROKEN names a
+child that cannot start, FAKE_STUBBORN one that does not stop, FAKE_PATIENCE_SECONDS is how long the supervisor waits.
+"""
 
 import asyncio
 import json
@@ -51,17 +52,21 @@ async def child(name: str, listener: socket.socket | None = None) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     if listener:
         await asyncio.start_server(answer, sock=listener)
+    note("starts.log", str(os.getpid()))
     await told.wait()
-    note_stop(name)
+    note("stops.log", f"{name} {'with stores' if stores_are_there() else 'without stores'}")
     if os.environ.get("FAKE_STUBBORN") == name:
         await asyncio.sleep(60)
 
 
-def note_stop(name: str) -> None:
+def note(file: str, line: str) -> None:
+    with (Path(os.environ["HOLDFAST_DATA"]) / file).open("a") as log:
+        log.write(f"{line}\n")
+
+
+def stores_are_there() -> bool:
     stores = [urlsplit(os.environ[url]) for url in ("MONGODB_URI", "REDIS_URL")]
-    there = all(listens(store.hostname or "", store.port or 0) for store in stores)
-    with (Path(os.environ["HOLDFAST_DATA"]) / "stops.log").open("a") as log:
-        log.write(f"{name} {'with stores' if there else 'without stores'}\n")
+    return all(listens(store.hostname or "", store.port or 0) for store in stores)
 
 
 def listens(host: str, port: int) -> bool:
@@ -74,7 +79,7 @@ def supervise(data: str, port: str, workers: str) -> int:
     from service.infra.processes import restarts
 
     restarts.PAUSE_SECONDS_MAX = 0.1  # crash loops end soon
-    supervisor.READY_SECONDS_MAX = int(os.environ.get("FAKE_PATIENCE_SECONDS", "20"))
+    supervisor.READY_SECONDS_MAX = int(os.environ.get("FAKE_PATIENCE_SECONDS", "60"))
     programs = supervisor.Programs(api=(*ME, "api"), worker=(*ME, "worker"), scheduler=(*ME, "scheduler"))
     return supervisor.run(Path(data), "127.0.0.1", int(port), int(workers), programs)
 

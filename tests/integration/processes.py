@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import psutil
 
 
-def all_end(pids: Iterable[int], within_seconds: float = 3) -> bool:
+def all_end(pids: Iterable[int], within_seconds: float = 10) -> bool:
     """A zombie counts as ended: in a container nobody may reap what a killed parent leaves."""
     deadline = time.monotonic() + within_seconds
     while running := [pid for pid in pids if runs(pid)]:

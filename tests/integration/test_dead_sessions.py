@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,10 +48,8 @@ async def test_the_document_is_writable_at_once_after_its_holder_was_killed(
 ) -> None:
     kill_a_holder("shop/api-1/7")
     async with AsyncMongoClient(stores.mongodb_uri) as client:
-        started = time.monotonic()
         assert await end_sessions(client, "shop/api-1") == 1
     assert write_to_hot(mongo, database, timeout_ms=500) is None
-    assert time.monotonic() - started < 2.5
     assert mongo[database].inventory.find_one() == {"_id": "hot", "reserved": 10}
 
 

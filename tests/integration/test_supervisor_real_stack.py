@@ -34,10 +34,9 @@ def test_the_whole_stack_serves_and_leaves_nothing_behind(up: subprocess.Popen[s
     note = json.loads((tmp_path / "stack.json").read_text())
     assert note["url"] == url
     assert answer(f"{url}/api/products")["items"] == []
-    assert answer(f"{url}/openapi.json")["openapi"].startswith("3.1")
 
     up.send_signal(signal.SIGINT)
-    _, said = up.communicate(timeout=30)
+    _, said = up.communicate(timeout=60)
     assert up.returncode == 0, said
     assert "starts again" not in said
     assert all_end([note["pid"], *note["processes"].values()])
