@@ -46,15 +46,18 @@ class ScriptLine:
         given, seconds = parse_url(self._config.redis_url), self._config.redis_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
-                exchange = await _opened(given, seconds)
-                for command in _greeting(given, self._config.app_name):
-                    _checked(await exchange.send(command))
-        except OSError as error:
-            raise RedisConnectionError(f"Redis cannot be reached: {error}") from error
+                self._exchange = await _opened(given, seconds)
         except TimeoutError:
             raise RedisTimeoutError("Redis did not accept a connection in time") from None
-        self._exchange = exchange
-        return exchange
+        except OSError as error:
+            raise RedisConnectionError(f"Redis cannot be reached: {error}") from error
+        try:
+            for command in _greeting(given, self._config.app_name):
+                _checked(await self._exchange.send(command))
+        except BaseException:
+            self.close()
+            raise
+        return self._exchange
 
 
 async def _opened(given: Any, seconds: float) -> "Exchange":

@@ -36,6 +36,7 @@ from service.web.cookies import Cookies
 from service.web.cors import Cors
 from service.web.credentials import TokenReader, find
 from service.web.csrf import SAFE_METHODS, Csrf
+from service.web.fallback_limit import FallbackLimit
 from service.web.gate import Gate, StoreDown
 from service.web.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
 from service.web.operation import Operation
@@ -70,7 +71,7 @@ class Layers:
         self.cors = Cors(config.cors_origins)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins)
         self.gate = Gate(clock, config, metrics)
-        self.limits = RateLimits(config.rate_limit_scale)
+        self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
         self.cookies = Cookies(config.secure_cookies)
         self.addresses = ClientAddresses(config.trusted_proxies)
         self.audit = Audit(audit_log, self.addresses)
@@ -115,6 +116,7 @@ class Layers:
         except StoreDown:
             if not limit.open_when_down:
                 raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1) from None
+            self.fallback.take(self.addresses.of(request), limit.quota_per_minute)
             return
         request.ctx.answer, request.ctx.rate = answer, limit
         if answer.refused:
