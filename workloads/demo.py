@@ -1,7 +1,7 @@
 """`holdfast demo`: the main job, end to end, in one command and a few minutes.
 
-It boots everything embedded, seeds a shop from a retail trace, lets a flash sale and a replay of real checkouts loose on
-it, audits the books, measures what is documented, and leaves runs/demo/results.json and report.html behind. Everything
+It boots everything embedded, seeds a shop from a retail trace, lets a flash sale and a replay of real checkouts loose
+on it, audits the books, measures what is documented, and leaves runs/demo/results.json and report.html. Everything
 goes through the same command line a person uses.
 """
 
@@ -101,7 +101,7 @@ def step(title: str, arguments: Sequence[str], environment: Mapping[str, str] | 
 
 @contextmanager
 def running_stack(data: Path) -> Iterator[dict[str, str]]:
-    """The whole stack on free ports; the environment that leads commands to it. Stopped at the end, whatever happens."""
+    """The whole stack on free ports; gives the environment that leads commands to it. Stopped whatever happens."""
     log = data.with_suffix(".log")
     with log.open("w") as output:
         stack = subprocess.Popen(
