@@ -22,6 +22,7 @@ from service.alerts.routes import routes as alerts_routes
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Background, Front, Shop
 from service.cart.routes import routes as cart_routes
+from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
 from service.infra import log
@@ -73,6 +74,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         *_pages(shop),
         _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
+        wishlist_routes(background.wishlists),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         coupon_routes(shop.coupons),

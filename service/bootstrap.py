@@ -19,8 +19,9 @@ from service.auth.sessions import LoginAttempts, SessionStore
 from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
 from service.auth.usecases import RESET, VERIFICATION, Auth, Mails
 from service.cart.indexes import INDEXES as CART_INDEXES
-from service.cart.repository import CartRepository
+from service.cart.repository import CartRepository, WishlistRepository
 from service.cart.usecases import Carts
+from service.cart.wishlists import Wishlists
 from service.catalog.indexes import INDEXES as CATALOG_INDEXES
 from service.catalog.offers import Offers
 from service.catalog.repository import CatalogRepository
@@ -157,6 +158,7 @@ class Background:
 
     alerts: Alerts
     notices: Notices
+    wishlists: Wishlists
     jobs: Jobs
     runner: JobRunner
     broker: StreamBroker
@@ -254,6 +256,7 @@ def background(shop: Shop) -> Background:
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting, buyers = SubscriptionRepository(database), OrderRepository(database)
     notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
+    wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
         *alert_jobs(alerts, notices),
@@ -267,6 +270,7 @@ def background(shop: Shop) -> Background:
     consumers: dict[str, Consumer] = {
         "alerts": alerts.follow,
         "notices": notices.follow,
+        "wishlists": wishlists.follow,
         "stream": publish_to(FeedWriter(shop.stores.redis, STREAM, config)),
         "deliveries": _deliver_with(deliveries, config),
     }
@@ -274,6 +278,7 @@ def background(shop: Shop) -> Background:
     return Background(
         alerts=alerts,
         notices=notices,
+        wishlists=wishlists,
         jobs=jobs,
         runner=runner,
         broker=queue.broker,

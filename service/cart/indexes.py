@@ -20,4 +20,11 @@ INDEXES = (
         serves="a customer's wishlist, newest first",
         probe=Probe({"userId": "u1"}, sort=(("addedAt", -1), ("sku", -1)), limit=25),
     ),
+    Index(
+        "wishes",
+        (("sku", 1), ("userId", 1)),
+        serves="who wished to be told of a SKU that has sold out, by user",
+        probe=Probe({"sku": "A", "notify": True, "userId": {"$gt": ""}}, sort=(("userId", 1),), limit=100),
+        partial={"notify": True},
+    ),
 )

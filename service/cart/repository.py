@@ -99,6 +99,11 @@ class WishlistRepository:
         found: int = await self._wishes.count_documents({"userId": user_id}, limit=limit)
         return found
 
+    async def wishers(self, sku: str, after_user: str, limit: int) -> list[str]:
+        """Who wants to be told of that SKU, by user."""
+        found = self._wishes.find({"sku": sku, "notify": True, "userId": {"$gt": after_user}}, {"userId": 1})
+        return [document["userId"] for document in await found.sort("userId", 1).limit(limit).to_list(limit)]
+
     async def newest(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> list[Wish]:
         """Newest first, after the wish `before` names by time and SKU."""
         query: dict[str, Any] = {"userId": user_id}

@@ -5,6 +5,7 @@ from typing import Any
 
 from sanic import Blueprint
 
+from service.alerts.models import TooManySubscriptions
 from service.cart.models import CartFull, CartMoved, NotSold, Owner, PricedCart, WishlistFull
 from service.cart.schemas import (
     CartReply,
@@ -153,7 +154,7 @@ def wishlist_routes(wishlists: Wishlists) -> Blueprint:
         takes=WishBody,
         returns={200: WishReply},
         access=Access.CUSTOMER,
-        errors=(NotSold, WishlistFull),
+        errors=(NotSold, WishlistFull, TooManySubscriptions),
     )
     async def wish(call: Call[WishBody], sku: str) -> Reply:
         item = await wishlists.put(call.user.user_id, sku, call.taken.notify)

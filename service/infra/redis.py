@@ -27,4 +27,4 @@ def connect(config: Config) -> Any:
         retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), RECONNECTS_MAX),
         client_name=config.app_name,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # closed with its connections
