@@ -24,6 +24,7 @@ from service.infra.mongo import DUPLICATE_KEY, Database
 
 log = logging.getLogger(__name__)
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # due also on a clock that has been put back since
 KEPT_SECONDS = 30 * 86_400
 ERROR_LENGTH_MAX = 500
 BACKOFF_DOUBLINGS_MAX = 20
@@ -176,7 +177,7 @@ class Deliveries:
 
     async def _revive(self, delivery_id: str) -> None:
         now = self._clock.now()
-        change = {"waiting": True, "dueAt": now, "createdAt": now, "attempts": 0}
+        change = {"waiting": True, "dueAt": ALWAYS, "createdAt": now, "attempts": 0}
         await self._deliveries.update_one({"_id": delivery_id, "outcome": "dead"}, {"$set": change})
 
     async def backlog(self) -> Mapping[str, int]:
@@ -199,7 +200,7 @@ def _document(delivery: Delivery, now: datetime) -> dict[str, Any]:
         "content": dict(delivery.content),
         "waiting": True,
         "createdAt": now,
-        "dueAt": now,
+        "dueAt": ALWAYS,
         "attempts": 0,
     }
 

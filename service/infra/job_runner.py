@@ -126,7 +126,7 @@ class JobRunner:
     async def _conclude(self, run: Run, task: asyncio.Task[Mapping[str, Any]]) -> None:
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or isinstance(error, Stopped):
-            await self._runs.hand_back(run, self._clock.now())
+            await self._runs.hand_back(run)
         elif error is None:
             await self._runs.succeed(run, task.result(), self._clock.now())
         else:
@@ -171,7 +171,7 @@ class JobRunner:
 
     def _run_beside(self, run_id: str) -> None:
         if len(self._beside) < self._config.worker_tasks_max:
-            task = asyncio.create_task(self.execute(run_id))
+            task = asyncio.create_task(self.execute(run_id), name="beside")
             self._beside.add(task)
             task.add_done_callback(self._beside.discard)
 

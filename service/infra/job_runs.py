@@ -15,8 +15,8 @@ from service.infra.indexes import Index, Probe
 from service.infra.mongo import Database
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # due also on a clock that has been put back since
 KEPT_SECONDS = 30 * 86_400
-CLOCK_SKEW_MAX = timedelta(minutes=1)
 Status = Literal["queued", "running", "succeeded", "failed"]
 
 INDEXES = (
@@ -98,7 +98,7 @@ class JobRuns:
         self, run_id: str, name: str, ticks: Sequence[datetime], now: datetime, look_at: datetime
     ) -> Run | None:
         """The run that stands for these ticks, new or joined. None when they have all been run already."""
-        while new := await self._not_run_yet(name, ticks, now):
+        while new := await self._not_run_yet(name, ticks):
             try:
                 document = _new(run_id, name, "schedule", now, look_at) | {"ticks": new}
                 await self._runs.insert_one(document)
@@ -109,13 +109,8 @@ class JobRuns:
                 return joined
         return None
 
-    async def _not_run_yet(self, name: str, ticks: Sequence[datetime], now: datetime) -> list[datetime]:
-        """A run from the future was made by a clock that has been put right since: its ticks are still to come."""
-        wanted = {"name": name, "ticks": {"$in": list(ticks)}}
-        await self._runs.update_many(
-            {**wanted, "createdAt": {"$gt": now + CLOCK_SKEW_MAX}}, {"$pullAll": {"ticks": list(ticks)}}
-        )
-        found = await self._runs.find(wanted, {"ticks": 1}).to_list(None)
+    async def _not_run_yet(self, name: str, ticks: Sequence[datetime]) -> list[datetime]:
+        found = await self._runs.find({"name": name, "ticks": {"$in": list(ticks)}}, {"ticks": 1}).to_list(None)
         run = {tick for document in found for tick in document["ticks"]}
         return [tick for tick in ticks if tick not in run]
 
@@ -129,6 +124,14 @@ class JobRuns:
         except DuplicateKeyError:  # another scheduler has just taken one of them
             return None
         return None if document is None else to_run(document)
+
+    async def forget_ticks_after(self, name: str, now: datetime) -> None:
+        """They were run by a clock that has been put back since, so they come again."""
+        earlier = {"$filter": {"input": "$ticks", "cond": {"$lte": ["$$this", now]}}}
+        none_left = {"$cond": [{"$eq": ["$ticks", []]}, "$$REMOVE", "$ticks"]}
+        await self._runs.update_many(
+            {"name": name, "ticks": {"$gt": now}}, [{"$set": {"ticks": earlier}}, {"$set": {"ticks": none_left}}]
+        )
 
     async def claim(self, run_id: str, worker: str, now: datetime, lease: timedelta) -> Run | None:
         """The run, now this worker's; None when it is not due, somebody else's, or over."""
@@ -148,9 +151,9 @@ class JobRuns:
         result = await self._runs.update_one(_held(run), {"$set": {"lookAt": look_at, "progress": progress}})
         return bool(result.matched_count)
 
-    async def hand_back(self, run: Run, now: datetime) -> None:
+    async def hand_back(self, run: Run) -> None:
         """To be taken at once by another worker; nothing is wrong with the run."""
-        change = {"$set": {"status": "queued", "notBefore": now, "lookAt": now}, "$inc": {"returns": 1}}
+        change = {"$set": {"status": "queued", "notBefore": ALWAYS, "lookAt": ALWAYS}, "$inc": {"returns": 1}}
         await self._runs.update_one(_held(run), change)
 
     async def retry(self, run: Run, error: str, not_before: datetime) -> None:
@@ -210,7 +213,7 @@ def _new(run_id: str, name: str, actor: str, now: datetime, look_at: datetime) -
         "status": "queued",
         "actor": actor,
         "createdAt": now,
-        "notBefore": now,
+        "notBefore": ALWAYS,
         "lookAt": look_at,
         "claims": 0,
         "failures": 0,

@@ -14,6 +14,7 @@ from service.infra.indexes import Index, Probe
 from service.infra.mongo import Database, Session
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # due also on a clock that has been put back since
 KEPT_SECONDS = 3 * 86_400
 
 INDEXES = (
@@ -66,13 +67,12 @@ class Outbox:
 
     async def add(self, facts: Sequence[Event], session: Session) -> None:
         if facts:
-            now = self._clock.now()
             entry: dict[str, Any] = {
                 "_id": self._ids.new(),
-                "createdAt": now,
+                "createdAt": self._clock.now(),
                 "facts": [fact.document() for fact in facts],
                 "waiting": True,
-                "retryAt": now,
+                "retryAt": ALWAYS,
             }
             await self._entries.insert_one(entry, session=session)
 
@@ -100,7 +100,7 @@ class Outbox:
         await self._entries.update_one({"_id": entry.id}, change)
 
     async def revive(self, entry_id: str) -> None:
-        change = {"$set": {"waiting": True, "failures": 0, "retryAt": self._clock.now()}}
+        change = {"$set": {"waiting": True, "failures": 0, "retryAt": ALWAYS}}
         await self._entries.update_one({"_id": entry_id, "relayedAt": {"$exists": False}}, change)
 
     async def backlog(self) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from service.infra.jobs import Jobs
 from service.infra.schedule import ticks
 
 log = logging.getLogger(__name__)
+CLOCK_SKEW_MAX = timedelta(minutes=1)  # between the machines of several schedulers
 
 
 class Scheduler:
@@ -37,10 +38,11 @@ class Scheduler:
     async def _look_at(self, jobs: Iterable[Job], now: datetime) -> None:
         for job in jobs:
             until = await self._runs.scheduled_until(job.name, now)
-            # A clock that was ahead and has been put right must not silence the job until it is there again.
+            if until > now + CLOCK_SKEW_MAX:
+                log.warning("the clock was put back: %s was seen to until %s", job.name, until)
+                await self._runs.forget_ticks_after(job.name, now)
             after = min(max(until, now - timedelta(seconds=self._config.catch_up_seconds_max)), now)
-            due = ticks(job.cron, self._zone, after, now)
-            if due:
+            if due := ticks(job.cron, self._zone, after, now):
                 run = await self._jobs.tick(job.name, due)
                 log.info("%s is due, %s", job.name, "elsewhere" if run is None else run.id)
             await self._runs.set_scheduled_until(job.name, now)

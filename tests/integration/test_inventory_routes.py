@@ -8,22 +8,12 @@ import aiohttp
 import pytest
 from served import served
 
-from service import bootstrap
 from service.bootstrap import Shop
-from service.config import Config
-from service.infra.embedded import Stores
 from service.inventory.models import Line, Posting, Reserve
 from service.inventory.repository import InventoryRepository
 from service.inventory.routes import routes
 
 A_MINUTE_KEY = {"Idempotency-Key": "delivery-1"}
-
-
-@pytest.fixture
-async def shop(stores: Stores, database: str, redis_url: str) -> AsyncIterator[Shop]:
-    config = Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=database)
-    async with bootstrap.shop(config) as opened:
-        yield opened
 
 
 @pytest.fixture
