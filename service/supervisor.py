@@ -283,10 +283,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG_CONNECTIONS)
+    except socket.gaierror as error:
+        raise AddressTaken(f"cannot listen on {host}: {error.strerror}") from error
     except OSError as error:
-        raise AddressTaken(
-            f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; choose another --port"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        raise AddressTaken(f"cannot listen on {host} port {port}: {reason}; choose another --port") from error
     with listener:
         yield listener
 
