@@ -33,7 +33,7 @@ def search(words: str) -> Request:
 
 
 def product(slug: str) -> Request:
-    return json_request("GET", f"/api/products/{quote(slug, safe='')}", "product")
+    return json_request("GET", f"/api/products/{_segment(slug)}", "product")
 
 
 def availability(skus: Iterable[str]) -> Request:
@@ -41,7 +41,7 @@ def availability(skus: Iterable[str]) -> Request:
 
 
 def put_in_cart(token: str, sku: str, quantity: int) -> Request:
-    return json_request("PUT", f"/api/cart/items/{quote(sku)}", "cart", {"quantity": quantity}, bearer(token))
+    return json_request("PUT", f"/api/cart/items/{_segment(sku)}", "cart", {"quantity": quantity}, bearer(token))
 
 
 def empty_cart(token: str) -> Request:
@@ -49,7 +49,7 @@ def empty_cart(token: str) -> Request:
 
 
 def notify_me(token: str, sku: str) -> Request:
-    return json_request("POST", f"/api/inventory/{quote(sku)}/notify-me", "notify_me", {}, bearer(token))
+    return json_request("POST", f"/api/inventory/{_segment(sku)}/notify-me", "notify_me", {}, bearer(token))
 
 
 def checkout(token: str, lines: Lines, key: str) -> Request:
@@ -83,12 +83,12 @@ def receive(token: str, lines: Lines, key: str) -> Request:
 
 
 def inventory(token: str, sku: str) -> Request:
-    return json_request("GET", f"/api/inventory/{quote(sku)}", "inventory", None, bearer(token))
+    return json_request("GET", f"/api/inventory/{_segment(sku)}", "inventory", None, bearer(token))
 
 
 def reprice(token: str, product_id: str, price: int) -> Request:
     """`price` in minor units."""
-    return json_request("PATCH", f"/api/products/{quote(product_id)}", "reprice", {"price": price}, bearer(token))
+    return json_request("PATCH", f"/api/products/{_segment(product_id)}", "reprice", {"price": price}, bearer(token))
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -101,6 +101,10 @@ def _keyed(method: str, path: str, route: str, document: Mapping[str, Any], toke
 
 def _items(lines: Lines) -> list[dict[str, Any]]:
     return [{"sku": sku, "quantity": quantity} for sku, quantity in lines]
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _query(**parameters: Any) -> str:

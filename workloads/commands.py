@@ -209,6 +209,8 @@ def _show_comparison(found: dict[str, Any]) -> None:
     console = Console()
     table = Table("route", "metric", found["a"]["name"], found["b"]["name"], "change", "95 % interval", "verdict")
     for m in found["metrics"]:
+        if m["route"] != "all" and m["verdict"] not in ("better", "worse"):
+            continue
         sure = m["change"] is not None
         change = f"{m['change'] * 100:+.1f} %" if sure else "–"
         interval = f"{m['low'] * 100:+.1f} … {m['high'] * 100:+.1f} %" if sure else "–"

@@ -82,7 +82,7 @@ def _difference(
     if not (math.isfinite(a) and math.isfinite(b) and a > 0):
         verdict = "unsure" if math.isfinite(a) == math.isfinite(b) else "worse" if math.isfinite(a) else "better"
         return Difference(route, metric, results.finite(a), results.finite(b), None, None, None, verdict)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         changes = b_draws / a_draws - 1
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(changes, [tail, 1 - tail])
@@ -153,9 +153,10 @@ def _warnings(a: Run, b: Run) -> Iterator[str]:
             yield f"{run.name} is invalid: {'; '.join(run.manifest.get('reasons', []))}"
         if run.stock.get("ok") is False:
             yield f"the books of {run.name} do not balance"
-    for name in ("scenario", "driver", "options"):
-        if a.manifest.get(name) != b.manifest.get(name):
-            yield f"the runs differ in {name}: {a.manifest.get(name)} and {b.manifest.get(name)}"
+    options_a, options_b = (run.manifest | run.manifest.get("options", {}) for run in (a, b))
+    for name in ("scenario", "driver", *a.manifest.get("options", {})):
+        if options_a.get(name) != options_b.get(name):
+            yield f"the runs differ in {name}: {options_a.get(name)} and {options_b.get(name)}"
     for name in ("processor", "cores", "memoryBytes"):
         if a.manifest.get("machine", {}).get(name) != b.manifest.get("machine", {}).get(name):
             yield f"the runs were made on machines that differ in {name}"

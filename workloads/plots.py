@@ -10,7 +10,7 @@ import pandas as pd
 
 INK, ACCENT, WARN, GRID = "#1f2933", "#2563eb", "#d97706", "#d7dde4"
 COLOURS = ("#2563eb", "#d97706", "#059669", "#db2777", "#7c3aed", "#0891b2", "#65a30d", "#475569", "#b91c1c", "#a16207")
-WIDTH_INCHES, HEIGHT_INCHES = 6.4, 3.2
+WIDTH_INCHES, HEIGHT_INCHES = 5.2, 3.2
 BINS_MAX = 240
 
 
@@ -24,7 +24,7 @@ def latency_over_time(requests: pd.DataFrame) -> str:
         for level, name, colour in zip(levels.columns, ("p50", "p95", "p99", "max"), COLOURS, strict=False):
             axes.plot(levels.index * width, levels[level], label=name, color=colour, linewidth=1.3)
         axes.set_yscale("log")
-        axes.legend(frameon=False, ncols=4, loc="upper left")
+        _legend(axes)
     return picture()
 
 
@@ -40,7 +40,7 @@ def latency_distribution(requests: pd.DataFrame) -> str:
         axes.set_yscale("log")
         axes.set_xticks(ticks, ["0", "90", "99", "99.9", "99.99", "99.999"])
         axes.set_xlim(1, max(10, len(requests)))
-        axes.legend(frameon=False, loc="upper left")
+        _legend(axes)
     return picture()
 
 
@@ -51,7 +51,7 @@ def throughput_over_time(requests: pd.DataFrame) -> str:
     with _figure("seconds since the start", "requests per second") as (axes, picture):
         axes.stackplot(counts.index * width, counts.to_numpy().T, labels=list(counts.columns), colors=COLOURS)
         axes.plot(counts.index * width, counts.sum(axis=1), color=INK, linewidth=0.8, label="intended")
-        axes.legend(frameon=False, ncols=3, loc="upper left")
+        _legend(axes)
     return picture()
 
 
@@ -63,7 +63,7 @@ def lateness_over_time(requests: pd.DataFrame) -> str:
     with _figure("seconds since the start", "milliseconds late") as (axes, picture):
         axes.plot(late.index * width, late[0.5], label="p50", color=ACCENT, linewidth=1.3)
         axes.plot(late.index * width, late[0.99], label="p99", color=WARN, linewidth=1.3)
-        axes.legend(frameon=False, loc="upper left")
+        _legend(axes)
     return picture()
 
 
@@ -79,6 +79,11 @@ def _largest_routes(requests: pd.DataFrame, count: int = 6) -> Iterator[tuple[An
         rows = requests[requests["route"] == route]
         if rows["latency_ms"].notna().any():
             yield route, rows
+
+
+def _legend(axes: Any) -> None:
+    """Above the plot, where no line runs."""
+    axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize="small")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from workloads.results import Run
 TEMPLATE = Path(__file__).with_name("report_template.html")
 DOCUMENTED_KEYS = ("documented", "documentedVersusMeasured")
 NOTHING = "–"
+LATE_CAPTION = "From the intended start to being sent; in a replay, also waiting for one's own earlier order"
 # Above this the plots are drawn from every n-th request; the tables always count all of them.
 PLOTTED_ROWS_MAX = 2_000_000
 
@@ -73,7 +74,8 @@ def _tables(run: Run) -> Iterator[dict[str, Any]]:
         yield _matching_table(run.summary["matching"])
     if run.stock.get("checks"):
         rows = [
-            [check["name"], "ok" if check["ok"] else "violated", check["violations"]] for check in run.stock["checks"]
+            [_words(check["name"]), "ok" if check["ok"] else "violated", check["violations"]]
+            for check in run.stock["checks"]
         ]
         yield {"title": "The books", "note": "", "columns": ["check", "", "violations"], "rows": rows}
     yield _server_table(run.server)
@@ -103,8 +105,8 @@ def _routes_table(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _matching_table(matching: dict[str, Any]) -> dict[str, Any]:
     rows = [["matched with an order", f"{matching['matched']:,}"]]
-    rows += [[f"refused: {reason}", f"{count:,}"] for reason, count in matching["refused"].items()]
-    rows += [[f"return, {kind}", f"{count:,}"] for kind, count in matching["returns"].items()]
+    rows += [[f"refused: {_words(reason)}", f"{count:,}"] for reason, count in matching["refused"].items()]
+    rows += [[f"return, {_words(kind)}", f"{count:,}"] for kind, count in matching["returns"].items()]
     rows += [["wrong", f"{matching['wrong']:,}"], ["orders without an invoice", f"{matching['orphanOrders']:,}"]]
     note = f"{matching['sales']:,} sales, each with one order or a reason why there is none."
     return {"title": "Invoices and orders", "note": note, "columns": ["invoices", ""], "rows": rows}
@@ -131,12 +133,16 @@ def _plots(requests: pd.DataFrame) -> Iterator[dict[str, str]]:
     yield {"svg": plots.latency_over_time(sample), "caption": "Latency over the run, from the intended start"}
     yield {"svg": plots.latency_distribution(sample), "caption": "Latency by percentile; each further nine is one step"}
     yield {"svg": plots.throughput_over_time(requests), "caption": "Requests by outcome, and the intended rate"}
-    yield {"svg": plots.lateness_over_time(sample), "caption": "How late requests left the client"}
+    yield {"svg": plots.lateness_over_time(sample), "caption": LATE_CAPTION}
 
 
 def _provenance(manifest: dict[str, Any]) -> str:
     names = ("command", "commit", "machine", "versions", "seed", "options", "target")
     return "\n".join(f"{name}: {json.dumps(manifest[name])}" for name in names if name in manifest)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -38,8 +38,8 @@ def test_a_stalled_server_does_not_slow_arrivals_down_and_the_wait_is_counted(tm
         report, requests = run_plan(tmp_path, url, plan)
     assert (report.planned, report.started, report.dropped, len(requests)) == (400, 400, 0, 400)
     late_answers = requests[requests["latency_ms"] > 100]
-    assert len(late_answers) == pytest.approx(80, abs=10), "all that were due in the first 0.4 s of the stall waited"
-    assert requests["latency_ms"].max() == pytest.approx(500, abs=60)
+    assert len(late_answers) >= 78, "all that were due in the first 0.4 s of the stall waited"
+    assert requests["latency_ms"].max() >= 490
     during = requests[(requests["intended"] > 0.6) & (requests["intended"] < 0.9)]
     assert (during["sent"] - during["intended"]).max() < 0.05, "requests went out during the stall as planned"
 
