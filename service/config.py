@@ -58,7 +58,7 @@ class Config:
     # the catalogue
     search_words_max: int = 6
     search_head_max: int = 100
-    search_window_max: int = 500
+    search_window_max: int = 250
     suggestions_max: int = 8
     completions_max: int = 50
     categories_max: int = 1_000

@@ -9,7 +9,7 @@ from service.infra.indexes import Index, Probe
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 SORT_FIELDS = (
-    ("search.rank", -1, "the best first"),
+    ("standing", -1, "the best first"),
     ("createdAt", -1, "newest first"),
     ("price", 1, "by price, either way"),
     ("rating.average", -1, "best rated first"),

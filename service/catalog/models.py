@@ -15,8 +15,10 @@ SLUG_LENGTH_MAX = 80
 SLUG_MARK_LENGTH = 8
 RESERVED_SLUGS = frozenset({"brands", "categories", "reviews", "search", "suggest"})
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*(?![\s\S])"
-RANK_PER_DOUBLED_SALES = 10
-RANK_OF_BREVITY = 200
+POINTS_PER_DOUBLED_SALES = 10
+POINTS_PER_STAR = 10
+POINTS_OF_BREVITY = 300
+USUAL_STARS, USUAL_REVIEWS = 3, 5  # a rating counts as if so many reviews of so many stars stood beside it
 
 
 class ProductNotFound(NotFound):
@@ -141,6 +143,10 @@ class Product:
         return self.status is ProductStatus.ACTIVE
 
     @property
+    def standing(self) -> int:
+        return standing_of(self.popularity, self.rating)
+
+    @property
     def sold(self) -> tuple[Variant, ...]:
         """Everything that can be put in a cart: its variants, or itself as the only one."""
         return self.variants or (Variant(str(self.sku), self.name, self.price),)
@@ -248,10 +254,16 @@ def follows_name(slug: str, name: str) -> bool:
     return re.fullmatch(re.escape(slugify(name)) + r"(-[0-9a-z]{4})?", slug) is not None
 
 
-def rank_of(name: str, popularity: int) -> int:
-    """What a product is worth in a list before its words are weighed: how much it sells, and how short its name is."""
-    brevity = round(RANK_OF_BREVITY / (len(stems_of(name)) + 1))
-    return brevity + round(RANK_PER_DOUBLED_SALES * math.log2(1 + popularity))
+def standing_of(popularity: int, rating: Rating) -> int:
+    """What a product is worth in a list that nobody asked an order of: how much it sells and how well it is liked."""
+    stars = (rating.total + USUAL_STARS * USUAL_REVIEWS) / (rating.count + USUAL_REVIEWS)
+    liked = round(POINTS_PER_STAR * (stars - USUAL_STARS))
+    return round(POINTS_PER_DOUBLED_SALES * math.log2(1 + popularity)) + liked
+
+
+def rank_of(name: str, standing: int) -> int:
+    """What it is worth in a search, before its words are weighed: a short name says more with the same words."""
+    return standing + round(POINTS_OF_BREVITY / (len(stems_of(name)) + 1))
 
 
 def check_variants(variants: Sequence[Variant], sku: str | None) -> None:

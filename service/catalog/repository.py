@@ -26,7 +26,7 @@ ASCENDING, DESCENDING = 1, -1
 DUPLICATE_KEY = 11_000
 ACTIVE = {"status": ProductStatus.ACTIVE.value}
 SORT_KEYS = {
-    Sort.RELEVANCE: ("search.rank", DESCENDING),
+    Sort.RELEVANCE: ("standing", DESCENDING),
     Sort.NEWEST: ("createdAt", DESCENDING),
     Sort.PRICE_ASC: ("price", ASCENDING),
     Sort.PRICE_DESC: ("price", DESCENDING),
@@ -93,10 +93,10 @@ class CatalogRepository:
             raise
 
     async def replace(self, product: Product, version: int, session: Session) -> None:
-        """Everything staff can edit; what buyers move (rating, popularity) is left as it stands. Meant for a
-        transaction that has read `version`."""
+        """Everything staff can edit; what buyers move is left as it stands. Meant for a transaction that has read
+        `version`."""
         fields = to_document(product)
-        for moving in ("_id", "createdAt", "rating", "popularity"):
+        for moving in ("_id", "createdAt", "rating", "popularity", "standing"):
             del fields[moving]
         try:
             result = await self._products.update_one(
@@ -106,20 +106,16 @@ class CatalogRepository:
             raise SlugTaken(slug=product.slug) from error
         assert result.matched_count == 1, "the product changed inside the transaction that read it"
 
-    async def rate(self, product_id: str, rating: Rating, session: Session) -> None:
-        fields = {"rating": rating_document(rating)}
-        await self._products.update_one({"_id": product_id}, {"$set": fields, "$inc": {"version": 1}}, session=session)
+    async def rate(self, product: Product, session: Session) -> None:
+        """Its rating, and what follows from it."""
+        fields = {"rating": rating_document(product.rating), **_worth(product)}
+        await self._products.update_one({"_id": product.id}, {"$set": fields}, session=session)
 
-    async def popularity(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
-        """Name and units sold of these products."""
-        found = self._products.find({"_id": {"$in": sorted(ids)}}, {"name": 1, "popularity": 1})
-        return {each["_id"]: (each["name"], each["popularity"]) for each in await found.to_list(None)}
-
-    async def add_popularity(self, units: Mapping[str, int], ranks: Mapping[str, int]) -> None:
-        """Counters add up whoever writes; a rank written from an older count is mended by the next sale."""
+    async def add_popularity(self, sold: Sequence[Product], units: Mapping[str, int]) -> None:
+        """`sold` as they are now. Counters add up whoever writes; what was worked out from an older count is mended by
+        the next sale."""
         updates = [
-            UpdateOne({"_id": each}, {"$inc": {"popularity": units[each]}, "$set": {"search.rank": rank}})
-            for each, rank in ranks.items()
+            UpdateOne({"_id": each.id}, {"$inc": {"popularity": units[each.id]}, "$set": _worth(each)}) for each in sold
         ]
         if updates:
             await self._products.bulk_write(updates, ordered=False)
@@ -188,9 +184,13 @@ def search_fields(product: Product) -> dict[str, Any]:
     told = " ".join((product.description, product.brand, *product.tags, product.category))
     return {
         "keys": [*name_keys(named), *text_keys(stems_of(told)[:TEXT_STEMS_MAX], named)],
-        "rank": rank_of(product.name, product.popularity),
+        "rank": rank_of(product.name, product.standing),
         "name": named,
     }
+
+
+def _worth(product: Product) -> dict[str, Any]:
+    return {"standing": product.standing, "search.rank": rank_of(product.name, product.standing)}
 
 
 def rating_document(rating: Rating) -> dict[str, Any]:
@@ -215,6 +215,7 @@ def to_document(product: Product) -> dict[str, Any]:
         "sku": product.sku,
         "rating": rating_document(product.rating),
         "popularity": product.popularity,
+        "standing": product.standing,
         "version": product.version,
         "createdAt": product.created_at,
         "updatedAt": product.updated_at,

@@ -72,7 +72,8 @@ class Reviews:
         product = await self._products.find(review.product_id, session)
         if product is None:
             raise ProductNotFound()
-        await self._products.rate(product.id, product.rating.changed(counted, review.stars), session)
+        rated = replace(product, rating=product.rating.changed(counted, review.stars))
+        await self._products.rate(rated, session)
 
 
 def _page(found: list[Review], limit: int) -> ReviewPage:

@@ -13,7 +13,7 @@ from typing import Any
 from service.catalog.search_terms import pair_key, text_key
 
 POINTS_NEIGHBOURS = 20
-POINTS_WORD_TOO_MANY = -30
+POINTS_WORD_TOO_MANY = -40
 POINTS_WHOLE_NAME = 60
 POINTS_WORD_FOUND = 200
 PAIRS_AMONG_MAX = 4
@@ -82,14 +82,10 @@ def _some_words(words: Sequence[str]) -> list[Stream]:
 
 def score(words: Collection[str], candidate: Candidate) -> int:
     """How well a name fits the words, on top of its rank. Tiers are compared before scores."""
-    name = candidate.name_stems
-    found = [stem in words for stem in name]
-    neighbours = sum(one and other for one, other in pairwise(found))
-    unasked = len(name) - sum(found)
-    return (
-        candidate.rank
-        + POINTS_WORD_FOUND * sum(found)
-        + POINTS_NEIGHBOURS * neighbours
-        + POINTS_WORD_TOO_MANY * unasked
-        + (POINTS_WHOLE_NAME if not unasked else 0)
-    )
+    found = [stem in words for stem in candidate.name_stems]
+    hits = found.count(True)
+    unasked = len(found) - hits
+    points = candidate.rank + POINTS_WORD_FOUND * hits + POINTS_WORD_TOO_MANY * unasked
+    if hits > 1:
+        points += POINTS_NEIGHBOURS * sum(one and other for one, other in pairwise(found))
+    return points if unasked else points + POINTS_WHOLE_NAME

@@ -25,7 +25,6 @@ from service.catalog.models import (
     check_variants,
     edited,
     follows_name,
-    rank_of,
     slugify,
     tree_of,
 )
@@ -286,11 +285,11 @@ class Catalog:
     # What buyers move.
 
     async def record_sales(self, units: Mapping[str, int]) -> None:
-        """Units sold per product id since the last call: popularity, and with it the rank. An estimate: a repeated call
-        counts twice."""
-        known = await self._repository.popularity(units)
-        ranks = {each: rank_of(name, sold + units[each]) for each, (name, sold) in known.items()}
-        await self._repository.add_popularity(units, ranks)
+        """Units sold per product id since the last call: popularity, and what follows from it. An estimate: a repeated
+        call counts twice."""
+        known = await self._repository.by_ids(sorted(units))
+        sold = [replace(each, popularity=each.popularity + units[each.id]) for each in known]
+        await self._repository.add_popularity(sold, units)
 
     async def refresh_vocabulary(self) -> int:
         """Counts the words of the catalogue anew. Returns how many there are."""

@@ -17,6 +17,7 @@ from service.catalog.models import (
     follows_name,
     rank_of,
     slugify,
+    standing_of,
     tree_of,
 )
 from service.catalog.search_plan import Candidate, score, streams_for
@@ -97,8 +98,14 @@ def test_a_rating_is_the_mean_of_what_was_published() -> None:
 
 
 def test_a_product_that_sells_more_ranks_higher_and_each_doubling_counts_the_same() -> None:
-    ranks = [rank_of("Red mug", sold) for sold in (0, 1, 3, 7, 15)]
+    ranks = [rank_of("Red mug", standing_of(sold, Rating())) for sold in (0, 1, 3, 7, 15)]
     assert [after - before for before, after in pairwise(ranks)] == [10, 10, 10, 10]
+
+
+def test_one_perfect_review_lifts_a_product_less_than_many_good_ones() -> None:
+    unknown, one_five, twenty_fours, bad = Rating(), Rating(1, 5), Rating(20, 80), Rating(20, 20)
+    order = [standing_of(10, rating) for rating in (bad, unknown, one_five, twenty_fours)]
+    assert order == sorted(set(order))
 
 
 def test_the_tree_hangs_every_category_under_its_parent() -> None:
