@@ -86,8 +86,9 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(WireError(f"the server closed the connection: {error}"))
+        waiting, self._waiting, self._transport = self._waiting, None, None
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(WireError(f"the server closed the connection: {error or 'without a word'}"))
 
     def data_received(self, data: bytes) -> None:
         self._answer.wire_bytes += len(data)

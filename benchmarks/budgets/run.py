@@ -57,6 +57,7 @@ def plant(fault: str, budgets: Sequence[Budget], say: Say) -> Planting:
     program = (sys.executable, "-m", "benchmarks.budgets.faulty_stack", "--fault", fault)
     with served(program=program) as stack, faults.planted(fault):
         probes.seed(stack)
+        say(f"{fault}: seeded")
         if fault in faults.DONE_TO_THE_STACK:
             faults.DONE_TO_THE_STACK[fault](stack)
         verdicts = judge(concerned, measure(stack, concerned, lambda probe: say(f"{fault}: {probe}")))

@@ -14,15 +14,14 @@ import uvloop
 
 from benchmarks.closed_loop import Tally, drive
 from benchmarks.outcome import Outcome, RunInvalid, table
-from benchmarks.over_http.shopfront import Shopfront, discover, receive, sign_in
+from benchmarks.over_http.shopfront import Shopfront, adjust, discover, receive, sign_in
 from benchmarks.stack import Served
 from benchmarks.wire import Wire, request
 
 ADMIN, ADMIN_PASSWORD = "admin@example.com", "an administrator's pass phrase 7"
 AMPLE_UNITS = 1_000_000
-SCARCE_UNITS = 50
+STOCK, SCARCE_UNITS = 1_000, 50
 IDLE_REQUESTS = 100
-WARM_UP_REQUESTS = 200
 
 Progress = Callable[[str], None]
 
@@ -34,6 +33,7 @@ class Plan:
     seconds: float = 3.0
     skus: int = 1_000
     buyers: int = 8
+    warm_up_requests: int = 200
     seed: int = 1
 
     @property
@@ -42,7 +42,7 @@ class Plan:
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
-    stack.seed(products=plan.skus, stock=SCARCE_UNITS)
+    stack.seed(products=plan.skus, stock=STOCK)
     step("seeded")
     return measure(stack, plan, step)
 
@@ -65,7 +65,7 @@ async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
     async with Wire(url, plan.connections) as crowd, Wire(url) as single:
         admin = await sign_in(single, ADMIN, ADMIN_PASSWORD)
         await receive(single, admin, [hot, *spread], AMPLE_UNITS)
-        await drive(crowd, lambda: requests.of(hot), Tally(), requests=WARM_UP_REQUESTS)
+        await drive(crowd, lambda: requests.of(hot), Tally(), requests=plan.warm_up_requests)
         idle = await drive(single, lambda: requests.of(choose.choice(spread)), Tally(), requests=IDLE_REQUESTS)
         step("idle")
         on_hot, on_spread = Tally(), Tally()
@@ -94,10 +94,8 @@ class CheckoutRequests:
 
 async def _sell_out(crowd: Wire, single: Wire, requests: CheckoutRequests, sku: str, admin: str) -> dict[str, int]:
     """More buyers than units: as many must succeed as there are, and every other one must be refused with 409."""
-    available = await _available(single, sku)
-    if available < SCARCE_UNITS:
-        await receive(single, admin, [sku], SCARCE_UNITS - available)
-    units = await _available(single, sku)
+    units = SCARCE_UNITS
+    await adjust(single, admin, sku, units - await _available(single, sku))
     tally = await drive(crowd, lambda: requests.of(sku), Tally(), requests=units + 2 * len(crowd.connections))
     return {
         "units": units,

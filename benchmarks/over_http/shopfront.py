@@ -76,6 +76,14 @@ async def receive(wire: Wire, staff_token: str, skus: Sequence[str], quantity: i
         expect(await wire.send(request("POST", "/api/inventory/receive", body={"lines": lines}, headers=headers)), 200)
 
 
+async def adjust(wire: Wire, staff_token: str, sku: str, delta: int) -> None:
+    """A correction of the stock, as staff."""
+    if delta:
+        headers = {"Authorization": f"Bearer {staff_token}"}
+        body = {"delta": delta, "reason": "benchmark"}
+        expect(await wire.send(request("POST", f"/api/inventory/{sku}/adjust", body=body, headers=headers)), 200)
+
+
 def skus_of(product: dict[str, Any]) -> list[str]:
     variants = product.get("variants") or []
     return [variant["sku"] for variant in variants] or [product["sku"]]
