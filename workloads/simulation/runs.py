@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from workloads.simulation.faults import NO_FAULTS, FaultPlan
-from workloads.simulation.scenarios import FlashSale, Steady, Trace
+from workloads.simulation.scenarios import Drop, FlashSale, Steady, Trace
 from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome, simulate
 
-Scenarios = FlashSale | Steady | Trace
+Scenarios = FlashSale | Steady | Trace | Drop
 SUMMED = (
     "orders", "paid", "expired", "checkouts", "refused", "unknown", "lost_sales", "oversold", "crashes",
     "write_conflicts", "units_sold",

@@ -1,7 +1,7 @@
 """What can be simulated: who comes when, wanting what, and how much there is of it.
 
-`steady` is a shop day with the real shop's hours, baskets and popularity; `flash-sale` fifty buyers for forty units;
-`trace` the invoices of a real trace at their real times.
+`steady` is a shop day with the real shop's hours, baskets and popularity; `flash-sale` fifty buyers for 46 units;
+`trace` the invoices of a real trace at their real times; `Drop` is the bench of the what-if studies.
 """
 
 import asyncio
@@ -74,6 +74,44 @@ class FlashSale:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """More buyers than goods over some hours, one unit each; who is refused does not come back.
+
+    `shape` is `poisson`, `even`, or `rush` (most come at once and the crowd thins out)."""
+
+    buyers: int = 200
+    hours: float = 2.0
+    skus: int = 5
+    units: int = 20
+    zipf_exponent: float = 0.8
+    shape: str = "poisson"
+    habits: Habits = field(default_factory=lambda: Habits(walk_away_chance=0.25))
+
+    @property
+    def stock(self) -> int:
+        return self.skus * self.units
+
+    def scenario(self, seed: int) -> Scenario:
+        chance = random.Random(f"drop {seed}")
+        skus = tuple(f"sku-{number}" for number in range(self.skus))
+        shop = Shop(skus, habits=self.habits, zipf_exponent=self.zipf_exponent)
+        visits = [(float(at), _wants_one(shop, shop.pick_sku(chance))) for at in self._arrivals(seed)]
+        return Scenario("drop", dict.fromkeys(skus, self.units), visits)
+
+    def _arrivals(self, seed: int) -> arrivals.Schedule:
+        seconds = self.hours * 3600
+        rate = self.buyers / seconds
+        match self.shape:
+            case "poisson":
+                return arrivals.poisson(rate, seconds, seed)
+            case "even":
+                return arrivals.constant(rate, seconds)
+            case "rush":
+                return arrivals.flash_sale(rate / 10, self.buyers / 120, seconds, seed, decay_seconds=120)
+        raise ValueError(f"arrivals are poisson, even or rush, not {self.shape!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Steady:
     """Visits over whole days; baskets and popularity as in the demand profile."""
 
@@ -119,6 +157,10 @@ class Trace:
         begins_at = (trace.begins_at - midnight).total_seconds()
         end = self.days * SECONDS_PER_DAY - begins_at
         return begins_at, [found for found in trace.invoices() if not found.is_return and found.at_seconds < end]
+
+
+def _wants_one(shop: Shop, sku: str) -> VisitMaker:
+    return lambda random: buy(random, shop, ((sku, 1),))
 
 
 def _purchase(shop: Shop, invoice: Invoice) -> VisitMaker:
