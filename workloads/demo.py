@@ -21,13 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from workloads import demo_trace
+from workloads.asking import CommandFailed, ask
 from workloads.demo_report import write_report
 from workloads.provenance import commit, machine, versions
 from workloads.run_folder import write_json
 from workloads.stack import holdfast_command
 
 TRACE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.parquet"
-READY_SECONDS_MAX, STOP_SECONDS_MAX, STEP_SECONDS_MAX = 90, 30, 240
+READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
 # Load from one address, and hundreds of accounts: limits and password hashes work as ever, at another size.
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS": "4"}
 STOCK_OF_A_SKU = 20_000
@@ -83,23 +84,13 @@ def _measure() -> dict[str, Any]:
 def step(title: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Runs one `holdfast` command and returns its JSON document. Raises StepFailed with what it said."""
     started = time.monotonic()
-    with console.status(title):
-        done = subprocess.run(
-            holdfast_command(*arguments, "--json"),
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            text=True,
-            timeout=STEP_SECONDS_MAX,
-            check=False,
-        )
-    console.print(f"[{'green' if done.returncode == 0 else 'red'}]{title}[/] {time.monotonic() - started:.0f} s")
     try:
-        document: dict[str, Any] = json.loads(done.stdout)
-    except json.JSONDecodeError:
-        raise StepFailed(
-            f"`holdfast {' '.join(arguments)}` exited {done.returncode}:\n{done.stderr[-2_000:]}"
-        ) from None
-    return document | {"exitCode": done.returncode}
+        with console.status(title):
+            document = ask(*arguments, environment=environment)
+    except CommandFailed as failure:
+        raise StepFailed(str(failure)) from None
+    console.print(f"[{'red' if document['exitCode'] else 'green'}]{title}[/] {time.monotonic() - started:.0f} s")
+    return document
 
 
 @contextmanager
