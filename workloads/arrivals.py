@@ -74,7 +74,9 @@ def explicit(offsets_seconds: Iterable[float], speed: float = 1.0) -> Schedule:
     """Given start times, replayed `speed` times as fast; the first is the origin."""
     offsets = np.sort(np.fromiter(offsets_seconds, dtype=np.float64))
     _bounded(offsets.size)
-    return (offsets - offsets[0]) / speed if offsets.size else offsets
+    if offsets.size:
+        offsets = (offsets - offsets[0]) / speed
+    return offsets
 
 
 def _bounded(count: float) -> int:

@@ -67,35 +67,25 @@ def _route_differences(
 ) -> Iterator[Difference]:
     resampled_a, resampled_b = _Resampled(a, random), _Resampled(b, random)
     for metric, percentile in PERCENTILES.items():
-        exact = (results.exact_percentile(rows["latency_ms"], percentile) for rows in (a, b))
-        draws = resampled_a.percentile(percentile), resampled_b.percentile(percentile)
-        yield _difference(route, metric, *exact, *draws, less_is_better=True)
-    rates = resampled_a.rate, resampled_b.rate
-    yield _difference(
-        route, "requestsPerSecond", *rates, resampled_a.rates(), resampled_b.rates(), less_is_better=False
-    )
+        exact_a, exact_b = (results.exact_percentile(rows["latency_ms"], percentile) for rows in (a, b))
+        draws_a, draws_b = resampled_a.percentile(percentile), resampled_b.percentile(percentile)
+        yield _difference(route, metric, exact_a, exact_b, draws_a, draws_b)
+    rates_a, rates_b = resampled_a.rates(), resampled_b.rates()
+    yield _difference(route, "requestsPerSecond", resampled_a.rate, resampled_b.rate, rates_a, rates_b)
 
 
-def _difference(
-    route: str, metric: str, a: float, b: float, a_draws: Array, b_draws: Array, *, less_is_better: bool
-) -> Difference:
+def _difference(route: str, metric: str, a: float, b: float, a_draws: Array, b_draws: Array) -> Difference:
     if not (math.isfinite(a) and math.isfinite(b) and a > 0):
         verdict = "unsure" if math.isfinite(a) == math.isfinite(b) else "worse" if math.isfinite(a) else "better"
         return Difference(route, metric, results.finite(a), results.finite(b), None, None, None, verdict)
     with np.errstate(invalid="ignore", divide="ignore"):
         changes = b_draws / a_draws - 1
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(changes, [tail, 1 - tail])
+    low, high = (float(level) for level in np.nanquantile(changes, [tail, 1 - tail]))
     change = b / a - 1
-    verdict = _judge(change, float(low), float(high), less_is_better)
-    return Difference(
-        route,
-        metric,
-        results.finite(a),
-        results.finite(b),
-        *(results.finite(x, 4) for x in (change, low, high)),
-        verdict,
-    )
+    verdict = _judge(change, low, high, less_is_better=metric in PERCENTILES)
+    figures = [results.finite(a), results.finite(b), *(results.finite(x, 4) for x in (change, low, high))]
+    return Difference(route, metric, *figures, verdict=verdict)
 
 
 def _judge(change: float, low: float, high: float, less_is_better: bool) -> str:

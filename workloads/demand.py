@@ -8,6 +8,11 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
 
 PROFILE_FILE = Path(__file__).with_name("profile.json")
 QUANTILES = (*(percent / 100 for percent in range(100)), 0.999)
@@ -100,7 +105,7 @@ def derive_profile(trace_path: Path) -> Profile:
     )
 
 
-def fit_zipf_exponent(counts_by_rank) -> float:
+def fit_zipf_exponent(counts_by_rank: "NDArray[Any]") -> float:
     """Maximum-likelihood exponent of Zipf's law over ranks 1..n, given how often each rank was bought."""
     import numpy as np
     from scipy.optimize import minimize_scalar
@@ -114,16 +119,16 @@ def fit_zipf_exponent(counts_by_rank) -> float:
     return float(minimize_scalar(negative_log_likelihood, bounds=(0.0, 5.0), method="bounded").x)
 
 
-def _shares(values, size: int) -> list[float]:
+def _shares(values: "pd.Series[Any]", size: int) -> list[float]:
     counts = values.value_counts()
     return [round(float(counts.get(value, 0)) / len(values), 6) for value in range(size)]
 
 
-def _quantiles(values) -> list[float]:
+def _quantiles(values: "pd.Series[Any]") -> list[float]:
     return [round(float(value), 2) for value in values.quantile(list(QUANTILES))]
 
 
-def _curve(popularity) -> list[tuple[int, float]]:
+def _curve(popularity: "NDArray[Any]") -> list[tuple[int, float]]:
     """Share of all line items that went to the best-selling 1, 2, 5, 10, ... SKUs."""
     total, cumulative = popularity.sum(), popularity.cumsum()
     ranks = [rank for power in range(5) for rank in (10**power, 2 * 10**power, 5 * 10**power) if rank < len(popularity)]

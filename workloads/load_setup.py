@@ -58,7 +58,7 @@ def setup_from_environment() -> LoadSetup:
 def read_catalogue(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """SKUs on sale, the popular ones first, and the slug of each one's product; at most SKUS_MAX."""
     slugs: dict[str, str] = {}
-    cursor = ""
+    cursor: str | None = None
     while len(slugs) < SKUS_MAX:
         address = f"{url}/api/products?limit={PAGE_SIZE}&sort=popular" + (f"&cursor={cursor}" if cursor else "")
         page = _get(address)

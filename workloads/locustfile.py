@@ -68,7 +68,8 @@ class Visitor(FastHttpUser):
         with self.client.request(request.method, request.path, **_options(request)) as response:
             if response.status_code != 201:
                 raise StopUser()
-            return json.loads(response.content)
+            session: dict[str, str] = json.loads(response.content)
+            return session
 
     def intended(self) -> Visit:
         raise NotImplementedError
@@ -100,7 +101,8 @@ class Visitor(FastHttpUser):
             while True:
                 request = requests.send(self.send(request))
         except StopIteration as done:
-            return done.value
+            reply: Reply = done.value
+            return reply
 
     def send(self, request: Request) -> Heard:
         with self.client.request(request.method, request.path, **_options(request)) as response:

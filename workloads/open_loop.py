@@ -9,7 +9,7 @@ import gc
 import resource
 import time
 from array import array
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +35,7 @@ class Flow:
     called instead and `route` names the row."""
 
     route: str
-    run: Callable[[Exchange, float], Awaitable[None]]
+    run: Callable[[Exchange, float], Coroutine[Any, Any, None]]
     dropped: Callable[[], None] = lambda: None
 
 
@@ -52,7 +52,7 @@ class LoopReport:
     abandoned: int = 0
     in_flight_peak: int = 0
     cpu_share: float = 0.0
-    lateness_seconds: array = field(default_factory=lambda: array("d"))
+    lateness_seconds: "array[float]" = field(default_factory=lambda: array("d"))
 
     def lateness_ms(self, percentile: float) -> float:
         if not self.lateness_seconds:
@@ -129,7 +129,7 @@ class OpenLoop:
             self._recorder.row(intended, NEVER, NEVER, flow.route, 0, outcomes.DROPPED, 0)
             flow.dropped()
             return
-        task = asyncio.create_task(flow.run(self._exchange, intended))  # type: ignore[arg-type]
+        task = asyncio.create_task(flow.run(self._exchange, intended))
         self._in_flight.add(task)
         task.add_done_callback(self._finished)
         report.started += 1

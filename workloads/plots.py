@@ -1,7 +1,7 @@
 """Owns the pictures of a run. Each function takes rows and returns an SVG that stands alone; none keeps state."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,7 +87,7 @@ def _legend(axes: Any) -> None:
 
 
 @contextmanager
-def _figure(x_label: str, y_label: str) -> Iterator[tuple[Any, Any]]:
+def _figure(x_label: str, y_label: str) -> Iterator[tuple[Any, Callable[[], str]]]:
     """Axes to draw on, and what to call afterwards for the SVG."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

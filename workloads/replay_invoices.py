@@ -7,6 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from workloads import api, outcomes
@@ -106,12 +107,12 @@ class InvoiceReplay:
         account = self._account(invoice.customer)
         lines = [(line.sku, line.quantity) for line in invoice.lines]
         key = f"{self._run_id}:{invoice.number}"
-        placed = await self._ask(exchange, account, lambda token: api.checkout(token, lines, key), fate, intended)
+        placed = await self._ask(exchange, account, partial(api.checkout, lines=lines, key=key), fate, intended)
         if placed.status != 201:
             return _refused(fate, placed)
         order = placed.json()["order"]
         fate.order_id, fate.order_number = order["id"], order.get("number", "")
-        paid = await self._ask(exchange, account, lambda token: api.pay(token, order["id"], f"{key}:pay"), fate)
+        paid = await self._ask(exchange, account, partial(api.pay, order_id=order["id"], key=f"{key}:pay"), fate)
         if paid.outcome != outcomes.PAID:
             return _refused(fate, paid)
         fate.outcome = outcomes.PAID
@@ -124,13 +125,8 @@ class InvoiceReplay:
         refunds = self._match(invoice.customer, returned)
         for number, (order_id, lines) in enumerate(refunds):
             key = f"{self._run_id}:{invoice.number}:refund:{number}"
-            answer = await self._ask(
-                exchange,
-                self._staff,
-                lambda token, order_id=order_id, lines=lines, key=key: api.refund(token, order_id, lines, key),
-                fate,
-                intended,
-            )
+            ask = partial(api.refund, order_id=order_id, lines=lines, key=key)
+            answer = await self._ask(exchange, self._staff, ask, fate, intended)
             if answer.status != 200:
                 return _refused(fate, answer)
             fate.order_id, fate.refunds = order_id, fate.refunds + 1
@@ -146,13 +142,8 @@ class InvoiceReplay:
         lines = list(left.items())
         for start in range(0, len(lines), RECEIVED_LINES_MAX):
             part, key = lines[start : start + RECEIVED_LINES_MAX], f"{self._run_id}:{invoice.number}:in:{start}"
-            answer = await self._ask(
-                exchange,
-                self._staff,
-                lambda token, part=part, key=key: api.receive(token, part, key),
-                fate,
-                intended,
-            )
+            ask = partial(api.receive, lines=part, key=key)
+            answer = await self._ask(exchange, self._staff, ask, fate, intended)
             if answer.status >= 300 or answer.status == 0:
                 return _refused(fate, answer)
         fate.outcome = "partly_refunded" if fate.refunds else "goods_in"

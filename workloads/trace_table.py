@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ def _read_csv(path: Path, repairs: Repairs) -> pd.DataFrame:
     return _table(header, rows, repairs)
 
 
-def _table(header: list[str], rows, repairs: Repairs) -> pd.DataFrame:
+def _table(header: list[str], rows: Any, repairs: Repairs) -> pd.DataFrame:
     kept, lines, line_before = [], [], rows.line_num
     try:
         for row in rows:

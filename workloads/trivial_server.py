@@ -2,7 +2,7 @@
 the client. It can be told to stall: from then on, for a while, it answers nothing and then all at once."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -45,7 +45,7 @@ class _Stall:
         self._begins, self._lasts = begins_seconds, lasts_seconds
         self._first: float | None = None
 
-    def answer(self, write, answers: int) -> None:
+    def answer(self, write: Callable[[int], None], answers: int) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._first is None:
