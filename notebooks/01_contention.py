@@ -24,6 +24,8 @@
 small = True
 
 # %%
+from dataclasses import asdict
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
@@ -31,9 +33,9 @@ from IPython.display import Markdown
 from workloads.asking import ask
 from workloads.scalability import fit_scalability
 
-buyers = [4, 16, 64] if small else [1, 4, 16, 64, 128]
+buyers = [2, 4, 16, 64] if small else [2, 4, 16, 64, 128]
 turn = ["--rounds", "1", "--seconds", "0.5"] if small else ["--rounds", "3", "--seconds", "1"]
-runs = {n: ask("bench", "contention", "--buyers", str(n), *turn) for n in buyers if n > 1}
+runs = {n: ask("bench", "contention", "--buyers", str(n), *turn) for n in buyers}
 
 # %%
 frame = pd.DataFrame([{"buyers": n, **row} for n, run in runs.items() for row in run["strategies"]])
@@ -60,12 +62,7 @@ laws = {}
 for name in ("transaction_per_request", "group_commit"):
     rows = frame[frame.name == name]
     laws[name] = fit_scalability(rows.buyers.tolist(), rows.checkoutsPerSecond.tolist())
-pd.DataFrame(
-    {
-        name: vars(law) if hasattr(law, "__dict__") else law._asdict() if hasattr(law, "_asdict") else {"law": str(law)}
-        for name, law in laws.items()
-    }
-)
+pd.DataFrame({name: asdict(law) | {"peak_concurrency": law.peak_concurrency} for name, law in laws.items()})
 
 # %%
 ratio = most.checkoutsPerSecond["group_commit"] / most.checkoutsPerSecond["transaction_per_request"]

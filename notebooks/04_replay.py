@@ -29,7 +29,6 @@ import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from IPython.display import Markdown
 
 from workloads import demo_trace, results
