@@ -30,6 +30,7 @@ from service.catalog.reviews import Reviews
 from service.catalog.search import Search
 from service.catalog.search_repository import SearchRepository
 from service.catalog.suggestions import Suggestions
+from service.catalog.tasks import jobs as catalog_jobs
 from service.catalog.usecases import Catalog
 from service.catalog.vocabulary import Vocabulary
 from service.clock import Clock, SystemClock
@@ -67,6 +68,7 @@ from service.orders.expiry import Expiry
 from service.orders.indexes import INDEXES as ORDERS_INDEXES
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
+from service.orders.sales import Sales
 from service.orders.settlement import Settlement
 from service.orders.tasks import jobs as order_jobs
 from service.orders.usecases import Orders
@@ -260,6 +262,7 @@ def background(shop: Shop) -> Background:
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
         *alert_jobs(alerts, notices),
+        *catalog_jobs(shop.catalog),
     )
     runs, queue = JobRuns(database), JobQueue(StreamBroker(config, clock))
     runner = JobRunner(all_jobs, runs, queue, dead_letters, metrics, clock, ids, config)
@@ -271,6 +274,7 @@ def background(shop: Shop) -> Background:
         "alerts": alerts.follow,
         "notices": notices.follow,
         "wishlists": wishlists.follow,
+        "sales": Sales(buyers, shop.catalog).follow,
         "stream": publish_to(FeedWriter(shop.stores.redis, STREAM, config)),
         "deliveries": _deliver_with(deliveries, config),
     }

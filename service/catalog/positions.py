@@ -12,7 +12,7 @@ from service.errors import Invalid
 from service.web import cursor
 
 NUMBER_MAX = 2**53
-Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+Number = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 POSITIONS: dict[Sort, Any] = {
     Sort.RELEVANCE: tuple[Number, str],
     Sort.NEWEST: tuple[datetime, str],

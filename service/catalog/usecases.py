@@ -287,7 +287,7 @@ class Catalog:
     async def record_sales(self, units: Mapping[str, int]) -> None:
         """Units sold per product id since the last call: popularity, and what follows from it. An estimate: a repeated
         call counts twice."""
-        known = await self._repository.by_ids(sorted(units))
+        known = await self._repository.by_ids(sorted(units)) if units else []
         sold = [replace(each, popularity=each.popularity + units[each.id]) for each in known]
         await self._repository.add_popularity(sold, units)
 

@@ -1,6 +1,6 @@
 """All queries of orders. Statuses change only by a write that names the status it expects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,10 @@ class OrderRepository:
     async def find(self, order_id: str) -> Order | None:
         document = await self._orders.find_one({"_id": order_id})
         return None if document is None else to_order(document)
+
+    async def find_all(self, order_ids: Iterable[str]) -> list[Order]:
+        found = self._orders.find({"_id": {"$in": sorted(order_ids)}})
+        return [to_order(document) for document in await found.to_list(None)]
 
     async def of_payment(self, payment_id: str) -> Order | None:
         document = await self._orders.find_one({"payment.id": payment_id})

@@ -1,0 +1,18 @@
+"""The jobs of the catalogue: thin, each calls its use case."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.catalog.usecases import Catalog
+from service.infra.job_runner import Job, Progress
+
+NIGHTLY = "30 3 * * *"
+
+
+def jobs(catalog: Catalog) -> tuple[Job, ...]:
+    async def vocabulary_recount(progress: Progress) -> Mapping[str, Any]:
+        words = await catalog.refresh_vocabulary()
+        progress.say(words=words)
+        return {"words": words}
+
+    return (Job("vocabulary-recount", NIGHTLY, vocabulary_recount),)
