@@ -20,7 +20,9 @@ from service.errors import Malformed, TooSlow, Unavailable
 BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
 HARMLESS = bytes(code for code in range(256) if code in b"\t\r\n" or (code >= 0x20 and code != 0x7F))
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?:\r|(?![\s\S]))")
+SIZE = {10: re.compile(r"[0-9]{1,15}[ \t]*"), 16: re.compile(r"[0-9A-Fa-f]{1,12}[ \t]*")}
 HEAD_END = b"\r\n\r\n"
+LAST_WORD_SECONDS = 0.2
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
 
@@ -33,6 +35,8 @@ class Limits(Protocol):
     connections_max: int
     connections_per_address_max: int
     connections_of: Counter[str]
+
+    def refuse_connection(self) -> None: ...
 
     def response_head(self, request: Any, response: Any) -> bytes: ...
 
@@ -60,6 +64,17 @@ def head_fault(head: bytes) -> str | None:
 class StrictHttp(Http):
     __slots__ = ()
     protocol: "Connection"
+
+    def __init__(self, protocol: "Connection") -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]
+        self.request_body = None  # looked at before the first request
+
+    @staticmethod
+    def _safe_int(value: str, base: int = 10) -> int:
+        """A length or the size of a chunk. Python's own int() also reads "0x5", " 5" and other scripts' digits."""
+        if not SIZE[base].fullmatch(value):
+            raise ValueError
+        return int(value, base)
 
     async def http1_request_header(self) -> None:
         self.protocol.request_begins()
@@ -105,6 +120,7 @@ class Connection(HttpProtocol):
             len(self.connections) >= self.limits.connections_max
             or counts[address] >= self.limits.connections_per_address_max
         ):
+            self.limits.refuse_connection()
             transport.write(FULL)
             transport.close()
             self.transport = None
@@ -139,21 +155,27 @@ class Connection(HttpProtocol):
         if now < deadline:
             self._callback_check_timeouts = self.loop.call_later(max(deadline - now, 0.05), self.check_timeouts)
             return
-        if http.stage is Stage.RESPONSE and self.transport:
-            self.transport.abort()
         http.exception = error
         self._task.cancel("past its deadline")
+        # Sanic goes on reading a body it no longer wants: time for the answer to leave, and no more.
+        self._callback_check_timeouts = self.loop.call_later(LAST_WORD_SECONDS, self._abort)
+
+    def _abort(self) -> None:
+        if self.transport:
+            self.transport.abort()
 
     def _next_deadline(self, http: StrictHttp) -> tuple[float, Exception | None]:
         limits, last = self.limits, self._time
+        if http.stage is Stage.REQUEST or http.request_body:
+            return self._began + limits.request_seconds_max, TooSlow()
         if http.stage is Stage.IDLE:
             patience = limits.keep_alive_seconds if self._began else limits.request_seconds_max
             # A request may begin at any moment: its deadline must not be found late.
             return min(last + patience, monotonic() + limits.request_seconds_max / 4), None
-        if http.stage is Stage.REQUEST or http.request_body:
-            return self._began + limits.request_seconds_max, TooSlow()
         if http.stage is Stage.RESPONSE:
             if self._can_write.is_set():  # a stream may stay quiet as long as it likes
                 return monotonic() + limits.response_seconds_max, None
             return last + limits.response_seconds_max, None
-        return self._began + limits.response_seconds_max, Unavailable("The answer was not ready in time")
+        return self._began + limits.response_seconds_max, Unavailable(
+            "The answer was not ready in time", retry_after_seconds=1
+        )

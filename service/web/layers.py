@@ -80,6 +80,9 @@ class Layers:
         self._page_head = common
         self._json_head = common + as_bytes({CSP: JSON_CSP})
 
+    def refuse_connection(self) -> None:
+        self.metrics.connections_refused.inc()
+
     # the request
 
     async def admit(self, request: Request) -> HTTPResponse | None:
