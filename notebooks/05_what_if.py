@@ -31,7 +31,7 @@ from IPython.display import Markdown
 from workloads.simulation.studies import study
 
 seeds = 4 if small else 20
-frames = {name: study(name, seeds=seeds) for name in ("hold_length", "time_to_pay", "sweep_interval")}
+frames = {name: study(name, seeds=seeds, processes=2) for name in ("hold_length", "time_to_pay", "sweep_interval")}
 pd.concat(frames.values()).query("metric == 'lost_sales'")[["parameter", "value", "mean", "low", "high"]]
 
 # %%

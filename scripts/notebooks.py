@@ -1,7 +1,7 @@
 """Executes the notebooks from their script pairs: `python scripts/notebooks.py [--small] [--out DIR] [NAME ...]`.
 
-Full size writes the committed pairs in `notebooks/`; CI runs them small, elsewhere. A notebook whose claim does not hold
-fails, and with it this command.
+Full size writes the committed pairs in `notebooks/`; CI runs them small, elsewhere. A notebook whose claim does not
+hold fails, and with it this command.
 """
 
 import argparse
