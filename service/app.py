@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import metadata
 from typing import Any
 
 import uvloop
@@ -32,7 +33,7 @@ from service.inventory.routes import stream_routes
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import ops, storefront
+from service.pages import docs, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -41,6 +42,8 @@ from service.web.guest import Guests
 from service.web.health import routes as health_routes
 from service.web.jobs import routes as jobs_routes
 from service.web.layers import setup_layers
+from service.web.openapi_routes import publisher
+from service.web.openapi_routes import routes as openapi_routes
 from service.web.operation import WIRE
 
 App = Sanic[Any, Any]
@@ -71,7 +74,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop),
+        *_pages(shop, front),
         _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
@@ -87,16 +90,25 @@ def _health(shop: Shop, front: Front, background: Background) -> Blueprint:
     return health_routes(pings, front.registry, background.backlogs.families)
 
 
-def _pages(shop: Shop) -> list[Blueprint]:
+def _pages(shop: Shop, front: Front) -> list[Blueprint]:
+    """The pages, and the document of the API with the page that shows it."""
+
     def counters() -> dict[str, int]:
         group = shop.ledger.group
         return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
 
     static_files = StaticFiles()
     pages = Pages(static_files)
-    front = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
+    storefront_pages = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
     overview = Overview(shop.stores.database, shop.clock, shop.config.reservation_ttl_seconds)
-    return [static_files.routes(), storefront.routes(front), ops.routes(overview, counters, pages)]
+    published = publisher(front.layers.cookies.names, metadata.version("holdfast"))
+    return [
+        static_files.routes(),
+        storefront.routes(storefront_pages),
+        ops.routes(overview, counters, pages),
+        docs.routes(published, pages),
+        openapi_routes(published),
+    ]
 
 
 def _limit(app: App, settings: Config) -> None:
@@ -111,7 +123,8 @@ def _limit(app: App, settings: Config) -> None:
 async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
     front = bootstrap.front(shop)
-    app = create_app(shop, front, bootstrap.background(shop))
+    background = bootstrap.background(shop)
+    app = create_app(shop, front, background)
     server = await app.create_server(
         sock=listener,
         protocol=setup_layers(app, front.layers),
@@ -131,6 +144,7 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
         server.close()
         await _finish_requests(server, shop.config.shutdown_grace_seconds)
         await front.drain(shop.config.shutdown_grace_seconds)
+        await background.close()
         await server.after_stop()
 
 

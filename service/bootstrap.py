@@ -172,6 +172,9 @@ class Background:
     backlogs: Backlogs
     feed: Feed
 
+    async def close(self) -> None:
+        await self.broker.shutdown()
+
 
 def connect(config: Config) -> Stores:
     client = mongo.connect(config)

@@ -149,6 +149,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
         returns={201: ProductView},
         access=Access.STAFF,
         errors=EDITED,
+        gives={"id_or_slug": "/id", "product_id": "/id", "sku": "/sku"},
     )
     async def create(call: Call[NewProductBody]) -> Reply:
         _check_currency(call.taken.currency, config)
@@ -248,6 +249,7 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews) -> None:
         returns={201: ReviewView},
         access=Access.CUSTOMER,
         errors=(ProductNotFound, AlreadyReviewed),
+        gives={"review_id": "/id"},
     )
     async def submit(call: Call[ReviewBody], id_or_slug: str) -> Reply:
         taken = call.taken

@@ -90,6 +90,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             KeyReused,
         ),
         idempotent=True,
+        gives={"order_id": "/order/id"},
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
         user_id, once, coupon_code = call.user.user_id, key(call.once), call.taken.coupon_code
@@ -248,6 +249,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         returns={201: CouponReply},
         access=Access.STAFF,
         errors=(CouponExists,),
+        gives={"code": "/coupon/code"},
     )
     async def create_coupon(call: Call[CouponBody]) -> Reply:
         fields = {name: getattr(call.taken, name) for name in call.taken.__struct_fields__}

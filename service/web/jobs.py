@@ -76,6 +76,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         returns={202: JobAccepted},
         access=Access.STAFF,
         errors=(UnknownJob,),
+        gives={"job_id": "/jobId"},
     )
     async def trigger_job(call: Call[Nothing], name: str) -> Reply:
         run = await jobs.trigger(name, call.user.user_id)

@@ -50,6 +50,7 @@ class Operation:
     compress: bool
     guest: bool
     if_match: bool = False
+    gives: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def takes_body(self) -> bool:
@@ -113,10 +114,14 @@ def operation(
     compress: bool = True,
     guest: bool = False,
     if_match: bool = False,
+    gives: Mapping[str, str] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
-    handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`."""
-    declared = Operation(method, summary, takes, returns, access, limit, errors, idempotent, compress, guest, if_match)
+    handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's
+    `version`; `gives` names path parameters of other routes and where the answer has their values, as JSON pointers."""
+    declared = Operation(
+        method, summary, takes, returns, access, limit, errors, idempotent, compress, guest, if_match, gives or {}
+    )
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
