@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.budgets.faults import planted
+from benchmarks.budgets.faults import WITHOUT_ASSERTIONS, planted
 
 HOST = "127.0.0.1"
 
@@ -17,7 +17,8 @@ def main() -> int:
         return _serve(arguments.fault, arguments.fd)
     from service import supervisor
 
-    api = (sys.executable, "-m", "benchmarks.budgets.faulty_stack", "--fault", arguments.fault)
+    optimised = ("-O",) if arguments.fault in WITHOUT_ASSERTIONS else ()
+    api = (sys.executable, *optimised, "-m", "benchmarks.budgets.faulty_stack", "--fault", arguments.fault)
     programs = supervisor.Programs(api=api)
     return supervisor.run(arguments.data, HOST, arguments.port, arguments.workers, programs)
 

@@ -26,7 +26,7 @@ Probe = Callable[[Served], Figures]
 PRODUCTS, STOCK = 400, 1_000
 LONE_CHECKOUTS, SHARED_CHECKOUTS, CLIENTS = 60, 2_000, 64
 LATENCY_TURNS = 60
-OTHERS_ORDERS, OWN_ORDERS, READS = 400, 3, 5
+USERS, OTHERS_ORDERS, OWN_ORDERS, READS = 12, 400, 3, 5
 CHECKOUT_PLAN = checkout.Plan(rounds=3, seconds=1.0, skus=PRODUCTS, buyers=4, warm_up_requests=CLIENTS)
 CONTENTION_PLAN = contention_run.Plan(rounds=2, seconds=0.5, skus=200, scarce_units=8)
 
@@ -77,16 +77,16 @@ def reads(stack: Served) -> Figures:
 
 
 async def _reads(stack: Served) -> Figures:
-    shop = await discover(stack.url, buyers=2)
+    shop = await discover(stack.url, buyers=USERS)
     requests = checkout.CheckoutRequests(shop, random.Random(4))
-    crowd_token, own_token = shop.tokens
+    crowd_token, own_token, *_ = shop.tokens
     async with Counters(stack) as counters, Wire(stack.url, CLIENTS) as crowd, Wire(stack.url) as single:
         shop.tokens = [crowd_token]
         await _bought(crowd, requests, shop.skus[:200], OTHERS_ORDERS)
         shop.tokens = [own_token]
         await _bought(single, requests, shop.skus[:200], OWN_ORDERS)
         bearer = {"Authorization": f"Bearer {own_token}"}
-        login = {"email": shop.emails[1], "password": PASSWORD}
+        login = {"email": shop.emails[-1], "password": PASSWORD}
         asked = {
             "orders": request("GET", "/api/orders", headers=bearer),
             "products": request("GET", f"/api/products/{shop.slugs[0]}"),
