@@ -214,5 +214,5 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
         await layers.close()
         await server.after_stop()
         passwords.close()
-        client.close()
+        await asyncio.to_thread(client.close)  # it says goodbye to a store that may be a proxy in this loop
         await redis_client.aclose()

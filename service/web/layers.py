@@ -86,7 +86,9 @@ class Layers:
     # the request
 
     async def admit(self, request: Request) -> HTTPResponse | None:
-        """The layers in their order. Sanic runs this before every handler and before every error's answer."""
+        """The layers in their order. Sanic runs this before every handler, and before an error's answer too."""
+        if hasattr(request.ctx, "request_id"):  # this one has passed already
+            return None
         preflight = self.begin(request)
         if preflight is not None:
             return preflight
