@@ -37,7 +37,7 @@ from service.pages import docs, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
-from service.web.compress import build_codecs, setup_compress
+from service.web.compress import setup_compress
 from service.web.guest import Guests
 from service.web.health import routes as health_routes
 from service.web.jobs import routes as jobs_routes
@@ -62,7 +62,7 @@ def create_app(shop: Shop, front: Front, background: Background) -> App:
     app.ctx.shield = front.shield
     for blueprint in _blueprints(shop, front, background):
         app.blueprint(blueprint)
-    setup_compress(app, build_codecs())
+    setup_compress(app, front.codecs)
     return app
 
 
@@ -70,7 +70,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
     return [
         alerts_routes(background.alerts, background.notices),
         auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
-        catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config),
+        catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),

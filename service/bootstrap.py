@@ -39,11 +39,13 @@ from service.ids import Ids
 from service.infra import mongo, redis
 from service.infra.backlogs import Backlogs
 from service.infra.broker import JobQueue, StreamBroker
+from service.infra.cache import Cache
 from service.infra.dead_letters import INDEXES as DEAD_LETTER_INDEXES
 from service.infra.dead_letters import DeadLetters
 from service.infra.deliveries import INDEXES as DELIVERY_INDEXES
 from service.infra.deliveries import Deliveries, Send
 from service.infra.feed import Feed, FeedWriter
+from service.infra.generation import Generation, end_on_change
 from service.infra.indexes import Index, reconcile
 from service.infra.job_runner import JobRunner
 from service.infra.job_runs import INDEXES as JOB_INDEXES
@@ -78,7 +80,9 @@ from service.payments.repository import AttemptRepository, EventRepository
 from service.payments.simulator import SimulatedGateway
 from service.payments.webhooks import SimulatedEvents, Webhooks
 from service.web.audit_log import AuditLog
+from service.web.compress import Codecs, build_codecs
 from service.web.layers import Layers
+from service.web.ready import ReadyReplies
 from service.web.security_metrics import SecurityMetrics
 from service.web.shield import Shield
 
@@ -147,9 +151,13 @@ class Front:
     shield: Shield
     passwords: Passwords
     registry: CollectorRegistry
+    codecs: Codecs
+    cache: Cache
+    ready: ReadyReplies
 
     async def drain(self, grace_seconds: float) -> None:
         await self.shield.drain(grace_seconds)
+        await self.cache.close()
         await self.layers.close()
         self.passwords.close()
 
@@ -250,7 +258,8 @@ def front(shop: Shop) -> Front:
     mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
     auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
-    return Front(auth, layers, Shield(), passwords, registry)
+    codecs, cache = build_codecs(), Cache(redis_client, Generation(redis_client, clock, ids, config), clock, config)
+    return Front(auth, layers, Shield(), passwords, registry, codecs, cache, ReadyReplies(cache, codecs))
 
 
 def background(shop: Shop) -> Background:
@@ -278,6 +287,7 @@ def background(shop: Shop) -> Background:
         "notices": notices.follow,
         "wishlists": wishlists.follow,
         "sales": Sales(buyers, shop.catalog).follow,
+        "cache": end_on_change(Generation(shop.stores.redis, clock, ids, config)),
         "stream": publish_to(FeedWriter(shop.stores.redis, STREAM, config)),
         "deliveries": _deliver_with(deliveries, config),
     }

@@ -63,6 +63,10 @@ class Config:
     completions_max: int = 50
     categories_max: int = 1_000
     category_depth_max: int = 8
+    cache_ttl_seconds: float = 1.0
+    cache_entries_max: int = 4_096
+    cache_bytes_max: int = 67_108_864
+    cache_body_max_bytes: int = 1_048_576
 
     # carts, orders
     cart_lines_max: int = 500

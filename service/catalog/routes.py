@@ -1,7 +1,7 @@
 """/api/products"""
 
-import hashlib
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sanic import Blueprint
@@ -54,22 +54,32 @@ from service.config import Config
 from service.errors import Invalid
 from service.web import cursor
 from service.web.access import Access
-from service.web.operation import WIRE, Call, Nothing, Reply, operation
+from service.web.operation import Call, Nothing, Reply, operation
+from service.web.ready import ReadyReplies
 
 EDITED = (SkuTaken, SlugTaken)
 
 
-def routes(catalog: Catalog, search: Search, suggestions: Suggestions, reviews: Reviews, config: Config) -> Blueprint:
+def routes(
+    catalog: Catalog,
+    search: Search,
+    suggestions: Suggestions,
+    reviews: Reviews,
+    ready: ReadyReplies,
+    config: Config,
+) -> Blueprint:
+    """What everyone may read is answered from the cache, and each change made here ends what it held at once; changes
+    made elsewhere reach it through the outbox."""
     blueprint = Blueprint("products", url_prefix="/api/products")
-    _reading(blueprint, catalog)
-    _searching(blueprint, catalog, search, suggestions)
-    _editing(blueprint, catalog, config)
-    _categories(blueprint, catalog)
-    _reviewing(blueprint, reviews)
+    _reading(blueprint, catalog, ready)
+    _searching(blueprint, catalog, search, suggestions, ready)
+    _editing(blueprint, catalog, ready, config)
+    _categories(blueprint, catalog, ready)
+    _reviewing(blueprint, reviews, ready)
     return blueprint
 
 
-def _reading(blueprint: Blueprint, catalog: Catalog) -> None:
+def _reading(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> None:
     @operation(
         blueprint,
         "GET",
@@ -81,12 +91,7 @@ def _reading(blueprint: Blueprint, catalog: Catalog) -> None:
         limit="read",
     )
     async def products(call: Call[ProductsQuery]) -> Reply:
-        taken = call.taken
-        sort = Sort(taken.sort)
-        page = await catalog.listed(taken.category, taken.filters(), sort, place_of(taken.cursor, sort), taken.limit)
-        after = None if page.next is None else cursor_of(sort, page.next)
-        items = [product_view(product, page.stock) for product in page.items]
-        return _tagged(ProductsReply(items=items, next_cursor=after))
+        return await ready.reply(call, partial(_listed, catalog, call.taken))
 
     @operation(
         blueprint,
@@ -99,12 +104,18 @@ def _reading(blueprint: Blueprint, catalog: Catalog) -> None:
         errors=(ProductNotFound,),
     )
     async def product(call: Call[Nothing], id_or_slug: str) -> Reply:
-        staff = call.caller is not None and call.caller.access >= Access.STAFF
-        found = await (catalog.get(id_or_slug) if staff else catalog.on_sale(id_or_slug))
-        return _tagged(await _with_stock(catalog, found))
+        if call.caller is not None and call.caller.access >= Access.STAFF:  # they see what is archived, too
+            return ready.fresh(await _with_stock(catalog, await catalog.get(id_or_slug)))
+
+        async def view() -> ProductView:
+            return await _with_stock(catalog, await catalog.on_sale(id_or_slug))
+
+        return await ready.reply(call, view)
 
 
-def _searching(blueprint: Blueprint, catalog: Catalog, search: Search, suggestions: Suggestions) -> None:
+def _searching(
+    blueprint: Blueprint, catalog: Catalog, search: Search, suggestions: Suggestions, ready: ReadyReplies
+) -> None:
     @operation(
         blueprint,
         "GET",
@@ -116,13 +127,7 @@ def _searching(blueprint: Blueprint, catalog: Catalog, search: Search, suggestio
         limit="read",
     )
     async def search_products(call: Call[SearchQuery]) -> Reply:
-        taken = call.taken
-        position = None if taken.cursor is None else cursor.decode(taken.cursor, Position)
-        found = await search.find(taken.q, position, taken.limit)
-        page = await catalog.with_stock(found.items)
-        items = [product_view(product, page.stock) for product in page.items]
-        after = None if found.next is None else cursor.encode(found.next)
-        return _tagged(SearchReply(items=items, next_cursor=after, corrected_query=found.corrected))
+        return await ready.reply(call, partial(_found, catalog, search, call.taken))
 
     @operation(
         blueprint,
@@ -135,11 +140,14 @@ def _searching(blueprint: Blueprint, catalog: Catalog, search: Search, suggestio
         limit="read",
     )
     async def suggest(call: Call[SuggestQuery]) -> Reply:
-        found = await suggestions.complete(call.taken.q)
-        return _tagged(SuggestReply(items=[suggestion_view(each) for each in found]))
+        async def view() -> SuggestReply:
+            found = await suggestions.complete(call.taken.q)
+            return SuggestReply(items=[suggestion_view(each) for each in found])
+
+        return await ready.reply(call, view)
 
 
-def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
+def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config: Config) -> None:
     @operation(
         blueprint,
         "POST",
@@ -154,6 +162,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
     async def create(call: Call[NewProductBody]) -> Reply:
         _check_currency(call.taken.currency, config)
         made = await catalog.create(call.taken.product())
+        await ready.forget()
         return Reply(201, await _with_stock(catalog, made), {"Location": f"/api/products/{made.id}"})
 
     @operation(
@@ -169,6 +178,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
     async def edit(call: Call[EditProductBody], product_id: str) -> Reply:
         _check_currency(call.taken.currency, config)
         changed = await catalog.edit(product_id, call.taken.changes(), call.taken.version)
+        await ready.forget()
         return Reply(200, await _with_stock(catalog, changed))
 
     @operation(
@@ -182,10 +192,11 @@ def _editing(blueprint: Blueprint, catalog: Catalog, config: Config) -> None:
     )
     async def archive(call: Call[Nothing], product_id: str) -> Reply:
         await catalog.archive(product_id)
+        await ready.forget()
         return Reply(204)
 
 
-def _categories(blueprint: Blueprint, catalog: Catalog) -> None:
+def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> None:
     @operation(
         blueprint,
         "GET",
@@ -196,7 +207,10 @@ def _categories(blueprint: Blueprint, catalog: Catalog) -> None:
         limit="read",
     )
     async def categories(call: Call[Nothing]) -> Reply:
-        return _tagged(CategoriesReply(items=[category_view(root) for root in await catalog.categories()]))
+        async def view() -> CategoriesReply:
+            return CategoriesReply(items=[category_view(root) for root in await catalog.categories()])
+
+        return await ready.reply(call, view)
 
     @operation(
         blueprint,
@@ -210,6 +224,7 @@ def _categories(blueprint: Blueprint, catalog: Catalog) -> None:
     )
     async def put_category(call: Call[CategoryBody], category_id: str) -> Reply:
         category = await catalog.put_category(category_id, call.taken.name, call.taken.parent)
+        await ready.forget()
         return Reply(200, category_view(CategoryNode(category)))
 
     @operation(
@@ -222,10 +237,13 @@ def _categories(blueprint: Blueprint, catalog: Catalog) -> None:
         limit="read",
     )
     async def brands(call: Call[Nothing]) -> Reply:
-        return _tagged(BrandsReply(items=await catalog.brands()))
+        async def view() -> BrandsReply:
+            return BrandsReply(items=await catalog.brands())
+
+        return await ready.reply(call, view)
 
 
-def _reviewing(blueprint: Blueprint, reviews: Reviews) -> None:
+def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> None:
     @operation(
         blueprint,
         "GET",
@@ -238,7 +256,10 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews) -> None:
         errors=(ProductNotFound,),
     )
     async def published(call: Call[PageQuery], id_or_slug: str) -> Reply:
-        return _tagged(_reviews(await reviews.published(id_or_slug, _moment(call.taken.cursor), call.taken.limit)))
+        async def view() -> ReviewsReply:
+            return _reviews(await reviews.published(id_or_slug, _moment(call.taken.cursor), call.taken.limit))
+
+        return await ready.reply(call, view)
 
     @operation(
         blueprint,
@@ -279,19 +300,30 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews) -> None:
         errors=(ReviewNotFound,),
     )
     async def moderate(call: Call[ModerationBody], review_id: str) -> Reply:
-        return Reply(200, review_view(await reviews.moderate(review_id, ReviewStatus(call.taken.status))))
+        moderated = await reviews.moderate(review_id, ReviewStatus(call.taken.status))
+        await ready.forget()
+        return Reply(200, review_view(moderated))
+
+
+async def _listed(catalog: Catalog, asked: ProductsQuery) -> ProductsReply:
+    sort = Sort(asked.sort)
+    page = await catalog.listed(asked.category, asked.filters(), sort, place_of(asked.cursor, sort), asked.limit)
+    after = None if page.next is None else cursor_of(sort, page.next)
+    return ProductsReply(items=[product_view(product, page.stock) for product in page.items], next_cursor=after)
+
+
+async def _found(catalog: Catalog, search: Search, asked: SearchQuery) -> SearchReply:
+    position = None if asked.cursor is None else cursor.decode(asked.cursor, Position)
+    found = await search.find(asked.q, position, asked.limit)
+    page = await catalog.with_stock(found.items)
+    items = [product_view(product, page.stock) for product in page.items]
+    after = None if found.next is None else cursor.encode(found.next)
+    return SearchReply(items=items, next_cursor=after, corrected_query=found.corrected)
 
 
 async def _with_stock(catalog: Catalog, product: Product) -> ProductView:
     page = await catalog.with_stock([product])
     return product_view(product, page.stock)
-
-
-def _tagged(view: Any) -> Reply:
-    """A read that may be answered with 304: its tag is of what it says, stock included."""
-    body = WIRE.encode(view)
-    tag = hashlib.blake2b(body, digest_size=12).hexdigest()
-    return Reply(200, body, {"ETag": f'"{tag}"', "Cache-Control": "no-cache"})
 
 
 def _moment(given: str | None) -> tuple[datetime, str] | None:

@@ -134,7 +134,7 @@ def setup_compress(app: Sanic[Any, Any], codecs: Codecs, observe: Callable[[Enco
             return
         if not _may_transform(request, response):
             return
-        encoded = encode(response.body or b"", _content_type(response), _accept_encoding(request), codecs)
+        encoded = encode(response.body or b"", _content_type(response), accept_encoding(request), codecs)
         if encoded.varies:
             add_vary(response.headers, "Accept-Encoding")
         if encoded.coding != IDENTITY:
@@ -176,7 +176,8 @@ def _content_type(response: HTTPResponse) -> str | None:
     return response.headers.get("content-type", response.content_type)
 
 
-def _accept_encoding(request: Request) -> str | None:
+def accept_encoding(request: Request) -> str | None:
+    """All its fields as one."""
     fields = request.headers.getall("accept-encoding", None)
     return None if fields is None else ", ".join(fields)
 

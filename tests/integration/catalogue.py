@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -9,7 +10,11 @@ from served import STAFF, served
 
 from service.bootstrap import Shop
 from service.catalog.routes import routes
+from service.infra.cache import Cache
+from service.infra.generation import Generation
 from service.web.access import Principal
+from service.web.compress import build_codecs
+from service.web.ready import ReadyReplies
 
 Client = aiohttp.ClientSession
 MUG = {"name": "Red enamel mug", "price": 1299, "category": "mugs"}
@@ -17,9 +22,14 @@ MUG = {"name": "Red enamel mug", "price": 1299, "category": "mugs"}
 
 @asynccontextmanager
 async def catalogue(shop: Shop, caller: Principal | None = STAFF) -> AsyncIterator[Client]:
-    blueprint = routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, shop.config)
+    """Without its cache: what a test has just sold shows at once."""
+    config = replace(shop.config, cache_body_max_bytes=1)
+    cache = Cache(shop.stores.redis, Generation(shop.stores.redis, shop.clock, shop.ids, config), shop.clock, config)
+    ready = ReadyReplies(cache, build_codecs())
+    blueprint = routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, ready, shop.config)
     async with served([blueprint], caller) as client:
         yield client
+    await cache.close()
 
 
 async def call(client: Client, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:

@@ -1,0 +1,73 @@
+"""Which generation of answers is current: a token in Redis that every change replaces, and that is never used again.
+
+A request asks for it after its own arrival, with one Redis read for all requests that wait: whoever has seen a change,
+wherever that was, is answered in the generation after it. Tokens are compared, not ordered, so a Redis that was wiped
+or replaced brings no old answer back."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from service.clock import Clock
+from service.config import Config
+from service.events import ProductChanged
+from service.ids import Ids
+from service.infra.group_commit import GroupCommit
+from service.infra.outbox import Fact
+from service.infra.redis import UNREACHABLE
+from service.infra.redis_line import ScriptLine
+from service.infra.relay import Consumer
+
+log = logging.getLogger(__name__)
+KEY = "catalogue:generation"
+SCRIPT = f"""
+local token = redis.call('GET', '{KEY}')
+if token then return token end
+redis.call('SET', '{KEY}', ARGV[1])
+return ARGV[1]
+"""
+
+
+class Generation:
+    def __init__(self, redis: Any, clock: Clock, ids: Ids, config: Config) -> None:
+        self._redis, self._clock, self._ids = redis, clock, ids
+        self._line = ScriptLine(SCRIPT, config)
+        self._pause_seconds, self._closed_until = config.redis_pause_seconds, 0.0
+        self._read: GroupCommit[None, bytes | None] = GroupCommit(
+            self._read_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
+        )
+
+    async def now(self) -> bytes | None:
+        """The token; None while Redis is down, and nobody waits for it then."""
+        if self._closed_until > self._clock.monotonic():
+            return None
+        return await self._read(None)
+
+    async def end(self) -> None:
+        """What was begun until now is asked for no more. Best effort: no answer outlives `cache_ttl_seconds`."""
+        try:
+            await self._redis.set(KEY, self._ids.new())
+        except UNREACHABLE as error:
+            log.warning("the cache was not told of a change: %s", error)
+
+    async def _read_together(self, batch: Sequence[None]) -> Sequence[bytes | None]:
+        try:
+            token = await self._line.call(self._ids.new().encode())
+        except UNREACHABLE as error:
+            log.warning("the catalogue is read without its cache: %s", error)
+            self._closed_until = self._clock.monotonic() + self._pause_seconds
+            return [None] * len(batch)
+        return [token] * len(batch)
+
+    def close(self) -> None:
+        self._line.close()
+
+
+def end_on_change(generation: Generation) -> Consumer:
+    """The consumer that ends the generation when a product has changed."""
+
+    async def follow(facts: Sequence[Fact]) -> None:
+        if any(isinstance(fact.event, ProductChanged) for fact in facts):
+            await generation.end()
+
+    return follow
