@@ -21,7 +21,7 @@ from service.catalog.models import (
 from service.catalog.search_terms import name_keys, stems_of, text_keys
 from service.infra.mongo import Database, Session
 
-PRODUCTS, CATEGORIES = "products", "categories"
+PRODUCTS, CATEGORIES, BRANDS = "products", "categories", "brands"
 ASCENDING, DESCENDING = 1, -1
 DUPLICATE_KEY = 11_000
 ACTIVE = {"status": ProductStatus.ACTIVE.value}
@@ -42,7 +42,7 @@ Placed = tuple[Product, Place]
 
 class CatalogRepository:
     def __init__(self, database: Database) -> None:
-        self._products, self._categories = database[PRODUCTS], database[CATEGORIES]
+        self._products, self._categories, self._brands = database[PRODUCTS], database[CATEGORIES], database[BRANDS]
 
     async def find(self, product_id: str, session: Session = None) -> Product | None:
         document = await self._products.find_one({"_id": product_id}, WITHOUT_SEARCH_KEYS, session=session)
@@ -120,10 +120,23 @@ class CatalogRepository:
         if updates:
             await self._products.bulk_write(updates, ordered=False)
 
+    # Brands.
+
     async def brands(self) -> list[str]:
-        """Those of active products."""
-        names: list[str] = await self._products.distinct("brand", ACTIVE)
-        return sorted(filter(None, names), key=str.casefold)
+        found = await self._brands.find().sort("_id", 1).to_list(None)
+        return sorted((each["_id"] for each in found), key=str.casefold)
+
+    async def need_brands(self, names: Iterable[str]) -> None:
+        """Lists them, if they are not listed yet."""
+        known = {each["_id"] for each in await self._brands.find({"_id": {"$in": sorted(names)}}).to_list(None)}
+        for name in sorted(set(names) - known):
+            await self._brands.update_one({"_id": name}, {"$setOnInsert": {"_id": name}}, upsert=True)
+
+    async def forget_brands(self) -> None:
+        """Those that no product on sale has."""
+        for name in await self.brands():
+            if await self._products.find_one({**ACTIVE, "brand": name}, {"_id": 1}) is None:
+                await self._brands.delete_one({"_id": name})
 
     # Categories.
 

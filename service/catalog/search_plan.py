@@ -23,18 +23,18 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Products that have any key of `walked` (this is what the index is walked along) and of each group in `also`.
+    """Products that have the key `walked` (this is what the index is walked along) and any key of each group in `also`.
 
     `whole` streams hold products that match every word; the others are there when those are few."""
 
     tier: int
-    walked: Group
+    walked: str
     also: tuple[Group, ...] = ()
     whole: bool = True
 
     def condition(self) -> dict[str, Any]:
         """What a product of this stream fulfils."""
-        return {"$and": [_any_of(self.walked), *self.also_conditions()]}
+        return {"$and": [{"search.keys": self.walked}, *self.also_conditions()]}
 
     def also_conditions(self) -> list[dict[str, Any]]:
         return [_any_of(group) for group in self.also]
@@ -63,21 +63,18 @@ def streams_for(words: Sequence[str]) -> tuple[Stream, ...]:
     """The streams of a query. `words` are its stems, the rarest first: its list is the shortest to walk."""
     rarest, *others = words
     if not others:
-        return Stream(0, (rarest,)), Stream(1, (text_key(rarest),))
-    anywhere = [(word, text_key(word)) for word in words]
-    named = Stream(0, (pair_key(rarest, others[0]),), tuple((word,) for word in others[1:]))
-    return (
-        named,
-        Stream(1, anywhere[0], tuple(anywhere[1:])),
-        *_some_words(words),
-    )
+        return Stream(0, rarest), Stream(1, text_key(rarest))
+    named = Stream(0, pair_key(rarest, others[0]), tuple((word,) for word in others[1:]))
+    others_anywhere = tuple((word, text_key(word)) for word in others)
+    anywhere = (Stream(1, rarest, others_anywhere), Stream(1, text_key(rarest), others_anywhere))
+    return named, *anywhere, *_some_words(words)
 
 
 def _some_words(words: Sequence[str]) -> list[Stream]:
-    pairs = tuple(pair_key(one, other) for one, other in combinations(words[:PAIRS_AMONG_MAX], 2))
-    partly = [Stream(2, pairs, whole=False)] if len(words) > 2 else []
-    partly += [Stream(3, (word,), whole=False) for word in words]
-    return partly + [Stream(4, (text_key(word),), whole=False) for word in words]
+    pairs = combinations(words[:PAIRS_AMONG_MAX], 2) if len(words) > 2 else ()
+    partly = [Stream(2, pair_key(one, other), whole=False) for one, other in pairs]
+    partly += [Stream(3, word, whole=False) for word in words]
+    return partly + [Stream(4, text_key(word), whole=False) for word in words]
 
 
 def score(words: Collection[str], candidate: Candidate) -> int:

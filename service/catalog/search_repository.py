@@ -45,8 +45,7 @@ class SearchRepository:
         self, streams: Sequence[Stream], number: int, limit: int, reach: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         stream, earlier = streams[number], streams[:number]
-        walked = stream.walked[0] if len(stream.walked) == 1 else {"$in": list(stream.walked)}
-        start = {"$match": {**ACTIVE, "search.keys": walked, **reach}}
+        start = {"$match": {**ACTIVE, "search.keys": stream.walked, **reach}}
         if not stream.also and not earlier:
             return [start, {"$sort": WALK_ORDER}, {"$limit": limit}]
         conditions = stream.also_conditions()
@@ -54,6 +53,12 @@ class SearchRepository:
             conditions.append({"$nor": [each.condition() for each in earlier]})
         window: list[dict[str, Any]] = [{"$sort": WALK_ORDER}, {"$limit": self._window_max}]
         return [start, *window, {"$match": {"$and": conditions}}, {"$limit": limit}]
+
+    async def best(self, keys: Sequence[str], limit: int) -> list[Candidate]:
+        """The best products that have any of these keys."""
+        query = {**ACTIVE, "search.keys": {"$in": list(keys)}}
+        found = self._products.find(query, CANDIDATE_FIELDS).sort(list(WALK_ORDER.items())).limit(limit)
+        return [to_candidate(0, row) for row in await found.to_list(limit)]
 
     async def text(self, query: str, after: tuple[float, str] | None, limit: int) -> list[Scored]:
         """By MongoDB's own text score: understands "quoted phrases" and -excluded words, and reads every match."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from service.catalog.models import Suggestion
 from service.catalog.repository import CatalogRepository
-from service.catalog.search_plan import Candidate, Stream
+from service.catalog.search_plan import Candidate
 from service.catalog.search_repository import SearchRepository
 from service.catalog.search_terms import pair_key, stems_of, words_of
 from service.catalog.vocabulary import Vocabulary
@@ -48,4 +48,4 @@ class Suggestions:
         return sorted(present, key=lambda each: -often[each[0]]), found
 
     async def _named(self, keys: Sequence[str], limit: int) -> list[Candidate]:
-        return await self._repository.walk([Stream(0, tuple(keys))], 0, limit) if keys else []
+        return await self._repository.best(keys, limit) if keys else []

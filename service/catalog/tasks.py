@@ -10,9 +10,9 @@ NIGHTLY = "30 3 * * *"
 
 
 def jobs(catalog: Catalog) -> tuple[Job, ...]:
-    async def vocabulary_recount(progress: Progress) -> Mapping[str, Any]:
-        words = await catalog.refresh_vocabulary()
+    async def catalogue_recount(progress: Progress) -> Mapping[str, Any]:
+        words = await catalog.recount()
         progress.say(words=words)
         return {"words": words}
 
-    return (Job("vocabulary-recount", NIGHTLY, vocabulary_recount),)
+    return (Job("catalogue-recount", NIGHTLY, catalogue_recount),)

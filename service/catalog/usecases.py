@@ -1,6 +1,6 @@
 """What can be done with the catalogue. A product, its offers, its empty stock and the fact are one transaction."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,9 +115,7 @@ class Catalog:
 
     async def create_all(self, news: Sequence[NewProduct]) -> list[Product]:
         """All of them or none: a delivery from another shop, in batches of a few hundred."""
-        for category in {new.category for new in news}:
-            await self._repository.need_category(category)
-        await self._vocabulary.learn(text for new in news for text in _told(new))
+        await self._prepare({new.category for new in news}, {new.brand for new in news}, map(_told, news))
         for attempt in range(SLUG_ATTEMPTS_MAX):
             products = await self._new_products(news)
             try:
@@ -133,8 +131,7 @@ class Catalog:
         """Replaces the given fields. With `version` it must be the current one, else VersionConflict."""
         before = await self._by_id(product_id)
         after = self._changed(before, changes)
-        await self._repository.need_category(after.category)
-        await self._vocabulary.learn((after.name, after.description, after.brand, *after.tags, after.category))
+        await self._prepare({after.category}, {after.brand}, [_told(after)])
         if "slug" not in changes and after.name != before.name and follows_name(before.slug, before.name):
             changes = {**changes, "slug": await self._free_slug(after.name, besides=product_id)}
         return await self._change(product_id, lambda product: self._changed(product, changes), version)
@@ -142,6 +139,13 @@ class Catalog:
     async def archive(self, product_id: str) -> None:
         """Off the shelves; orders keep what they know of it, and its stock is kept. Archiving twice changes nothing."""
         await self._change(product_id, lambda product: replace(product, status=ProductStatus.ARCHIVED))
+
+    async def _prepare(self, categories: set[str], brands: set[str], texts: Iterable[str]) -> None:
+        """What may be there before the product is: harmless if it never comes."""
+        for category in sorted(categories):
+            await self._repository.need_category(category)
+        await self._repository.need_brands(brands - {""})
+        await self._vocabulary.learn(texts)
 
     async def _by_id(self, product_id: str) -> Product:
         product = await self._repository.find(product_id)
@@ -291,13 +295,16 @@ class Catalog:
         sold = [replace(each, popularity=each.popularity + units[each.id]) for each in known]
         await self._repository.add_popularity(sold, units)
 
-    async def refresh_vocabulary(self) -> int:
-        """Counts the words of the catalogue anew. Returns how many there are."""
+    async def recount(self) -> int:
+        """Counts the words of the catalogue anew and forgets words and brands that are gone. Returns how many words
+        there are."""
+        await self._repository.forget_brands()
         return await self._vocabulary.recount()
 
 
-def _told(new: NewProduct) -> tuple[str, ...]:
-    return (new.name, new.description, new.brand, *new.tags, new.category)
+def _told(product: NewProduct | Product) -> str:
+    """All words that search should know."""
+    return " ".join((product.name, product.description, product.brand, *product.tags, product.category))
 
 
 def _moved_under(parent: Category, below: Category) -> Category:

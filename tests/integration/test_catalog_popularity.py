@@ -74,4 +74,4 @@ async def test_a_well_liked_product_is_listed_first(shop: Shop) -> None:
 
 async def test_counting_the_words_is_a_job_like_any_other(shop: Shop, background: Background) -> None:
     await two_mugs(shop)
-    assert (await background.jobs.run_now("vocabulary-recount"))["result"] == {"words": 3}  # red, mug, cup
+    assert (await background.jobs.run_now("catalogue-recount"))["result"] == {"words": 3}  # red, mug, cup

@@ -25,7 +25,7 @@ async def queries(shop: Shop, typed: str) -> list[str]:
 
 async def test_a_beginning_is_completed_by_the_most_common_words(shop: Shop) -> None:
     await shop.catalog.create_all(goods("Heart mug", "Heart box", "Herb pot", "Red hen"))
-    await shop.catalog.refresh_vocabulary()
+    await shop.catalog.recount()
     assert (await queries(shop, "he"))[0] == "heart"
     assert set(await queries(shop, "he")) == {"heart", "herb", "hen"}
 
@@ -52,7 +52,7 @@ async def test_a_word_typed_to_its_end_is_still_completed(shop: Shop, typed: str
 
 async def test_a_word_is_suggested_as_it_was_written(shop: Shop) -> None:
     await shop.catalog.create_all(goods("Christmas tree"))
-    await shop.catalog.refresh_vocabulary()
+    await shop.catalog.recount()
     assert await queries(shop, "chris") == ["christmas"]
     assert await queries(shop, "christmas") == ["christmas"]
 
@@ -67,16 +67,16 @@ async def test_what_nothing_begins_with_is_completed_by_nothing(client: Client, 
 async def test_words_of_archived_products_are_forgotten_at_the_next_count(shop: Shop) -> None:
     gone, _ = await shop.catalog.create_all(goods("Heart mug", "Hen"))
     await shop.catalog.archive(gone.id)
-    assert await shop.catalog.refresh_vocabulary() == 2  # hen, home
+    assert await shop.catalog.recount() == 2  # hen, home
     assert await queries(shop, "he") == ["hen"]
 
 
 async def test_counting_again_changes_nothing(shop: Shop) -> None:
     await shop.catalog.create_all(goods("Heart mug", "Hearts and hens"))
-    await shop.catalog.refresh_vocabulary()
+    await shop.catalog.recount()
     words = shop.stores.database["search_terms"]
     before = await words.find().sort("_id", 1).to_list(None)
-    await shop.catalog.refresh_vocabulary()
+    await shop.catalog.recount()
     assert await words.find().sort("_id", 1).to_list(None) == before
     assert {each["_id"]: each["count"] for each in before} == {"heart": 2, "mug": 1, "hen": 1, "home": 2}
 
@@ -85,5 +85,5 @@ async def test_a_vocabulary_that_was_lost_is_made_again_from_the_products(shop: 
     await shop.catalog.create_all(goods("Heart mug"))
     await shop.stores.database["search_terms"].delete_many({})
     assert [product.name for product in (await shop.search.find("mug heart", None, 24)).items] == ["Heart mug"]
-    await shop.catalog.refresh_vocabulary()
+    await shop.catalog.recount()
     assert await queries(shop, "he") == ["heart"]
