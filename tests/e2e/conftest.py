@@ -1,0 +1,82 @@
+"""The stack the contract is checked on, and goods to sell in it. Nothing here imports the service."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from api import Api
+from stacks import Stack, running
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(tmp_path_factory.mktemp("stack"), {}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def hasty(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """As `stack`, where everything ends soon: holds after a second, rate limits after their documented number."""
+    import json
+
+    stores = json.loads((stack.data / "stack.json").read_text())
+    settings = {
+        "MONGODB_URI": stores["mongodbUri"],
+        "REDIS_URL": stores["redisUrl"].rsplit("/", 1)[0] + "/1",
+        "HOLDFAST_DATABASE": "hasty",
+        "HOLDFAST_RESERVATION_TTL_SECONDS": "1",
+        "HOLDFAST_PAYMENT_UNKNOWN_AFTER_SECONDS": "1",
+        "HOLDFAST_MONGO_TIMEOUT_SECONDS": "1",
+        "HOLDFAST_RATE_LIMIT_SCALE": "1",
+    }
+    with running(tmp_path_factory.mktemp("hasty"), settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def nobody(stack: Stack) -> Api:
+    return stack.nobody
+
+
+@pytest.fixture(scope="session")
+def admin(stack: Stack) -> Api:
+    return stack.admin
+
+
+@pytest.fixture(scope="session")
+def staff(stack: Stack) -> Api:
+    return stack.staff()
+
+
+@pytest.fixture
+def customer(nobody: Api) -> Api:
+    return nobody.newcomer()
+
+
+Sell = Callable[..., str]
+
+
+@pytest.fixture
+def sell(staff: Api) -> Sell:
+    return seller(staff)
+
+
+def seller(staff: Api) -> Sell:
+    def put_on_sale(stock: int = 10, price: int = 1299, **fields: object) -> str:
+        """A new product's SKU."""
+        sku = f"T{uuid4().hex[:10].upper()}"
+        body = {"name": f"Thing {sku}", "category": "things", "price": price, "currency": "GBP", "sku": sku, **fields}
+        made = staff.post("/api/products", body)
+        assert made.status == 201, made.body
+        if stock:
+            received = staff.post("/api/inventory/receive", {"lines": [{"sku": sku, "quantity": stock}]})
+            assert received.status == 200, received.body
+        return sku
+
+    return put_on_sale
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).parents[2]
