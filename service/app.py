@@ -37,6 +37,7 @@ from service.pages import docs, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
+from service.web.audit_routes import routes as audit_routes
 from service.web.compress import setup_compress
 from service.web.guest import Guests
 from service.web.health import routes as health_routes
@@ -69,6 +70,7 @@ def create_app(shop: Shop, front: Front, background: Background) -> App:
 def _blueprints(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     return [
         alerts_routes(background.alerts, background.notices),
+        audit_routes(shop.audit_log),
         auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),

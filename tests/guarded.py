@@ -30,6 +30,7 @@ from service.infra.mongo import Transactions
 from service.infra.outbox import Outbox
 from service.web.access import Access
 from service.web.audit_log import AuditLog
+from service.web.audit_routes import routes as audit_routes
 from service.web.layers import Layers, setup_layers
 from service.web.operation import Call, Nothing, Reply, Wire, operation
 from service.web.security_metrics import SecurityMetrics
@@ -190,6 +191,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     app.ctx.shield = shield
     app.error_handler.add(Exception, layers.answer)
     app.blueprint(auth_routes(auth, layers.cookies, layers.csrf, shield, config))
+    app.blueprint(audit_routes(audit_log))
     app.blueprint(probe_routes(done))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sanic import Request
 
+from service.clock import Clock
 from service.errors import Problem
 from service.infra.mongo import UNREACHABLE
 from service.web.access import Access, Principal
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 ACCOUNT_LIMITS = frozenset({"login", "register", "reset", "refresh", "account"})
 REFUSED = 403
 LIMITED = 429
-REFUSALS_PER_CALLER_MAX = 20
+REFUSALS_PER_HOUR_MAX = 20
 CALLERS_REMEMBERED_MAX = 1_000
 
 
@@ -33,29 +34,34 @@ def audited(operation: Operation) -> bool:
 
 
 class Audit:
-    def __init__(self, audit_log: AuditLog, addresses: ClientAddresses) -> None:
-        self._log, self._addresses = audit_log, addresses
-        self._refusals: Counter[str] = Counter()
+    def __init__(self, audit_log: AuditLog, addresses: ClientAddresses, clock: Clock) -> None:
+        self._log, self._addresses, self._clock = audit_log, addresses, clock
+        self._refusals, self._hour = Counter[str](), 0
 
     async def done(self, request: Request, response: Any) -> None:
         """After an audited handler."""
         await self._record(self._entry(request, response.status))
 
     async def refused(self, request: Request, response: Any) -> None:
-        """After an exception, wherever it came from."""
-        route, status = request.route, response.status
-        if route is None or status == LIMITED:
+        """After an exception, wherever it came from: an audited handler's own is always on record."""
+        route = request.route
+        if route is None or response.status == LIMITED:
             return
-        if route.ctx.audited or (status == REFUSED and self._worth_keeping(request)):
-            await self._record(self._entry(request, status))
+        handled = getattr(request.ctx, "admitted", False)
+        if not route.ctx.audited and response.status != REFUSED:
+            return
+        if (route.ctx.audited and handled) or self._worth_keeping(request):
+            await self._record(self._entry(request, response.status))
 
     def _worth_keeping(self, request: Request) -> bool:
-        """A refusal anywhere is on record, but nobody can fill the log with them."""
-        if len(self._refusals) >= CALLERS_REMEMBERED_MAX:
+        """What the layers refuse is on record too, but nobody can fill the log with it."""
+        hour = int(self._clock.monotonic() // 3_600)
+        if hour != self._hour or len(self._refusals) >= CALLERS_REMEMBERED_MAX:
+            self._hour = hour
             self._refusals.clear()
         caller = self._addresses.of(request)
         self._refusals[caller] += 1
-        return self._refusals[caller] <= REFUSALS_PER_CALLER_MAX
+        return self._refusals[caller] <= REFUSALS_PER_HOUR_MAX
 
     def _entry(self, request: Request, status: int) -> Entry:
         caller: Principal | None = request.ctx.principal

@@ -74,7 +74,7 @@ class Layers:
         self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
         self.cookies = Cookies(config.secure_cookies)
         self.addresses = ClientAddresses(config.trusted_proxies)
-        self.audit = Audit(audit_log, self.addresses)
+        self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
         self._page_head = common
@@ -97,6 +97,7 @@ class Layers:
         self.authenticate(request)
         self.authorize(request)
         self.sanitize(request)
+        request.ctx.admitted = True
         return None
 
     def begin(self, request: Request) -> HTTPResponse | None:
