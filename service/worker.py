@@ -35,7 +35,7 @@ async def schedule(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop:
         background = bootstrap.background(shop)
         await _all_of({"scheduler": background.scheduler.look}, stop)
-        await background.broker.shutdown()
+        await background.close()
 
 
 def _worker_steps(background: Background) -> dict[str, Step]:

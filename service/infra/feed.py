@@ -146,7 +146,7 @@ class Feed:
         listener = Listener(frozenset(topics), backlog_max, self._config.stream_gather_seconds)
         self._join(listener)
         try:
-            await self._greet(listener, after)
+            await self._greet(listener, topics, after)
             yield listener
         finally:
             self._leave(listener)
@@ -164,12 +164,12 @@ class Feed:
             if not others:
                 del self._by_topic[topic]
 
-    async def _greet(self, listener: Listener, after: EventId | None) -> None:
+    async def _greet(self, listener: Listener, topics: Collection[str], after: EventId | None) -> None:
         if after is not None:
             for event_id, state in self._since(after):
                 if state.topic in listener.topics:
                     listener.tell(state, self._frame(event_id, state))
-        states = await self._snapshot(listener.topics)
+        states = await self._snapshot(topics)
         if after is not None:
             for state in states:
                 listener.tell(state, self._frame(self._now(), state))
