@@ -28,10 +28,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
+from workloads.simulation.scenarios import Drop
 from workloads.simulation.studies import study
 
-seeds = 4 if small else 20
-frames = {name: study(name, seeds=seeds, processes=2) for name in ("hold_length", "time_to_pay", "sweep_interval")}
+values = {
+    "hold_length": (300, 900) if small else (300, 600, 900, 1800),
+    "time_to_pay": (10, 120) if small else (10, 25, 120, 600),
+    "sweep_interval": (60, 300) if small else (30, 60, 300, 900),
+}
+drop = Drop(buyers=60, hours=1.0, skus=2, units=15) if small else Drop()
+seeds = 3 if small else 12
+frames = {name: study(name, chosen, seeds=seeds, drop=drop, processes=2) for name, chosen in values.items()}
 pd.concat(frames.values()).query("metric == 'lost_sales'")[["parameter", "value", "mean", "low", "high"]]
 
 # %%

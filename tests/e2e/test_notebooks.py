@@ -1,0 +1,41 @@
+"""Every notebook runs from its script pair, small, and its claim holds; what is committed is what the script says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.py"))
+
+
+def test_there_are_six_notebooks() -> None:
+    assert [script.stem[:2] for script in SCRIPTS] == ["01", "02", "03", "04", "05", "06"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_the_committed_notebook_is_its_script_executed_with_plots(script: Path) -> None:
+    committed = nbformat.read(script.with_suffix(".ipynb"), as_version=4)
+    injected = [cell for cell in committed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    said = [cell.source.strip() for cell in jupytext.read(script).cells]
+    assert [cell.source.strip() for cell in injected] == said
+    outputs = [output for cell in committed.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert "Answer." in str(outputs[-1].get("data", {}).get("text/markdown"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_notebook_runs_small_and_its_claim_holds(script: Path, tmp_path: Path) -> None:
+    """Slow: it starts real stacks and measures on them."""
+    command = [sys.executable, "scripts/notebooks.py", "--small", "--out", str(tmp_path), script.stem]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-4_000:]
+
+
+def test_no_notebook_imports_locust() -> None:
+    assert [script.name for script in SCRIPTS if "import locust" in script.read_text()] == []
