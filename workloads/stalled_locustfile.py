@@ -2,6 +2,7 @@
 
 import os
 
+import gevent
 from locust import FastHttpUser, constant_throughput, events, task
 
 from workloads import outcomes
@@ -21,3 +22,7 @@ class Caller(FastHttpUser):
 @events.init.add_listener
 def on_init(environment, **_) -> None:
     LocustRows(environment, setup_from_environment())
+
+
+# Timers set against the loop's idea of now from before these imports would fire too early.
+gevent.get_hub().loop.update_now()
