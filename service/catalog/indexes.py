@@ -100,7 +100,7 @@ INDEXES = (
     Index(
         "reviews",
         (("productId", 1), ("userId", 1)),
-        serves="one review per customer and product",
+        serves="a customer's own review of a product; there is one at most",
         probe=Probe({"productId": "p1", "userId": "u1"}, limit=1),
         unique=True,
     ),

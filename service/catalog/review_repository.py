@@ -28,6 +28,10 @@ class ReviewRepository:
         document = await self._reviews.find_one({"_id": review_id}, session=session)
         return None if document is None else _to_review(document)
 
+    async def of(self, product_id: str, user_id: str) -> Review | None:
+        document = await self._reviews.find_one({"productId": product_id, "userId": user_id})
+        return None if document is None else _to_review(document)
+
     async def move(self, review: Review, status: ReviewStatus, session: Session) -> None:
         """Meant for a transaction that has read `review`."""
         result = await self._reviews.update_one(

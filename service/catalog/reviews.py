@@ -40,6 +40,14 @@ class Reviews:
         await self._repository.insert(review)
         return review
 
+    async def own(self, id_or_slug: str, user_id: str) -> Review:
+        """What this customer wrote, published or not."""
+        product = await self._catalog.on_sale(id_or_slug)
+        review = await self._repository.of(product.id, user_id)
+        if review is None:
+            raise ReviewNotFound("You have not reviewed this product")
+        return review
+
     async def published(self, id_or_slug: str, before: Place | None, limit: int) -> ReviewPage:
         """Newest first."""
         product = await self._catalog.on_sale(id_or_slug)

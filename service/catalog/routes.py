@@ -280,6 +280,18 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
     @operation(
         blueprint,
         "GET",
+        "/<id_or_slug:str>/reviews/mine",
+        "Your own review of a product, published or not",
+        returns={200: ReviewView},
+        access=Access.CUSTOMER,
+        errors=(ProductNotFound, ReviewNotFound),
+    )
+    async def own(call: Call[Nothing], id_or_slug: str) -> Reply:
+        return Reply(200, review_view(await reviews.own(id_or_slug, call.user.user_id)))
+
+    @operation(
+        blueprint,
+        "GET",
         "/reviews",
         "Reviews waiting for moderation, oldest first",
         takes=PageQuery,

@@ -129,6 +129,7 @@ async def change(shop: Shop) -> None:
     await shop.catalog.edit(made.id, {"name": "Blue heart clock", "price": 1})
     await shop.catalog.record_sales({made.id: 3})
     review = await shop.reviews.submit(made.id, "u1", "A customer", 5, "")
+    await shop.reviews.own(made.id, "u1")
     await shop.reviews.moderate(review.id, ReviewStatus.APPROVED)
     await shop.reviews.published(made.id, None, 24)
     await shop.catalog.put_category("kitchen", "Kitchen", "garden")

@@ -120,3 +120,12 @@ async def test_a_review_that_cannot_be_is_refused(client: Client, wrong: dict[st
 async def test_a_review_nobody_wrote_is_not_found(client: Client) -> None:
     status, problem = await call(client, "PATCH", "/reviews/nothing", {"status": "approved"})
     assert (status, problem["code"]) == (404, "review_not_found")
+
+
+async def test_a_customer_sees_their_own_review_while_it_waits(client: Client) -> None:
+    product = await made(client)
+    review = await write(client, product, "c1", 5)
+    path = f"/{product['id']}/reviews/mine"
+    assert await ok(client, "GET", path, **{"X-Customer": "c1"}) == review
+    status, problem = await call(client, "GET", path, **{"X-Customer": "c2"})
+    assert (status, problem["code"]) == (404, "review_not_found")
