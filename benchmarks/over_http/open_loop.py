@@ -81,7 +81,7 @@ async def drive_open(
         lines.close()
     tally.wall_seconds = clock.now() - started
     tally.lateness_p99_ms = done.lateness_ms(99)
-    if reasons := done.why_invalid():
+    if reasons := done.why_invalid(tally.percentile_ms(99)):
         raise RunInvalid("; ".join(reasons))
     return tally
 

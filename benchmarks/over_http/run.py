@@ -45,6 +45,11 @@ class Plan:
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
+    return measure(stack, plan, step)
+
+
+def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+    """On a stack that is seeded."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return {"routes": runner.run(_run(stack.url, plan, step))}
 

@@ -39,11 +39,16 @@ class Plan:
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
+    step("seeded")
+    return measure(stack, plan, step)
+
+
+def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+    """On a stack that is seeded."""
     database = f"{stack.database}_peer"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         products = runner.run(copy_catalogue(stack.url, stack.mongodb_uri, database))
         with peer(stack.mongodb_uri, database, stack.data) as peer_url:
-            step("seeded")
             return {"products": products, "rows": runner.run(_run(stack.url, peer_url, plan, step))}
 
 

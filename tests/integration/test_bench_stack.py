@@ -1,0 +1,73 @@
+"""The benchmarks that need a served stack, each small, on one stack; and two faults planted in stacks of their own."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.budgets.declared import load
+from benchmarks.budgets.run import plant
+from benchmarks.compression import live
+from benchmarks.over_http import checkout
+from benchmarks.over_http import run as http
+from benchmarks.side_by_side import run as peer
+from benchmarks.stack import Served, served
+from tests.conftest import missing
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+PRODUCTS, STOCK = 100, 1_000_000
+
+
+def nothing(step: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Served]:
+    with served() as stack:
+        stack.seed(products=PRODUCTS, stock=STOCK)
+        yield stack
+
+
+def test_checkouts_sell_a_scarce_sku_exactly_and_leave_right_books(stack: Served):
+    """Slow: a whole stack is started, and a crowd sells out a SKU over HTTP."""
+    plan = checkout.Plan(connections=16, rounds=1, seconds=0.3, skus=PRODUCTS, buyers=2, warm_up_requests=16)
+    result = checkout.measure(stack, plan, nothing)
+    assert checkout.judge(result).broken == ()
+    assert result["soldOut"]["sold"] == checkout.SCARCE_UNITS
+    assert result["soldOut"]["refused"] == 2 * plan.connections
+
+
+def test_the_documented_contents_shrink_as_documented_on_the_wire(stack: Served):
+    """Slow: a hundred orders are placed to have a history worth compressing."""
+    rows = live.measure(stack, live.Plan(), nothing)["rows"]
+    assert [row["content"] for row in rows] == ["JSON (products)", "JSON (orders)", "HTML pages"]
+    for row in rows:
+        assert row["reduction"] >= row["documentedReduction"], row
+        assert min(row["brBytes"], row["zstdBytes"]) < row["gzipBytes"], row
+
+
+def test_every_route_is_measured_open_loop_without_an_error(stack: Served):
+    """Slow: ten routes, each in a closed and an open loop."""
+    routes = http.measure(stack, http.Plan(connections=4, seconds=0.2, buyers=4), nothing)["routes"]
+    assert {name: row["errors"] for name, row in routes.items() if row["errors"]} == {}
+    assert all(0 < row["p50Ms"] <= row["p95Ms"] <= row["p99Ms"] for row in routes.values())
+
+
+def test_the_peer_answers_the_same_routes_beside_us(stack: Served):
+    """Slow: the peer's packages are installed and node is started."""
+    if shutil.which("npm") is None:
+        missing("no npm on the PATH: the peer cannot be installed")
+    plan = peer.Plan(connections=4, rounds=1, seconds=0.2, buyers=4)
+    rows = peer.measure(stack, plan, nothing)["rows"]
+    assert [row["route"] for row in rows] == [route.name for route in http.ROUTES]
+    assert all(row["peerPerSecond"] > 0 and row["holdfastPerSecond"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["products-json-saved", "indexes-missing"])
+def test_a_planted_fault_turns_its_budget_red(name: str):
+    """Slow: a stack with the fault in it. `holdfast budgets --self-test` does all of them."""
+    [budget] = [replace(budget) for budget in load() if budget.name == name]
+    planting = plant(budget.fault, [budget], nothing)
+    assert planting.missed == []
