@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "workloads.commands:compare",
     "report": "workloads.commands:report",
     "capacity": "workloads.commands:capacity",
+    "history": "workloads.commands:history",
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",

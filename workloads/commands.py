@@ -273,3 +273,33 @@ def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
         found = bench_client(rate, seconds, seed, on_step=step)
     click.echo(json.dumps(found, indent=None if as_json else 1))
     return 0 if found["ok"] else FAILED
+
+
+@click.command()
+@click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RUNS)
+@click.option(
+    "--metric", default="p99Ms", show_default=True, type=click.Choice(["p50Ms", "p95Ms", "p99Ms", "requestsPerSecond"])
+)
+@click.option("--scenario", help="Only runs of this scenario; levels of different ones mean nothing together.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+def history(runs: Path, metric: str, scenario: str | None, as_json: bool) -> int:
+    """Follow one figure over all runs in a folder, and say where its level changed."""
+
+    def run() -> int:
+        from workloads import results
+        from workloads.history import history as follow
+
+        found = follow(results.load_all(runs), metric, scenario)
+        click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_history(found)
+        return 0
+
+    return _guarded(run)
+
+
+def _show_history(found: dict[str, Any]) -> None:
+    for run in found["runs"]:
+        click.echo(f"{run['startedAt']}  {run['value']:12,.2f}  {(run['commit'] or '')[:10]:10}  {run['name']}")
+    for change in found["changes"]:
+        click.echo(f"from {change['run']} on: {change['before']:,.2f} -> {change['after']:,.2f} {found['metric']}")
+    if not found["changes"]:
+        click.echo(f"no change of level in {len(found['runs'])} runs")

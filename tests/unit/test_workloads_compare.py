@@ -8,6 +8,7 @@ import pytest
 
 from workloads.change_points import change_points, levels
 from workloads.compare import compare
+from workloads.history import history
 from workloads.results import Run
 from workloads.scalability import ScalabilityLaw, fit_scalability, usl
 
@@ -116,3 +117,29 @@ def test_noise_and_single_wild_runs_are_no_change():
     wild[15] = 1_000
     assert change_points(wild) == []
     assert change_points([1.0] * 30) == change_points([1.0, 2.0]) == []
+
+
+def recorded(number, p99, **manifest):
+    facts = {"name": f"run-{number}", "scenario": "steady", "verdict": "ok", "commit": {"id": f"c{number}"}} | manifest
+    return Run(Path(f"run-{number}"), facts, pd.DataFrame(), {"p99Ms": p99}, {"ok": True}, {})
+
+
+def test_a_history_names_the_run_and_commit_from_which_the_level_changed():
+    random = np.random.default_rng(1)
+    values = [*random.normal(10, 0.2, 12), *random.normal(15, 0.2, 12)]
+    found = history([recorded(number, value) for number, value in enumerate(values)], "p99Ms")
+    (change,) = found["changes"]
+    assert (change["run"], change["commit"]) == ("run-12", "c12")
+    assert change["change"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_history_leaves_out_what_cannot_be_compared():
+    runs = [
+        recorded(0, 10.0),
+        recorded(1, 10.0, verdict="invalid"),
+        recorded(2, None),
+        recorded(3, 9.0, scenario="ramp"),
+    ]
+    found = history(runs, "p99Ms", "steady")
+    assert [run["name"] for run in found["runs"]] == ["run-0"]
+    assert (found["skipped"], found["changes"]) == (3, [])
