@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(":")
+        module, attribute = COMMANDS[name].split(":")
         try:
             command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
