@@ -7,7 +7,7 @@ STAMP := $(VENV)/.complete
 CODE := service workloads benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock notebooks clean
+.PHONY: help setup demo test check format lock notebooks lab clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -51,7 +51,10 @@ lock: ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 
-notebooks: setup ## open the notebooks in the browser
+notebooks: setup ## execute the notebooks at full size, from their scripts
+	$(BIN)/python scripts/notebooks.py
+
+lab: setup ## open the notebooks in the browser
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 clean: ## remove everything that was made here, the data of `holdfast up` included
