@@ -177,9 +177,7 @@ async def test_the_longest_search_has_a_cursor_that_is_accepted(client: Client) 
     assert len((await ok(client, "GET", f"/search?q={words}&limit=1&cursor={page['nextCursor']}"))["items"]) == 1
 
 
-async def test_brands_are_listed_once_each_and_forgotten_when_nothing_is_left(
-    client: Client, shop: Shop
-) -> None:
+async def test_brands_are_listed_once_each_and_forgotten_when_nothing_is_left(client: Client, shop: Shop) -> None:
     await stocked(shop, 4)
     gone = await made(client, brand="Gone")
     await made(client, brand="")
