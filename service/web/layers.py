@@ -153,7 +153,8 @@ class Layers:
             raise Undeclared()
 
     def sanitize(self, request: Request) -> None:
-        self._sanitizer.check(request)
+        operation = request.ctx.operation
+        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict)
 
     async def close(self) -> None:
         await self.audit.drain()

@@ -37,11 +37,11 @@ class Sanitizer:
         self._depth_max, self._tokens_max = config.json_depth_max, config.json_tokens_max
         self._query_max_bytes = config.query_max_bytes
 
-    def check(self, request: Request) -> None:
-        """Raises Malformed or TooLarge."""
+    def check(self, request: Request, *, foreign: bool = False) -> None:
+        """Raises Malformed or TooLarge. A `foreign` document is a provider's signed one, whose keys are its own."""
         self._check_target(request)
         if request.body:
-            self.check_json(request.body)
+            self.check_json(request.body, foreign=foreign)
 
     def _check_target(self, request: Request) -> None:
         path = request.path
@@ -58,7 +58,7 @@ class Sanitizer:
             if not (name.isprintable() and value.isprintable()) and CONTROL.search(name + value):
                 raise Malformed("The query string contains control characters")
 
-    def check_json(self, body: bytes) -> None:
+    def check_json(self, body: bytes, *, foreign: bool = False) -> None:
         """One pass over the structure. It decides nothing about values: the one JSON parser does that."""
         open_keys: list[set[str] | None] = []
         for count, token in enumerate(TOKEN.finditer(body)):
@@ -73,17 +73,22 @@ class Sanitizer:
                 if open_keys:
                     open_keys.pop()
             elif token[2] is not None:
-                _check_key(token[1], open_keys[-1] if open_keys else None)
+                key = _key(token[1])
+                if not foreign and OPERATOR_KEY.search(key):
+                    raise OperatorRefused(f"Key {key[:40]!r}")
+                _check_alone(key, open_keys[-1] if open_keys else None)
 
 
-def _check_key(raw: bytes, siblings: set[str] | None) -> None:
+def _key(raw: bytes) -> str:
     try:
-        key = msgspec.json.decode(b'"' + raw + b'"', type=str) if b"\\" in raw else raw.decode()
+        return msgspec.json.decode(b'"' + raw + b'"', type=str) if b"\\" in raw else raw.decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise Malformed("A key is not valid JSON text") from None
-    if OPERATOR_KEY.search(key):
-        raise OperatorRefused(f"Key {key[:40]!r}")
-    if siblings is not None:
-        if key in siblings:
-            raise DuplicateKey(f"Key {key[:40]!r}")
-        siblings.add(key)
+
+
+def _check_alone(key: str, siblings: set[str] | None) -> None:
+    if siblings is None:
+        return
+    if key in siblings:
+        raise DuplicateKey(f"Key {key[:40]!r}")
+    siblings.add(key)

@@ -1,0 +1,135 @@
+"""Every route × every role against the running service, as docs/access.md says; and objects of somebody else.
+
+HOLDFAST_WRITE_DOCS=1 writes the table of docs/access.md anew."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shops
+from whole_site import RANKS, Route, WholeSite, whole_site
+
+from service.config import Config
+from service.web.access import Access
+
+ACCESS_TABLE = Path(__file__).parents[2] / "docs" / "access.md"
+STREAMS = {"/api/inventory/stream"}
+OWN_GUARD = {"/ops": Access.STAFF}  # a page that tells a stranger to log in instead of sending a problem document
+INTRODUCTION = """# Who may call what
+
+Made from the routes' own declarations; `tests/e2e/test_security_matrix.py` calls every route as every role and checks
+that it answers so. A route that declares nothing is refused to everybody. Rate limits are listed in
+[security.md](security.md#rate-limits).
+
+| route | who | rate limit | nobody | customer | staff | admin |
+|---|---|---|---|---|---|---|
+"""
+
+
+@pytest.fixture
+async def site(config: Config, clock: shops.MovableClock) -> AsyncIterator[WholeSite]:
+    async with whole_site(replace(config, rate_limit_scale=1_000), clock) as opened:
+        yield opened
+
+
+def filled(path: str) -> str:
+    return re.sub(r"<[^>]+>", "no-such-thing", path)
+
+
+def shown(route: Route) -> str:
+    return re.sub(r"<(\w+):[^>]+>", r"{\1}", route.path)
+
+
+def needed(route: Route) -> Access:
+    return OWN_GUARD.get(route.path, route.operation.access)
+
+
+def expected(route: Route, role: str) -> str:
+    if RANKS[role] >= needed(route):
+        return "yes"
+    return "401" if role == "nobody" else "403"
+
+
+def table(routes: list[Route]) -> str:
+    rows = [
+        f"| `{route.method} {shown(route)}` | {needed(route).name.lower()} | {route.operation.limit} | "
+        + " | ".join(expected(route, role) for role in RANKS)
+        + " |\n"
+        for route in routes
+    ]
+    return INTRODUCTION + "".join(rows)
+
+
+async def answered(site: WholeSite, route: Route, role: str) -> tuple[int, str]:
+    body = {} if route.method in {"POST", "PUT", "PATCH"} else None
+    status, document = await site.call(route.method, filled(route.path), body, role)
+    return status, document.get("code", "") if isinstance(document, dict) else ""
+
+
+async def test_every_route_lets_in_whom_the_table_says_and_nobody_else(site: WholeSite) -> None:
+    routes = [route for route in site.routes() if route.path not in STREAMS]
+    wrong = []
+    for role in RANKS:
+        for route in routes:
+            if route.path == "/api/auth/logout" or (route.method, route.path) == ("DELETE", "/api/auth/sessions"):
+                continue  # tried last: it ends the caller's session
+            status, code = await answered(site, route, role)
+            let_in = status not in {401, 403} or code in {"bad_refresh_token", "wrong_password", "invalid_signature"}
+            verdict = "yes" if let_in else str(status)
+            if verdict != expected(route, role) or status >= 500:
+                wrong.append((route.method, route.path, role, status, code))
+    assert wrong == []
+    for role in RANKS:
+        assert (await site.call("DELETE", "/api/auth/sessions", caller=role))[0] == (401 if role == "nobody" else 200)
+        assert (await site.call("POST", "/api/auth/logout", {}, caller=role))[0] == (401 if role == "nobody" else 204)
+        if role != "nobody":
+            assert (await site.call("GET", "/api/auth/me", caller=role))[0] == 401
+
+
+async def test_the_table_in_the_docs_is_what_the_routes_declare(site: WholeSite) -> None:
+    now = table(site.routes())
+    if os.environ.get("HOLDFAST_WRITE_DOCS"):
+        ACCESS_TABLE.write_text(now)
+    assert ACCESS_TABLE.read_text() == now, "write it anew: HOLDFAST_WRITE_DOCS=1 pytest tests/e2e/test_security_matrix.py"
+
+
+async def test_nobody_reads_or_changes_what_belongs_to_another(site: WholeSite) -> None:
+    await shops.stock(site.shop, TEA=10)
+    for name in ("ada", "bob"):
+        await site.log_in(name)
+    status, made = await site.call("POST", "/api/orders/", {"items": [{"sku": "TEA", "quantity": 1}]}, "ada")
+    assert status == 201, made
+    order = f"/api/orders/{made['order']['id']}"
+    sessions = (await site.call("GET", "/api/auth/sessions", caller="ada"))[1]["items"]
+    user = (await site.call("GET", "/api/auth/me", caller="ada"))[1]["user"]["id"]
+    tried: list[tuple[str, str, Any, int]] = [
+        ("GET", order, None, 404),
+        ("POST", f"{order}/pay", {"paymentMethod": "ok"}, 404),
+        ("POST", f"{order}/cancel", {}, 404),
+        ("POST", f"{order}/refund", {}, 403),
+        ("POST", f"{order}/ship", {}, 403),
+        ("DELETE", f"/api/auth/sessions/{sessions[0]['id']}", None, 404),
+        ("PATCH", f"/api/auth/users/{user}", {"role": "admin"}, 403),
+        ("GET", f"/api/orders/?userId={user}", None, 403),
+    ]
+    for method, path, body, refused in tried:
+        status, answer = await site.call(method, path, body, "bob")
+        assert status == refused, (method, path, answer)
+    assert (await site.call("GET", "/api/orders/", caller="bob"))[1]["items"] == []
+    assert (await site.call("GET", order, caller="ada"))[1]["order"]["status"] == "pending"
+    assert (await site.call("GET", order, caller="staff"))[0] == 200
+
+
+async def test_a_key_of_one_customer_never_replays_the_answer_of_another(site: WholeSite) -> None:
+    await shops.stock(site.shop, TEA=10)
+    await site.log_in("ada")
+    await site.log_in("bob")
+    body, key = {"items": [{"sku": "TEA", "quantity": 1}]}, {"Idempotency-Key": "guessable"}
+    ask = [site.call("POST", "/api/orders/", body, name, headers=key) for name in ("ada", "bob")]
+    (_, ada), (_, bob) = await asyncio.gather(*ask)
+    assert ada["order"]["id"] != bob["order"]["id"]
