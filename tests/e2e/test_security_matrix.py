@@ -95,7 +95,7 @@ async def test_the_table_in_the_docs_is_what_the_routes_declare(site: WholeSite)
     now = table(site.routes())
     if os.environ.get("HOLDFAST_WRITE_DOCS"):
         ACCESS_TABLE.write_text(now)
-    assert ACCESS_TABLE.read_text() == now, "write it anew: HOLDFAST_WRITE_DOCS=1 pytest tests/e2e/test_security_matrix.py"
+    assert ACCESS_TABLE.read_text() == now, "HOLDFAST_WRITE_DOCS=1 pytest tests/e2e/test_security_matrix.py mends it"
 
 
 async def test_nobody_reads_or_changes_what_belongs_to_another(site: WholeSite) -> None:
