@@ -44,6 +44,10 @@ class ListQuery(Wire):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
 
 
+class HistoryQuery(Wire):
+    cursor: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Storefront:
     catalog: Catalog
@@ -123,13 +127,25 @@ def _buying(blueprint: Blueprint, shop: Storefront) -> None:
         return shop.pages.page(call.request, "login.html")
 
     @operation(
-        blueprint, "GET", "/orders", "The order history's page", returns=PAGE, access=Access.PUBLIC, limit="read"
+        blueprint,
+        "GET",
+        "/orders",
+        "The order history's page",
+        takes=HistoryQuery,
+        returns=PAGE,
+        access=Access.PUBLIC,
+        limit="read",
     )
-    async def orders(call: Call[Nothing]) -> Reply:
+    async def orders(call: Call[HistoryQuery]) -> Reply:
         if call.caller is None:
             return shop.pages.page(call.request, "login.html")
-        page = await shop.orders.newest(call.caller.user_id, None, None, shop.config.page_size)
-        return shop.pages.page(call.request, "orders.html", orders=page.items)
+        at = cursor.decode(call.taken.cursor, cursor.TimePosition) if call.taken.cursor else None
+        before = None if at is None else (at.at, at.id)
+        page = await shop.orders.newest(call.caller.user_id, None, before, shop.config.page_size)
+        after = page.next_before and cursor.encode(cursor.TimePosition(*page.next_before))
+        return shop.pages.page(
+            call.request, "orders.html", orders=page.items, next_url=after and link("/orders", {}, cursor=after)
+        )
 
     @operation(
         blueprint,

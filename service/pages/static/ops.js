@@ -41,7 +41,7 @@ async function refresh() {
 async function refreshLists() {
   const [low, alerts] = await Promise.all([api("GET", "/api/inventory/low-stock?limit=15"), api("GET", "/api/inventory/alerts?limit=15")]);
   document.getElementById("low-stock").replaceChildren(low.items.length ? table(["SKU", "Available", "On hand", "Reserved"], low.items.map((i) => [i.sku, i.available, i.onHand, i.reserved])) : "Nothing is low.");
-  document.getElementById("alerts").replaceChildren(alerts.items.length ? table(["SKU", "Alert", "Since"], alerts.items.map((a) => [a.sku, a.kind.replaceAll("_", " "), new Date(a.createdAt ?? a.raisedAt).toLocaleString()])) : "No open alerts.");
+  document.getElementById("alerts").replaceChildren(alerts.items.length ? table(["SKU", "Alert", "Since"], alerts.items.map((a) => [a.sku, a.kind.replaceAll("_", " "), new Date(a.raisedAt).toLocaleString()])) : "No open alerts.");
 }
 
 async function runJob(name) {

@@ -11,13 +11,38 @@ async function csrf() {
 }
 
 export async function api(method, path, body, headers = {}) {
+  let response = await send(method, path, body, headers);
+  if (response.status === 401 && path !== "/api/auth/login" && await refreshed()) response = await send(method, path, body, headers);
+  const text = await response.text();
+  const answer = text && (response.headers.get("Content-Type") ?? "").includes("json") ? JSON.parse(text) : null;
+  if (!response.ok) throw Object.assign(new Error(answer?.detail || answer?.title || `The shop answered ${response.status}.`), { answer, status: response.status });
+  return answer;
+}
+
+async function send(method, path, body, headers) {
   const options = { method, headers: { ...headers } };
   if (body !== undefined) { options.headers["Content-Type"] = "application/json"; options.body = JSON.stringify(body); }
-  if (method !== "GET" && signedIn) options.headers["X-CSRF-Token"] = await csrf();
-  const response = await fetch(path, options);
-  const answer = response.status === 204 ? null : await response.json();
-  if (!response.ok) throw Object.assign(new Error(answer.detail || answer.title), { answer, status: response.status });
-  return answer;
+  if (method !== "GET" && mayBeKnown()) options.headers["X-CSRF-Token"] = await csrf();
+  try { return await fetch(path, options); } catch { throw new Error("The shop cannot be reached. Check your connection and try again."); }
+}
+
+// The access cookie lives for minutes, the refresh cookie for weeks. Scripts can read neither, so a visit remembers itself.
+function mayBeKnown() { return signedIn || localStorage.getItem("visit") !== null; }
+
+let refreshing = null;
+function refreshed() {
+  if (!mayBeKnown()) return Promise.resolve(false);
+  refreshing ??= refresh().finally(() => { refreshing = null; });
+  return refreshing;
+}
+
+async function refresh() {
+  csrfToken = null;
+  const headers = { "Content-Type": "application/json", "X-CSRF-Token": await csrf() };
+  const response = await fetch("/api/auth/refresh", { method: "POST", headers, body: "{}" });
+  csrfToken = null;
+  if (response.status >= 400 && response.status < 500 && response.status !== 429) localStorage.removeItem("visit");
+  return response.ok;
 }
 
 export function money(amount, currency = "GBP") {
@@ -38,15 +63,12 @@ export function table(columns, rows) {
 
 function link(href, text) { const a = document.createElement("a"); a.href = href; a.textContent = text; return a; }
 
-async function start(path) {
-  await mergeGuestCart();
-  location.href = path;
-}
-
-async function mergeGuestCart() {
-  // The page still thinks it is a guest's, so the token is asked for by hand.
-  const token = (await (await fetch("/api/auth/csrf")).json()).csrfToken;
-  await fetch("/api/cart/merge", { method: "POST", headers: { "X-CSRF-Token": token } });
+async function start() {
+  localStorage.setItem("visit", "known");
+  csrfToken = null;
+  // A cart that could not be joined keeps its cookie; being signed in matters more.
+  await api("POST", "/api/cart/merge").catch(() => null);
+  location.href = location.pathname === "/login" ? "/" : location.href;
 }
 
 const actions = {
@@ -54,26 +76,26 @@ const actions = {
     const sku = form.closest("[data-sku]").dataset.sku;
     const cart = await api("GET", "/api/cart");
     const held = cart.items.find((item) => item.sku === sku)?.quantity ?? 0;
-    showCount(await api("PUT", `/api/cart/items/${sku}`, { quantity: held + Number(form.quantity.value) }));
+    showCount(await api("PUT", `/api/cart/items/${encodeURIComponent(sku)}`, { quantity: held + Number(form.quantity.value) }));
     say("Added to your cart.");
   },
   async "notify-me"(form) {
     if (!signedIn) { location.href = "/login"; return; }
-    await api("POST", `/api/inventory/${form.closest("[data-sku]").dataset.sku}/notify-me`, {});
+    await api("POST", `/api/inventory/${encodeURIComponent(form.closest("[data-sku]").dataset.sku)}/notify-me`, {});
     say("We will tell you when it is back.");
   },
   async login(form) {
     await api("POST", "/api/auth/login", { email: form.email.value, password: form.password.value });
-    await start(location.pathname === "/login" ? "/" : location.href);
+    await start();
   },
   async register(form) {
     await api("POST", "/api/auth/register", { email: form.email.value, password: form.password.value, name: form.elements.name.value });
-    await start(location.pathname === "/login" ? "/" : location.href);
+    await start();
   },
-  async logout() { await api("POST", "/api/auth/logout"); location.href = "/"; },
+  async logout() { await api("POST", "/api/auth/logout"); localStorage.removeItem("visit"); location.href = "/"; },
   async checkout(form) {
     if (!signedIn) { location.href = "/login"; return; }
-    form.dataset.key ||= crypto.randomUUID();
+    form.dataset.key ||= randomKey();
     try {
       const { order } = await api("POST", "/api/orders", { fromCart: true }, { "Idempotency-Key": form.dataset.key });
       location.href = `/orders/${order.id}`;
@@ -84,10 +106,14 @@ const actions = {
     }
   },
   async pay(form) {
-    form.dataset.key ||= crypto.randomUUID();
+    form.dataset.key ||= randomKey();
     try {
       await api("POST", `/api/orders/${orderOf(form)}/pay`, { paymentMethod: form.paymentMethod.value }, { "Idempotency-Key": form.dataset.key });
-    } finally { if (form.dataset.key) setTimeout(() => location.reload(), 600); }
+    } catch (error) {
+      if (error.status !== 402 && error.status !== 409) throw error; // the same key tries again
+      sessionStorage.setItem("said", error.message);
+    }
+    location.reload();
   },
   async cancel(button) { await api("POST", `/api/orders/${orderOf(button)}/cancel`); location.reload(); },
   async receive(form) {
@@ -96,10 +122,16 @@ const actions = {
   },
 };
 
+// crypto.randomUUID is missing on plain http, getRandomValues is not.
+function randomKey() { return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join(""); }
+
 function orderOf(element) { return element.closest("[data-order]").dataset.order; }
 
 async function run(name, element) {
+  const buttons = element.matches("form") ? element.querySelectorAll("button") : [element];
+  for (const button of buttons) button.disabled = true;
   try { await actions[name](element); } catch (error) { say(error.message); }
+  for (const button of buttons) button.disabled = false;
 }
 
 document.addEventListener("submit", (event) => {
@@ -126,7 +158,7 @@ function showCart(cart) {
   const rows = cart.items.map((item) => {
     const quantity = Object.assign(document.createElement("input"), { type: "number", min: 0, max: 999, value: item.quantity });
     quantity.setAttribute("aria-label", `Quantity of ${item.name}`);
-    quantity.addEventListener("change", async () => showCart(await api("PUT", `/api/cart/items/${item.sku}`, { quantity: Number(quantity.value) })));
+    quantity.addEventListener("change", () => api("PUT", `/api/cart/items/${encodeURIComponent(item.sku)}`, { quantity: Number(quantity.value) }).then(showCart, (error) => { say(error.message); quantity.value = item.quantity; }));
     const state = item.available >= item.quantity ? "" : item.available ? `only ${item.available} left` : "sold out";
     return [item.slug ? link(`/p/${item.slug}`, item.name) : item.name, quantity, money(item.unitPrice, cart.currency), money(item.lineTotal, cart.currency), state];
   });
@@ -151,7 +183,7 @@ function countDown(element) {
   const tick = () => {
     const left = Math.max(0, Math.round((until - Date.now()) / 1000));
     element.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-    if (left === 0) clearInterval(timer);
+    if (left === 0) { clearInterval(timer); say("The hold has run out. Paying takes what is left."); }
   };
   const timer = setInterval(tick, 1000);
   tick();
@@ -162,13 +194,21 @@ function completeSearch(input) {
   input.addEventListener("input", () => {
     clearTimeout(waiting);
     waiting = setTimeout(async () => {
-      const found = await api("GET", `/api/products/suggest?q=${encodeURIComponent(input.value)}`);
+      const found = await api("GET", `/api/products/suggest?q=${encodeURIComponent(input.value)}`).catch(() => ({ items: [] }));
       document.getElementById("completions").replaceChildren(...found.items.map((item) => Object.assign(document.createElement("option"), { value: item.text })));
     }, 150);
   });
 }
 
-api("GET", "/api/cart").then(showCart, (error) => say(error.message));
+async function begin() {
+  // A page made for a guest whose visit is known: its access cookie ran out, so it is renewed and the page asked for again.
+  if (!signedIn && mayBeKnown() && await refreshed()) { location.reload(); return; }
+  showCart(await api("GET", "/api/cart"));
+}
+
+const said = sessionStorage.getItem("said");
+if (said) { sessionStorage.removeItem("said"); say(said); }
+begin().catch((error) => say(error.message));
 completeSearch(document.getElementById("q"));
 document.querySelectorAll(".countdown").forEach(countDown);
 const offers = document.querySelectorAll("[data-sku]");
