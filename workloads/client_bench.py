@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from workloads import arrivals
 from workloads.event_loop import run_async
 from workloads.exchange import Exchange, Request
-from workloads.open_loop import OpenLoop, one_request, plan_of
+from workloads.open_loop import Flow, OpenLoop, one_request, plan_of
 from workloads.recorder import Recorder, RunClock
 from workloads.trivial_server import trivial_server
 
@@ -25,6 +25,8 @@ RECORDER_SHARE_TARGET = 0.05
 GET_ROOT = Request("GET", "/", "root")
 LEAD_SECONDS = 0.2
 CONCURRENCY = 16
+# About what one request costs the client.
+BURN_SECONDS = 80e-6
 
 
 class _Forgetful(Recorder):
@@ -43,6 +45,7 @@ def bench_client(
 ) -> dict[str, Any]:
     """Lateness at `rate_per_second` and the recorder's share of the client's CPU, each with its target."""
     with trivial_server() as url, _one_core():
+        control_ms = run_async(_control(rate_per_second, seconds / 2, seed))
         lateness = run_async(_lateness(url, rate_per_second, seconds, seed))
         on_step()
         recording = run_async(_recorder_cost(url, slices, on_step))
@@ -52,9 +55,26 @@ def bench_client(
         "ratePerSecond": rate_per_second,
         "latenessP99TargetMs": LATENESS_P99_TARGET_MS,
         "recorderShareTarget": RECORDER_SHARE_TARGET,
+        "controlLatenessP99Ms": control_ms,
+        "machineCanTell": control_ms < LATENESS_P99_TARGET_MS,
         **lateness,
         **recording,
     }
+
+
+async def _control(rate_per_second: float, seconds: float, seed: int) -> float:
+    """The same schedule and as much work per arrival, but no requests: what is late here, the machine made late."""
+
+    async def burn(exchange: Exchange, intended: float) -> None:
+        until = time.thread_time() + BURN_SECONDS
+        while time.thread_time() < until:
+            pass
+
+    recorder, clock = Recorder(), RunClock(time.time() + LEAD_SECONDS)
+    loop = OpenLoop(Exchange("http://127.0.0.1", clock, recorder), recorder)
+    schedule = arrivals.poisson(rate_per_second, seconds, seed)
+    report = await loop.run(plan_of(schedule, itertools.repeat(Flow("burn", burn))))
+    return _p99_of_median_second(np.frombuffer(report.lateness_seconds), schedule)
 
 
 async def _lateness(url: str, rate_per_second: float, seconds: float, seed: int) -> dict[str, Any]:

@@ -272,6 +272,9 @@ def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
     with progress_bar("measuring the client", 41) as step:
         found = bench_client(rate, seconds, seed, on_step=step)
     click.echo(json.dumps(found, indent=None if as_json else 1))
+    if not found["ok"] and not found["machineCanTell"]:
+        say("[red]invalid:[/] the machine is too busy: even a schedule without requests could not be kept")
+        return INVALID
     return 0 if found["ok"] else FAILED
 
 

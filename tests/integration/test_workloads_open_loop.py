@@ -113,4 +113,6 @@ def test_the_generator_is_punctual_at_3000_a_second_and_recording_is_cheap():
     assert found["dropped"] == 0
     assert found["rows"] == found["started"] == found["planned"]
     assert found["recorderShare"] < found["recorderShareTarget"], found
+    if not found["machineCanTell"]:
+        pytest.skip(f"too busy a machine: {found['controlLatenessP99Ms']} ms late without a single request")
     assert found["latenessP99MsOfMedianSecond"] < found["latenessP99TargetMs"], found
