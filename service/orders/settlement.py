@@ -14,7 +14,7 @@ from service.config import Config
 from service.errors import Problem
 from service.ids import Ids
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldResolved, Posting, ReservationExpired, StateMoved
+from service.inventory.models import HoldResolved, Posting, Replayed, ReservationExpired, StateMoved
 from service.orders import postings
 from service.orders.models import (
     OPEN_PAYMENTS,
@@ -27,7 +27,7 @@ from service.orders.models import (
     PaymentStatus,
 )
 from service.orders.repository import OrderRepository
-from service.orders.usecases import Answer, Orders, repeated, wrong_status
+from service.orders.usecases import Answer, Orders, repeated, replayed_order, wrong_status
 from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown
 
 log = logging.getLogger(__name__)
@@ -123,12 +123,15 @@ class Settlement:
     async def _post(self, posting: Posting) -> None:
         """Posts a settlement. If someone else settled the same attempt first, theirs stands."""
         try:
-            await self._ledger.post(posting)
+            outcome = await self._ledger.post(posting)
         except StateMoved:
             assert posting.order_id is not None
             order = await self._orders.get(posting.order_id)
             if order.status is OrderStatus.CANCELLED:
                 raise _why_cancelled(order) from None
+            return
+        if isinstance(outcome, Replayed):  # a webhook was faster under the same key, perhaps with a refusal
+            await replayed_order(self._repository, outcome)
 
     async def _return_money(self, order: Order, payment: Payment) -> bool:
         returned = order.total == 0 or await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)
