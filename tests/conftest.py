@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 import redis
 import shops
+from needs import missing
 from pymongo import MongoClient
 
 from service import bootstrap
@@ -21,14 +22,6 @@ from service.infra import embedded
 
 REPOSITORY = Path(__file__).parent.parent
 RETAIL_TRACE = REPOSITORY.parent / "shared" / "data" / "online_retail.parquet"
-IN_CI = os.environ.get("CI") == "true"
-
-
-def missing(what: str) -> None:
-    """For a test whose outside need is not here: says so and skips, but never in CI."""
-    if IN_CI:
-        pytest.fail(what, pytrace=False)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from needs import missing
 
 from benchmarks.budgets.declared import load
 from benchmarks.budgets.run import plant
@@ -13,7 +14,6 @@ from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer
 from benchmarks.stack import Served, served
-from tests.conftest import missing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PRODUCTS, STOCK = 100, 1_000_000
