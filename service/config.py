@@ -49,8 +49,9 @@ class Config:
     stock_quantity_max: int = 1_000_000_000
     low_stock_threshold: int = 5
     availability_skus_max: int = 100
-    sweep_orders_max: int = 2_000
-    sweep_rest_share: float = 0.25
+    sweep_orders_max: int = 500
+    sweep_window_max: int = 20_000
+    sweep_rate_max: float = 3_500  # holds a second
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
     open_holds_per_user_max: int = 1_000_000
@@ -166,6 +167,7 @@ class Config:
     stream_listeners_max: int = 20_000
     stream_backlog_max: int = 256
     stream_kept_max: int = 10_000
+    stream_entries_kept_max: int = 2_000
     stream_heartbeat_seconds: float = 15
     stream_poll_seconds: float = 1
     stream_heal_seconds: float = 15

@@ -9,10 +9,12 @@ import logging
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from service.clock import Clock
 from service.config import Config
@@ -21,47 +23,45 @@ from service.infra.loops import repeat
 from service.infra.redis import UNREACHABLE
 
 log = logging.getLogger(__name__)
-EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})(?![\s\S])")
-READ_MAX = 500
+EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})-(\d{1,6})(?![\s\S])")
+ENTRIES_PER_READ = 100
+STATES_PER_ENTRY = 100
 TOPICS_PER_QUERY = 1_000
 HEARTBEAT = b": \n\n"
 
-EventId = tuple[int, int]
+EventId = tuple[int, int, int]  # the stream's entry, and which of its states
+NOWHERE: EventId = (0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, array_like=True, frozen=True):
     """`version` orders the states of a topic; `data` is what listeners are sent, JSON."""
 
     topic: str
     version: int
-    data: bytes
+    data: msgspec.Raw
 
 
+STATES = msgspec.json.Decoder(list[State])
 Snapshot = Callable[[Collection[str]], Awaitable[Sequence[State]]]
 
 
 def parse_id(text: str | None) -> EventId | None:
     """A Last-Event-ID; None when it is none of ours."""
     found = EVENT_ID.match(text or "")
-    return (int(found[1]), int(found[2])) if found else None
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 class FeedWriter:
     """The publishing side. Best effort: what Redis does not take, readers find in the store of truth."""
 
     def __init__(self, redis: Any, stream: str, config: Config) -> None:
-        self._redis, self._stream, self._kept = redis, stream, config.stream_kept_max
+        self._redis, self._stream, self._entries_kept = redis, stream, config.stream_entries_kept_max
 
     async def publish(self, states: Sequence[State]) -> None:
-        if not states:
-            return
-        pipe = self._redis.pipeline(transaction=False)
-        for state in states:
-            fields = {"topic": state.topic, "version": state.version, "data": state.data}
-            pipe.xadd(self._stream, fields, maxlen=self._kept, approximate=True)
         try:
-            await pipe.execute()
+            for start in range(0, len(states), STATES_PER_ENTRY):
+                entry = {"states": msgspec.json.encode(states[start : start + STATES_PER_ENTRY])}
+                await self._redis.xadd(self._stream, entry, maxlen=self._entries_kept, approximate=True)
         except UNREACHABLE as error:
             log.warning("%d states were not published: %s", len(states), error)
 
@@ -117,7 +117,7 @@ class Feed:
         self._clock, self._config = clock, config
         self._by_topic: dict[str, set[Listener]] = {}
         self._recent: deque[tuple[EventId, State]] = deque(maxlen=config.stream_kept_max)
-        self._last: EventId = (0, 0)
+        self._last = NOWHERE
         self._connected = False
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -168,16 +168,16 @@ class Feed:
         if after is not None:
             for event_id, state in self._since(after):
                 if state.topic in listener.topics:
-                    listener.tell(state, self._frame(event_id, state))
+                    listener.tell(state, _frame(event_id, self._event, state.data))
         states = await self._snapshot(topics)
         if after is not None:
             for state in states:
-                listener.tell(state, self._frame(self._now(), state))
+                listener.tell(state, _frame(self._now(), self._event, state.data))
             return
         fresh = [state for state in states if state.topic not in listener.seen]
         listener.seen |= {state.topic: state for state in fresh}
-        data = b'{"items":[' + b",".join(state.data for state in fresh) + b"]}"
-        listener.backlog.appendleft(b"id: %d-%d\nevent: snapshot\ndata: %b\n\n" % (*self._now(), data))
+        data = b'{"items":[' + b",".join(bytes(state.data) for state in fresh) + b"]}"
+        listener.backlog.appendleft(_frame(self._now(), b"snapshot", data))
         listener.woken.set()
 
     def _since(self, after: EventId) -> list[tuple[EventId, State]]:
@@ -186,10 +186,7 @@ class Feed:
 
     def _now(self) -> EventId:
         """Where the stream stands: who resumes from here misses nothing that comes after."""
-        return self._last if self._connected else (int(self._clock.now().timestamp() * 1000), 0)
-
-    def _frame(self, event_id: EventId, state: State) -> bytes:
-        return b"id: %d-%d\nevent: %b\ndata: %b\n\n" % (*event_id, self._event, state.data)
+        return self._last if self._connected else (int(self._clock.now().timestamp() * 1000), 0, 0)
 
     async def _read(self) -> float:
         """Passes on what is new in the stream; comes back after at most half a time-out."""
@@ -198,21 +195,21 @@ class Feed:
                 await self._catch_up()
             block_ms = int(self._config.redis_timeout_seconds * 500)
             position = f"{self._last[0]}-{self._last[1]}"
-            found = await self._redis.xread({self._stream: position}, count=READ_MAX, block=block_ms)
+            found = await self._redis.xread({self._stream: position}, count=ENTRIES_PER_READ, block=block_ms)
         except UNREACHABLE:
             self._connected = False
             raise
         for _, entries in found or ():
-            for entry in entries:
-                self._pass_on(*_parsed(entry))
+            for event_id, state in _parsed(entries):
+                self._pass_on(event_id, state)
         return 0.0
 
     async def _catch_up(self) -> None:
         """The stream may have gone on, or been wiped, while this process did not look."""
-        entries = await self._redis.xrevrange(self._stream, count=self._config.stream_kept_max)
+        entries = await self._redis.xrevrange(self._stream, count=self._config.stream_entries_kept_max)
         self._recent.clear()
-        self._recent.extend(_parsed(entry) for entry in reversed(entries))
-        self._last = self._recent[-1][0] if self._recent else (0, 0)
+        self._recent.extend(_parsed(reversed(entries)))
+        self._last = self._recent[-1][0] if self._recent else NOWHERE
         self._connected = True
         await self._heal()
 
@@ -223,7 +220,7 @@ class Feed:
 
     def _tell(self, event_id: EventId, state: State) -> None:
         if listeners := self._by_topic.get(state.topic):
-            frame = self._frame(event_id, state)
+            frame = _frame(event_id, self._event, state.data)
             for listener in listeners:
                 listener.tell(state, frame)
 
@@ -248,8 +245,12 @@ class Feed:
         return max(1, int(self._config.stream_heartbeat_seconds))
 
 
-def _parsed(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[EventId, State]:
-    event_id, fields = entry
-    milliseconds, _, number = event_id.decode().partition("-")
-    state = State(fields[b"topic"].decode(), int(fields[b"version"]), fields[b"data"])
-    return (int(milliseconds), int(number)), state
+def _parsed(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> Iterator[tuple[EventId, State]]:
+    for entry_id, fields in entries:
+        milliseconds, _, number = entry_id.decode().partition("-")
+        for place, state in enumerate(STATES.decode(fields[b"states"])):
+            yield (int(milliseconds), int(number), place), state
+
+
+def _frame(event_id: EventId, event: bytes, data: msgspec.Raw | bytes) -> bytes:
+    return b"id: %d-%d-%d\nevent: %b\ndata: %b\n\n" % (*event_id, event, bytes(data))

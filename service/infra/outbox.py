@@ -3,7 +3,7 @@
 An entry waits until every consumer has had it; then it is kept for three days, without what was secret in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -125,4 +125,5 @@ def _to_event(document: Mapping[str, Any]) -> Event:
     kind = BY_NAME.get(document["name"])
     if kind is None:
         raise UnknownFact(f"This version does not know the fact {document['name']}")
-    return kind(**{field.name: document[field.name] for field in fields(kind)})
+    names: tuple[str, ...] = kind.__slots__
+    return kind(*[document[name] for name in names])

@@ -15,7 +15,7 @@ from service.infra.dead_letters import DeadLetters
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.lease import Lease
 from service.infra.loops import STORE_DOWN
-from service.infra.outbox import Entry, Fact, Outbox
+from service.infra.outbox import Entry, Fact, Outbox, UnknownFact
 
 log = logging.getLogger(__name__)
 RETRY_PAUSE_MAX_SECONDS = 60
@@ -61,10 +61,10 @@ class Relay:
         entries = await self._outbox.waiting(self._config.outbox_entries_max)
         if not entries:
             return 0
-        failures: dict[str, dict[str, Exception]] = {}
+        facts, failures = self._facts(entries)
         for name, consume in self._consumers.items():
-            todo = [entry for entry in entries if name not in entry.done]
-            for entry, error in await self._tell(consume, todo):
+            todo = [entry for entry in entries if name not in entry.done and entry.id in facts]
+            for entry, error in await self._tell(consume, todo, facts):
                 log.error("%s could not take %s", name, entry.id, exc_info=error)
                 failures.setdefault(entry.id, {})[name] = error
         done = [entry for entry in entries if entry.id not in failures]
@@ -75,19 +75,32 @@ class Relay:
         self._measure(done)
         return len(entries)
 
-    async def _tell(self, consume: Consumer, entries: Sequence[Entry]) -> list[tuple[Entry, Exception]]:
+    def _facts(self, entries: Sequence[Entry]) -> tuple[dict[str, list[Fact]], dict[str, dict[str, Exception]]]:
+        """The facts of each entry, and the entries that a newer version has written."""
+        facts: dict[str, list[Fact]] = {}
+        failures: dict[str, dict[str, Exception]] = {}
+        for entry in entries:
+            try:
+                facts[entry.id] = entry.facts()
+            except UnknownFact as error:
+                failures[entry.id] = dict.fromkeys(self._consumers, error)
+        return facts, failures
+
+    async def _tell(
+        self, consume: Consumer, entries: Sequence[Entry], facts: Mapping[str, list[Fact]]
+    ) -> list[tuple[Entry, Exception]]:
         """All at once; if that fails, one by one. Returns those it failed on."""
         if not entries:
             return []
         try:
-            await consume([fact for entry in entries for fact in entry.facts()])
+            await consume([fact for entry in entries for fact in facts[entry.id]])
             return []
         except STORE_DOWN:
             raise
         except Exception as error:  # noqa: BLE001 - one consumer's own error must not stop the facts of all others
             if len(entries) == 1:
                 return [(entries[0], error)]
-        return [failure for entry in entries for failure in await self._tell(consume, [entry])]
+        return [failure for entry in entries for failure in await self._tell(consume, [entry], facts)]
 
     async def _put_off(self, entry: Entry, failures: Mapping[str, Exception]) -> None:
         done = [name for name in self._consumers if name not in failures]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from pymongo import InsertOne, UpdateMany, UpdateOne
@@ -129,31 +130,44 @@ class Bookkeeping:
         assert result.matched_count == len(updates), "a SKU moved outside the ledger"
 
     async def _write_holds(self, holds: Sequence[HoldChange], now: datetime, session: Session) -> None:
+        """Neighbours that change alike share an operation: a sweep is one update, not hundreds."""
         operations: list[Any] = []
-        for change in holds:
-            if change.before is None:
-                operations += [InsertOne(document) for document in _reservation_documents(change.hold, now)]
+        for (before, after), alike in groupby(holds, key=lambda change: (change.before, change.hold.status)):
+            if before is None:
+                operations += [
+                    InsertOne(found) for change in alike for found in _reservation_documents(change.hold, now)
+                ]
             else:
-                operations.append(
-                    UpdateMany(
-                        {"orderId": change.hold.order_id, "status": change.before.value},
-                        {"$set": {"status": change.hold.status.value, "resolvedAt": now}},
-                    )
-                )
+                of_orders = {"orderId": {"$in": [change.hold.order_id for change in alike]}, "status": before.value}
+                operations.append(UpdateMany(of_orders, {"$set": {"status": after.value, "resolvedAt": now}}))
         if operations:  # ordered: a hold may expire and be sold again in one batch
             await self._database["reservations"].bulk_write(operations, ordered=True, session=session)
 
     async def _write_documents(self, writes: Sequence[Write], session: Session) -> None:
-        by_collection: dict[str, list[Any]] = {}
+        by_collection: dict[str, list[Write]] = {}
         for write in writes:
-            operation = (
-                InsertOne({"_id": write.id, **write.document})
-                if write.document is not None
-                else UpdateOne({"_id": write.id}, dict(write.update or {}), upsert=write.upsert)
-            )
-            by_collection.setdefault(write.collection, []).append(operation)
-        for collection, operations in by_collection.items():
-            await self._database[collection].bulk_write(operations, ordered=True, session=session)
+            by_collection.setdefault(write.collection, []).append(write)
+        for collection, wanted in by_collection.items():
+            await self._database[collection].bulk_write(_operations(wanted), ordered=True, session=session)
+
+
+def _operations(writes: Sequence[Write]) -> list[Any]:
+    """In order; neighbours that change different documents alike share an operation."""
+    operations: list[Any] = []
+    for update, run in groupby(writes, key=lambda write: write.update):
+        alike = list(run)
+        ids = [write.id for write in alike]
+        if update is not None and not any(write.upsert for write in alike) and len(set(ids)) == len(ids):
+            operations.append(UpdateMany({"_id": {"$in": ids}}, dict(update)))
+        else:
+            operations += map(_operation, alike)
+    return operations
+
+
+def _operation(write: Write) -> Any:
+    if write.document is not None:
+        return InsertOne({"_id": write.id, **write.document})
+    return UpdateOne({"_id": write.id}, dict(write.update or {}), upsert=write.upsert)
 
 
 def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:

@@ -134,8 +134,15 @@ def availability_view(stock: Stock) -> AvailabilityView:
 
 def stock_state(sku: str, version: int, available: int, threshold: int) -> State:
     """What the stock stream sends of a SKU."""
-    view = availability_view(Stock(sku, available, 0, version, threshold))
-    return State(sku, version, WIRE.encode(StockEvent(**msgspec.structs.asdict(view), version=version)))
+    event = StockEvent(
+        sku=sku,
+        available=available,
+        in_stock=available > 0,
+        low_stock=available <= threshold,
+        action="add_to_cart" if available > 0 else "notify_me",
+        version=version,
+    )
+    return State(sku, version, msgspec.Raw(WIRE.encode(event)))
 
 
 def inventory_view(stock: Stock) -> InventoryReply:

@@ -48,19 +48,20 @@ class Expiry:
         self._inventory, self._ledger, self._clock, self._config = inventory, ledger, clock, config
 
     async def sweep(self, tell: Tell = lambda part, released: None) -> Swept:
-        """Frees every hold past its expiry, oldest first, in bounded batches, until none is left or time is up.
+        """Frees every hold past its expiry, the oldest first by windows, until none is left or time is up.
 
         After each batch `tell` is given that batch and how many have been released so far; what it raises ends the
-        sweep. Between batches it rests, so that checkouts of the same stock keep most of their rate."""
-        swept, deadline = Swept(), self._clock.monotonic() + self._config.sweep_seconds_max
-        while (began := self._clock.monotonic()) < deadline:
-            due = await self._inventory.expired_orders(self._config.sweep_orders_max)
-            if not due:
-                break
-            swept.add(part := await self._release(due))
-            tell(part, swept.released)
-            took_seconds = self._clock.monotonic() - began
-            await self._clock.sleep(took_seconds * self._config.sweep_rest_share)
+        sweep. It goes no faster than its limit, so that checkouts of the same stock keep most of their rate."""
+        swept, began = Swept(), self._clock.monotonic()
+        while due := await self._inventory.expired_orders(self._config.sweep_window_max):
+            for start in range(0, len(due), self._config.sweep_orders_max):
+                part = await self._release(due[start : start + self._config.sweep_orders_max])
+                swept.add(part)
+                tell(part, swept.released)
+                elapsed_seconds = self._clock.monotonic() - began
+                if elapsed_seconds > self._config.sweep_seconds_max:
+                    return swept
+                await self._clock.sleep(max(0.0, swept.released / self._config.sweep_rate_max - elapsed_seconds))
         return swept
 
     async def _release(self, due: list[tuple[str, datetime]]) -> Swept:

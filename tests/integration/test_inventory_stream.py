@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import Raw
 from served import served
 from shops import stock
 
@@ -151,11 +152,11 @@ async def test_a_client_that_was_away_longer_than_the_stream_remembers_gets_the_
     shop: Shop, background: Background, client: aiohttp.ClientSession
 ) -> None:
     await stock(shop, TEA=9)
-    async with listening(client, "TEA", after="1000-0") as stream:
+    async with listening(client, "TEA", after="1000-0-0") as stream:
         assert await stream.available() == [("TEA", 9)]
 
 
-@pytest.mark.parametrize("given", ["nonsense", "1-", "-1-0", "9" * 40 + "-0", "1-0\n"])
+@pytest.mark.parametrize("given", ["nonsense", "1-0", "-1-0-0", "9" * 40 + "-0-0", "1-0-0\n"])
 def test_an_id_that_is_none_of_ours_is_as_none(given: str) -> None:
     assert parse_id(given) is None
 
@@ -250,7 +251,7 @@ async def test_a_listener_too_slow_to_keep_up_is_dropped(shop: Shop) -> None:
     config = replace(shop.config, stream_backlog_max=20)
     async with feed_of(shop, config, {}) as feed, feed.listen(["TEA"], None) as slow:
         for version in range(1, 60):
-            feed._tell((version, 0), State("TEA", version, b"{}"))
+            feed._tell((version, 0, 0), State("TEA", version, Raw(b"{}")))
         assert not slow.open
         assert len(slow.backlog) <= config.stream_backlog_max + 1
         assert [piece async for piece in slow.frames()] == []
@@ -259,7 +260,7 @@ async def test_a_listener_too_slow_to_keep_up_is_dropped(shop: Shop) -> None:
 async def test_an_older_state_and_a_repeated_one_are_not_sent(shop: Shop) -> None:
     async with feed_of(shop, shop.config, {}) as feed, feed.listen(["TEA"], None) as listener:
         for version in (5, 3, 5, 6, 6, 1):
-            feed._tell((version, 0), State("TEA", version, b"{}"))
+            feed._tell((version, 0, 0), State("TEA", version, Raw(b"{}")))
         assert sorted(state.version for state in listener.seen.values()) == [6]
         assert len(listener.backlog) == 3
 
@@ -274,7 +275,7 @@ async def test_no_more_listeners_than_allowed(shop: Shop) -> None:
 
 async def test_five_thousand_listeners_idle_for_next_to_nothing_and_all_hear_of_a_change(shop: Shop) -> None:
     """Costs are this process's own processor time, so that a busy machine does not decide."""
-    states = {f"S{n}": State(f"S{n}", 1, b'{"sku":"S"}') for n in range(100)}
+    states = {f"S{n}": State(f"S{n}", 1, Raw(b'{"sku":"S"}')) for n in range(100)}
     config = replace(shop.config, stream_heartbeat_seconds=60)
     async with feed_of(shop, config, states) as feed, asyncio.TaskGroup() as group:
         heard, ready = asyncio.Semaphore(0), asyncio.Semaphore(0)
@@ -296,7 +297,7 @@ async def test_five_thousand_listeners_idle_for_next_to_nothing_and_all_hear_of_
         await asyncio.sleep(0.5)
         idle = await seconds_of_processor(asyncio.sleep(2))
         writer = FeedWriter(shop.stores.redis, STREAM, shop.config)
-        await writer.publish([State(f"S{n}", 2, b'{"sku":"S"}') for n in range(100)])
+        await writer.publish([State(f"S{n}", 2, Raw(b'{"sku":"S"}')) for n in range(100)])
 
         async def all_hear() -> None:
             for _ in range(5_000):
@@ -314,7 +315,7 @@ async def seconds_of_processor(work: Coroutine[Any, Any, None]) -> float:
 
 
 async def test_the_stream_of_all_states_does_not_grow_for_ever(shop: Shop) -> None:
-    writer = FeedWriter(shop.stores.redis, STREAM, replace(shop.config, stream_kept_max=100))
-    for version in range(20):
-        await writer.publish([State(f"S{n}", version, b"{}") for n in range(100)])
+    writer = FeedWriter(shop.stores.redis, STREAM, replace(shop.config, stream_entries_kept_max=100))
+    for version in range(500):
+        await writer.publish([State("TEA", version, Raw(b"{}"))])
     assert await shop.stores.redis.xlen(STREAM) < 300
