@@ -40,6 +40,7 @@ class ReplayOptions:
     in_flight_max: int = IN_FLIGHT_MAX
     timeout_seconds: float = 30.0
     retry_seconds: float = 30.0
+    settle_seconds: float = 120.0
     lateness_p99_max_ms: float = LATENESS_P99_MAX_MS
     tokens: str | None = None
 
@@ -73,10 +74,11 @@ async def _replay(trace: Trace, stack: Stack, path: Path, options: ReplayOptions
         )
         replayed = InvoiceReplay(uuid4().hex, accounts, staff, retry_seconds=options.retry_seconds, guests=GUESTS)
         report = await _drive(run, replayed, invoices, times, options)
+        settled = await replayed.settle(aside, options.settle_seconds)
         orders = await orders_since(aside, staff, known)
     matching = reconcile(invoices, replayed.fates, orders, {account.user_id for account in accounts.values()})
     _write_fates(path, replayed.fates)
-    findings, more = _findings(matching), _summary(trace, invoices, times, matching)
+    findings, more = _findings(matching), _summary(trace, invoices, times, matching | {"settledAfterwards": settled})
     late_max = options.lateness_p99_max_ms
     return await asyncio.to_thread(run.finish, findings, more, client=report, lateness_p99_max_ms=late_max)
 

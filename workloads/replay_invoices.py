@@ -16,6 +16,7 @@ from workloads.exchange import Answer, Exchange, Request
 from workloads.open_loop import Flow
 from workloads.trace import Invoice
 
+UNKNOWN = "unknown"
 PAUSE_SECONDS = 0.05
 PAUSE_SECONDS_MAX = 2.0
 # Another request under the same key, or for the same order, has not ended yet: its answer is still to come.
@@ -42,6 +43,7 @@ class Fate:
     done: float = float("nan")
     refunds: int = 0
     attempts: int = 0
+    settled_afterwards: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,6 +57,14 @@ class _Purchase:
     left: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _ReturnPlan:
+    """Which orders are refunded for what, and what no order explains."""
+
+    refunds: list[tuple[str, list[tuple[str, int]]]]
+    goods_in: dict[str, int]
+
+
 class InvoiceReplay:
     """Turns invoices into flows of the open loop. Invoices of one customer never overtake each other."""
 
@@ -65,28 +75,48 @@ class InvoiceReplay:
         self._retry_seconds, self._guests = retry_seconds, guests
         self._purchases: dict[str, list[_Purchase]] = defaultdict(list)
         self._before: dict[str, asyncio.Event] = {}
-        self._guest_turn = 0
-        self.fates: list[Fate] = []
+        self._guest_of: dict[str, Account] = {}
+        self._returns: dict[str, _ReturnPlan] = {}
+        self._asked: list[tuple[Invoice, Fate]] = []
+
+    @property
+    def fates(self) -> list[Fate]:
+        return [fate for _, fate in self._asked]
 
     def flow(self, invoice: Invoice) -> Flow:
         """The invoice's arrival. Call in the order of the trace: it fixes each customer's order."""
         units = sum(line.quantity for line in invoice.lines)
         fate = Fate(invoice.number, invoice.is_return, invoice.customer, len(invoice.lines), units, float("nan"))
-        self.fates.append(fate)
+        self._asked.append((invoice, fate))
         before, mine = self._queue_behind(invoice.customer)
-        play = self._return if invoice.is_return else self._sale
 
         async def run(exchange: Exchange, intended: float) -> None:
-            fate.intended, fate.outcome, fate.reason = intended, "unknown", ""
+            fate.intended, fate.outcome, fate.reason = intended, UNKNOWN, ""
             try:
                 if before is not None:
                     await before.wait()
-                await play(exchange, intended, invoice, fate)
+                await self._play(exchange, intended, invoice, fate)
             finally:
                 fate.done = exchange.clock.now()
                 mine.set()
 
         return Flow("receive" if invoice.is_return else "checkout", run, dropped=mine.set)
+
+    async def settle(self, exchange: Exchange, seconds: float) -> int:
+        """Asks once more, under the same keys, for every fate that is still unknown: the load is over now. Returns how
+        many became known. Goes in the order of the trace, and for so many seconds at most."""
+        open_fates = [(invoice, fate) for invoice, fate in self._asked if fate.outcome == UNKNOWN]
+        give_up_at = exchange.clock.now() + seconds
+        for invoice, fate in open_fates:
+            if exchange.clock.now() > give_up_at:
+                break
+            fate.refunds, fate.reason = 0, ""
+            await self._play(exchange, None, invoice, fate)
+            fate.settled_afterwards = fate.outcome != UNKNOWN
+        return sum(fate.settled_afterwards for _, fate in open_fates)
+
+    async def _play(self, exchange: Exchange, intended: float | None, invoice: Invoice, fate: Fate) -> None:
+        await (self._return if invoice.is_return else self._sale)(exchange, intended, invoice, fate)
 
     def _queue_behind(self, customer: str) -> tuple[asyncio.Event | None, asyncio.Event]:
         """The event to wait for and the one to set. Guests are strangers to each other and wait for nobody."""
@@ -97,14 +127,15 @@ class InvoiceReplay:
         self._before[customer] = mine
         return before, mine
 
-    def _account(self, customer: str) -> Account:
-        if customer:
-            return self._accounts[customer_name(customer)]
-        self._guest_turn = (self._guest_turn + 1) % self._guests
-        return self._accounts[guest_name(self._guest_turn)]
+    def _account(self, invoice: Invoice) -> Account:
+        """Who buys. A guest's invoice keeps its guest: a key means something only to the one who used it first."""
+        if invoice.customer:
+            return self._accounts[customer_name(invoice.customer)]
+        turn = guest_name(len(self._guest_of) % self._guests)
+        return self._guest_of.setdefault(invoice.number, self._accounts[turn])
 
-    async def _sale(self, exchange: Exchange, intended: float, invoice: Invoice, fate: Fate) -> None:
-        account = self._account(invoice.customer)
+    async def _sale(self, exchange: Exchange, intended: float | None, invoice: Invoice, fate: Fate) -> None:
+        account = self._account(invoice)
         lines = [(line.sku, line.quantity) for line in invoice.lines]
         key = f"{self._run_id}:{invoice.number}"
         placed = await self._ask(exchange, account, partial(api.checkout, lines=lines, key=key), fate, intended)
@@ -120,10 +151,11 @@ class InvoiceReplay:
             self._purchases[invoice.customer].append(_Purchase(order["id"], dict(invoice.units_by_sku())))
         return None
 
-    async def _return(self, exchange: Exchange, intended: float, invoice: Invoice, fate: Fate) -> None:
-        returned = dict(invoice.units_by_sku())
-        refunds = self._match(invoice.customer, returned)
-        for number, (order_id, lines) in enumerate(refunds):
+    async def _return(self, exchange: Exchange, intended: float | None, invoice: Invoice, fate: Fate) -> None:
+        if invoice.number not in self._returns:
+            self._returns[invoice.number] = self._match(invoice)
+        plan = self._returns[invoice.number]
+        for number, (order_id, lines) in enumerate(plan.refunds):
             key = f"{self._run_id}:{invoice.number}:refund:{number}"
             ask = partial(api.refund, order_id=order_id, lines=lines, key=key)
             answer = await self._ask(exchange, self._staff, ask, fate, intended)
@@ -131,12 +163,12 @@ class InvoiceReplay:
                 return _refused(fate, answer)
             fate.order_id, fate.refunds = order_id, fate.refunds + 1
         fate.outcome = "refunded"
-        if returned:
-            await self._goods_in(exchange, intended, invoice, returned, fate)
+        if plan.goods_in:
+            await self._goods_in(exchange, intended, invoice, plan.goods_in, fate)
         return None
 
     async def _goods_in(
-        self, exchange: Exchange, intended: float, invoice: Invoice, left: dict[str, int], fate: Fate
+        self, exchange: Exchange, intended: float | None, invoice: Invoice, left: dict[str, int], fate: Fate
     ) -> None:
         """What no earlier paid order of this customer explains still comes back onto the shelf."""
         lines = list(left.items())
@@ -150,19 +182,21 @@ class InvoiceReplay:
         fate.reason = "no_matching_order" if invoice.customer else "no_customer"
         return None
 
-    def _match(self, customer: str, returned: dict[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
-        """Takes what can be refunded out of `returned` and out of the customer's purchases, the newest first."""
-        refunds = []
-        for purchase in reversed(self._purchases[customer] if customer else []):
-            lines = [(sku, fits) for sku, units in returned.items() if (fits := min(units, purchase.left.get(sku, 0)))]
+    def _match(self, invoice: Invoice) -> _ReturnPlan:
+        """Takes what can be refunded out of the customer's purchases, the newest first. Done once per return."""
+        plan = _ReturnPlan([], dict(invoice.units_by_sku()))
+        for purchase in reversed(self._purchases[invoice.customer] if invoice.customer else []):
+            lines = [
+                (sku, fits) for sku, units in plan.goods_in.items() if (fits := min(units, purchase.left.get(sku, 0)))
+            ]
             for sku, units in lines:
                 purchase.left[sku] -= units
-                returned[sku] -= units
-                if not returned[sku]:
-                    del returned[sku]
+                plan.goods_in[sku] -= units
+                if not plan.goods_in[sku]:
+                    del plan.goods_in[sku]
             if lines:
-                refunds.append((purchase.order_id, lines))
-        return refunds
+                plan.refunds.append((purchase.order_id, lines))
+        return plan
 
     async def _ask(
         self, exchange: Exchange, account: Account, ask: Ask, fate: Fate, intended: float | None = None
@@ -195,6 +229,5 @@ def _open(answer: Answer) -> bool:
 
 
 def _refused(fate: Fate, answer: Answer) -> None:
-    unknown = answer.outcome in outcomes.UNKNOWN
-    fate.outcome = "unknown" if unknown else "refused"
+    fate.outcome = UNKNOWN if _open(answer) else outcomes.REFUSED
     fate.reason = answer.code or answer.outcome

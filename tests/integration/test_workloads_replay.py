@@ -6,11 +6,11 @@ from fake_shop import FakeShop, serving
 
 from workloads import api, results
 from workloads.accounts import Account, AccountError, load_tokens, open_accounts
-from workloads.exchange import Exchange
+from workloads.exchange import Answer, Exchange
 from workloads.reconcile import orders_since, reconcile
 from workloads.recorder import Recorder, RunClock
 from workloads.replay import ReplayOptions, _replay, intended_times
-from workloads.replay_invoices import Fate
+from workloads.replay_invoices import Fate, _refused
 from workloads.stack import Stack, StackError
 from workloads.trace import Invoice, Line, read_trace
 
@@ -94,10 +94,33 @@ async def test_lost_answers_are_asked_for_again_and_place_no_second_order(trace,
 async def test_an_invoice_whose_fate_stays_unknown_fails_the_run(trace, tmp_path):
     shop = FakeShop({"A": 10, "B": 10})
     shop.fail_requests = 10_000
-    summary, _ = await replayed(shop, trace, tmp_path, retry_seconds=0.1)
+    summary, _ = await replayed(shop, trace, tmp_path, retry_seconds=0.1, settle_seconds=0.5)
     assert summary["verdict"] == "failed"
     assert summary["matching"]["wrong"] == 5
     assert "fate is unknown (unavailable)" in summary["matching"]["wrongExamples"][0]
+
+
+async def test_fates_unknown_under_load_are_settled_afterwards_under_the_same_keys(trace, tmp_path):
+    shop = FakeShop({"A": 10, "B": 10})
+    # Every request of the run takes effect and loses its answer; nothing is asked twice until the load is over.
+    shop.lose_answers = 9
+    summary, run = await replayed(shop, trace, tmp_path, retry_seconds=0.0)
+    matching = summary["matching"]
+    assert matching["ok"], matching
+    assert matching["settledAfterwards"] == run.invoices["settled_afterwards"].sum() == 9
+    assert len(shop.orders) == matching["matched"] == 3
+    # Nothing was yet known to be bought when things came back, so they came in as goods, once each.
+    assert shop.stock == {"A": 10 - 6 + 11, "B": 10 - 4 + 4}
+
+
+def test_a_checkout_still_running_when_patience_ends_is_unknown_and_not_refused():
+    body = b'{"code": "idempotency_in_progress"}'
+    still_running = fate()
+    _refused(still_running, Answer(409, body, "refused", 0.0))
+    assert (still_running.outcome, still_running.reason) == ("unknown", "idempotency_in_progress")
+    refused = fate()
+    _refused(refused, Answer(409, b'{"code": "insufficient_stock"}', "out_of_stock", 0.0))
+    assert refused.outcome == "refused"
 
 
 async def test_invoices_of_one_customer_never_overtake_each_other(tmp_path):
