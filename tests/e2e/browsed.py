@@ -7,8 +7,10 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import shops
+from sanic.touchup import TouchUp
 
 from service import app, bootstrap
 from service.bootstrap import Shop
@@ -42,6 +44,14 @@ class Site:
             await self.shop.inventory.receive([Line(sku, units) for sku in product.skus], "test")
         return product
 
+    def document(self, collection: str, **fields: Any) -> dict[str, Any]:
+        """What the database holds."""
+
+        async def find() -> dict[str, Any]:
+            return dict(await self.shop.stores.database[collection].find_one(fields))
+
+        return self.run(find())
+
     def restock(self, sku: str, units: int) -> None:
         self.run(self.shop.inventory.receive([Line(sku, units)], "test"))
 
@@ -50,16 +60,24 @@ class Site:
 
 
 @contextmanager
+def several_apps() -> Iterator[None]:
+    """Sanic rewrites its own classes for the one app of a process; a test process serves many."""
+    with patch.object(TouchUp, "run"):
+        yield
+
+
+@contextmanager
 def open_site(config: Config) -> Iterator[Site]:
     started: Future[Site] = Future()
     stop = threading.Event()
     thread = threading.Thread(target=asyncio.run, args=(_serve(config, started, stop),), name="site")
-    thread.start()
-    try:
-        yield started.result(START_SECONDS_MAX)
-    finally:
-        stop.set()
-        thread.join()
+    with several_apps():
+        thread.start()
+        try:
+            yield started.result(START_SECONDS_MAX)
+        finally:
+            stop.set()
+            thread.join()
 
 
 async def _serve(config: Config, started: "Future[Site]", stop: threading.Event) -> None:
