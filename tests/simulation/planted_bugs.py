@@ -15,7 +15,7 @@ from service.inventory.repository import Bookkeeping
 from service.orders import postings, usecases
 from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
 from service.orders.repository import payment_document
-from service.orders.settlement import Settlement
+from service.orders.settlement import Settlement, _why_cancelled
 from service.orders.usecases import Answer
 from service.payments.models import Outcome
 
@@ -215,4 +215,22 @@ def money_kept_when_the_stock_is_gone() -> Iterator[None]:
         return True
 
     with patch.object(Settlement, "_return_money", keep):
+        yield
+
+
+@planted
+@contextmanager
+def replayed_refusal_taken_for_a_yes() -> Iterator[None]:
+    """Found by this simulation in the real code: a webhook settles the attempt first, with a refusal, under the same
+    key; the payment that comes second sees a replay and answers "paid"."""
+
+    async def post(self: Any, posting: models.Posting) -> None:
+        try:
+            await self._ledger.post(posting)
+        except models.StateMoved:
+            order = await self._orders.get(posting.order_id)
+            if order.status is OrderStatus.CANCELLED:
+                raise _why_cancelled(order) from None
+
+    with patch.object(Settlement, "_post", post):
         yield

@@ -19,6 +19,7 @@ NAMED = {
     "payment_inside_the_transaction": {"money_mismatch"},
     "declined_order_keeps_its_hold": {"leaked_hold"},
     "money_kept_when_the_stock_is_gone": {"money_mismatch"},
+    "replayed_refusal_taken_for_a_yes": {"answered_not_done"},
 }
 
 

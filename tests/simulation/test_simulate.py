@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,10 +83,13 @@ def test_a_steady_day_is_audited_from_midnight_to_midnight() -> None:
 
 
 def test_a_steady_day_passes_ten_thousand_times_faster_than_real_ones() -> None:
-    """One whole day of the default size: a smaller one would say nothing about the claim."""
+    """One whole day of the default size: a smaller one would say nothing about the claim. Timed in seconds of this
+    process's own work, since other tests share the machine."""
+    started = time.process_time()
     outcome = simulate(Steady().scenario, 2)
+    worked_seconds = time.process_time() - started
     assert outcome.violations == ()
-    assert outcome.simulated_seconds / outcome.wall_seconds > 10_000, f"{outcome.wall_seconds:.1f} s for a day"
+    assert outcome.simulated_seconds / worked_seconds > 10_000, f"{worked_seconds:.1f} s for a day"
 
 
 def test_the_real_trace_can_be_the_arrivals(retail_trace: Path) -> None:

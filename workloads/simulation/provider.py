@@ -20,11 +20,11 @@ Notify = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ProviderTimes:
-    """Virtual seconds."""
+    """Virtual seconds. The webhook may well overtake the answer."""
 
     latency_mean: float = 0.8
     answer_too_late_max: float = 120.0
-    webhook_mean: float = 2.0
+    webhook_mean: float = 0.5
     webhook_late_max: float = 3600.0
 
 
@@ -57,12 +57,16 @@ class Provider:
     async def _charge(self, charge: Charge) -> Outcome:
         late = self.luck.seconds(self._times.answer_too_late_max) if self.luck.strikes("payment_timeout") else 0.0
         acts_first = self.luck.seconds(1.0) < 0.5
-        await asyncio.sleep(self.luck.latency_seconds(self._times.latency_mean) + (0.0 if acts_first else late))
+        await self._way(0.0 if acts_first else late)
         outcome = await self._books.charge(charge)
         for _ in range(1 + self.luck.strikes("webhook_twice")):
             self._detach(self._webhook(charge.payment_id))
-        await asyncio.sleep(late if acts_first else 0.0)
+        await self._way(late if acts_first else 0.0)
         return outcome
+
+    async def _way(self, late: float) -> None:
+        """To the provider or back: half the latency each."""
+        await asyncio.sleep(self.luck.latency_seconds(self._times.latency_mean / 2) + late)
 
     async def _answer(self, action: Awaitable[Result]) -> Result:
         await asyncio.sleep(self.luck.latency_seconds(self._times.latency_mean))

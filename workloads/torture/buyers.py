@@ -90,6 +90,8 @@ class Buyer:
         self.operations.append(operation)
         await self._ask(operation)
         operation.was_unknown = operation.outcome == UNKNOWN
+        if operation.was_unknown:  # a person would not hammer a shop that does not answer either
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
         return operation
 
     async def _ask(self, operation: Operation) -> None:
