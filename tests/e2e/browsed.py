@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 import shops
-from sanic.touchup import TouchUp
+from sanic.config import DEFAULT_CONFIG
 
 from service import app, bootstrap
 from service.bootstrap import Shop
@@ -62,7 +62,7 @@ class Site:
 @contextmanager
 def several_apps() -> Iterator[None]:
     """Sanic rewrites its own classes for the one app of a process; a test process serves many."""
-    with patch.object(TouchUp, "run"):
+    with patch.dict(DEFAULT_CONFIG, TOUCHUP=False):
         yield
 
 
