@@ -163,7 +163,9 @@ function showCart(cart) {
     return [item.slug ? link(`/p/${item.slug}`, item.name) : item.name, quantity, money(item.unitPrice, cart.currency), money(item.lineTotal, cart.currency), state];
   });
   const total = Object.assign(document.createElement("p"), { className: "price", textContent: `Total ${money(cart.subtotal, cart.currency)}` });
-  place.replaceChildren(table(["Item", "Quantity", "Price", "Total", ""], rows), total);
+  const wide = Object.assign(document.createElement("div"), { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Items" });
+  wide.append(table(["Item", "Quantity", "Price", "Total", "Stock"], rows));
+  place.replaceChildren(wide, total);
 }
 
 function watchStock(offers) {
