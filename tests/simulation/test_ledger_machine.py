@@ -1,0 +1,275 @@
+"""The ledger's decisions and the order states against a plain model: hypothesis looks for a sequence that differs.
+
+The model is arithmetic on dictionaries and knows nothing of movements, batches or books. Postings are gathered into
+batches as in the service, so a batch of many must give what the same postings give one by one."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import Phase, Verbosity, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from planted_bugs import PLANTED
+
+from service.errors import Problem
+from service.inventory.decisions import decide
+from service.inventory.models import (
+    Accepted,
+    Action,
+    Books,
+    Change,
+    Claim,
+    Confirm,
+    Decision,
+    Expire,
+    HoldStatus,
+    Line,
+    MovementKind,
+    Posting,
+    Release,
+    Replayed,
+    Reserve,
+    Stock,
+)
+from service.orders.models import TRANSITIONS, OrderStatus
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+HOLD = timedelta(seconds=900)
+SKUS = ("a", "b", "c")
+LINES = st.lists(st.builds(Line, st.sampled_from(SKUS), st.integers(1, 4)), min_size=1, max_size=4).map(tuple)
+
+
+@dataclass
+class ModelHold:
+    lines: dict[str, int]
+    expires_at: datetime
+    status: str = "active"
+
+
+class Model:
+    """What must come of each request, said as plainly as possible."""
+
+    def __init__(self) -> None:
+        self.on_hand = dict.fromkeys(SKUS, 0)
+        self.holds: dict[str, ModelHold] = {}
+
+    def free(self, sku: str) -> int:
+        held = sum(hold.lines.get(sku, 0) for hold in self.holds.values() if hold.status == "active")
+        return self.on_hand[sku] - held
+
+    def fits(self, lines: dict[str, int]) -> bool:
+        return all(self.free(sku) >= quantity for sku, quantity in lines.items())
+
+    def change(self, lines: dict[str, int]) -> str:
+        if any(self.free(sku) + quantity < 0 for sku, quantity in lines.items()):
+            return "below_reserved"
+        for sku, quantity in lines.items():
+            self.on_hand[sku] += quantity
+        return "ok"
+
+    def reserve(self, order_id: str, lines: dict[str, int], now: datetime) -> str:
+        if not self.fits(lines):
+            return "insufficient_stock"
+        self.holds[order_id] = ModelHold(lines, now + HOLD)
+        return "ok"
+
+    def confirm(self, order_id: str, now: datetime) -> str:
+        hold = self.holds[order_id]
+        if hold.status in {"confirmed", "released"}:
+            return "reservation_resolved"
+        if hold.status == "active" and now >= hold.expires_at:
+            return self._confirm_late(hold)
+        if hold.status == "expired" and not self.fits(hold.lines):
+            return "reservation_expired"
+        self._sell(hold)
+        return "ok"
+
+    def _confirm_late(self, hold: ModelHold) -> str:
+        """Not swept yet: its own units count as free again, but a refusal leaves everything as it was."""
+        hold.status = "expired"
+        if self.fits(hold.lines):
+            self._sell(hold)
+            return "ok"
+        hold.status = "active"
+        return "reservation_expired"
+
+    def _sell(self, hold: ModelHold) -> None:
+        hold.status = "confirmed"
+        for sku, quantity in hold.lines.items():
+            self.on_hand[sku] -= quantity
+
+    def release(self, order_id: str) -> str:
+        hold = self.holds[order_id]
+        if hold.status in {"confirmed", "released"}:
+            return "reservation_resolved"
+        if hold.status == "active":
+            hold.status = "released"
+        return "ok"
+
+    def expire(self, order_id: str, now: datetime) -> str:
+        hold = self.holds[order_id]
+        if hold.status != "active" or now < hold.expires_at:
+            return "reservation_resolved"
+        hold.status = "expired"
+        return "ok"
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    orders = Bundle("orders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, self.now, self.count = Model(), START, 0
+        self.books = Books({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
+        self.movements: list[Any] = []
+        self.receive_all()
+
+    def receive_all(self) -> None:
+        goods = tuple(Line(sku, 6) for sku in SKUS)
+        assert self.post(Change(MovementKind.RECEIVE, goods)) == [self.model.change(_sum(goods))]
+
+    def post(self, *actions: Action, claim: Claim | None = None) -> list[str]:
+        batch = [Posting(action, "machine", claim=claim) for action in actions]
+        decisions = decide(self.books, batch, self.now)
+        for decision in decisions:
+            if isinstance(decision, Accepted):
+                self.movements += decision.movements
+        return [_word(decision) for decision in decisions]
+
+    def new_order(self) -> str:
+        self.count += 1
+        return f"order-{self.count}"
+
+    @rule(lines=LINES)
+    def receive(self, lines: tuple[Line, ...]) -> None:
+        assert self.post(Change(MovementKind.RECEIVE, lines)) == [self.model.change(_sum(lines))]
+
+    @rule(sku=st.sampled_from(SKUS), units=st.integers(1, 6))
+    def write_off(self, sku: str, units: int) -> None:
+        answer = self.post(Change(MovementKind.ADJUST, (Line(sku, -units),)))
+        assert answer == [self.model.change({sku: -units})]
+
+    @rule(target=orders, lines=LINES)
+    def reserve(self, lines: tuple[Line, ...]) -> str:
+        order_id = self.new_order()
+        wanted = self.model.reserve(order_id, _sum(lines), self.now)
+        assert self.post(Reserve(order_id, "user", lines, self.now + HOLD)) == [wanted]
+        return order_id
+
+    @rule(many=st.lists(LINES, min_size=2, max_size=6))
+    def reserve_in_one_batch(self, many: list[tuple[Line, ...]]) -> None:
+        ids = [self.new_order() for _ in many]
+        actions = [Reserve(each, "user", lines, self.now + HOLD) for each, lines in zip(ids, many, strict=True)]
+        wanted = [self.model.reserve(each, _sum(lines), self.now) for each, lines in zip(ids, many, strict=True)]
+        assert self.post(*actions) == wanted
+
+    @rule(lines=LINES)
+    def reserve_twice_under_one_key(self, lines: tuple[Line, ...]) -> None:
+        first, second = self.new_order(), self.new_order()
+        key = Claim(f"key of {first}", "the same", {"orderId": first}, self.now + HOLD)
+        wanted = self.model.reserve(first, _sum(lines), self.now)
+        actions = (Reserve(each, "user", lines, self.now + HOLD) for each in (first, second))
+        assert self.post(*actions, claim=key) == [wanted, "replayed"]
+
+    @rule(order_id=orders)
+    def confirm(self, order_id: str) -> None:
+        if order_id in self.model.holds:
+            hold, before = self.model.holds[order_id], len(self.movements)
+            alive = hold.status == "active" and self.now < hold.expires_at
+            assert self.post(Confirm(order_id)) == [self.model.confirm(order_id, self.now)]
+            # A dead hold is never confirmed: what it paid for is sold anew, and the history says so.
+            assert alive or MovementKind.CONFIRM not in {movement.kind for movement in self.movements[before:]}
+
+    @rule(order_id=orders)
+    def confirm_and_release_in_one_batch(self, order_id: str) -> None:
+        if order_id in self.model.holds:
+            wanted = [self.model.confirm(order_id, self.now), self.model.release(order_id)]
+            assert self.post(Confirm(order_id), Release(order_id)) == wanted
+
+    @rule(order_id=orders)
+    def release(self, order_id: str) -> None:
+        if order_id in self.model.holds:
+            assert self.post(Release(order_id)) == [self.model.release(order_id)]
+
+    @rule(order_id=orders)
+    def expire(self, order_id: str) -> None:
+        if order_id in self.model.holds:
+            assert self.post(Expire(order_id)) == [self.model.expire(order_id, self.now)]
+
+    @rule(seconds=st.sampled_from([1, 60, 899, 900]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @invariant()
+    def stock_is_what_the_model_says_and_never_oversold(self) -> None:
+        for sku, stock in self.books.stock.items():
+            assert stock.on_hand == self.model.on_hand[sku]
+            assert stock.available == self.model.free(sku) >= 0
+
+    @invariant()
+    def every_hold_has_the_status_of_the_model(self) -> None:
+        assert {key: hold.status for key, hold in self.books.holds.items()} == {
+            key: HoldStatus(hold.status) for key, hold in self.model.holds.items()
+        }
+
+    @invariant()
+    def replaying_the_history_gives_the_stock(self) -> None:
+        for sku, stock in self.books.stock.items():
+            history = [movement for movement in self.movements if movement.sku == sku]
+            assert [movement.seq for movement in history] == list(range(1, stock.seq + 1))
+            assert sum(movement.on_hand_delta for movement in history) == stock.on_hand
+            assert sum(movement.reserved_delta for movement in history) == stock.reserved
+
+
+class OrderStates(RuleBasedStateMachine):
+    """Whatever is tried, an order is settled once, and what was cancelled or refunded stays so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.path = [OrderStatus.PENDING]
+
+    @rule(status=st.sampled_from(OrderStatus))
+    def attempt(self, status: OrderStatus) -> None:
+        if status in TRANSITIONS[self.path[-1]]:
+            self.path.append(status)
+
+    @invariant()
+    def no_status_comes_back(self) -> None:
+        assert len(set(self.path)) == len(self.path)
+
+    @invariant()
+    def goods_leave_and_money_returns_only_after_payment(self) -> None:
+        for status in (OrderStatus.SHIPPED, OrderStatus.DELIVERED, OrderStatus.REFUNDED):
+            if status in self.path:
+                assert OrderStatus.PAID in self.path[: self.path.index(status)]
+
+    @invariant()
+    def an_order_is_paid_or_cancelled_but_never_both(self) -> None:
+        assert not {OrderStatus.PAID, OrderStatus.CANCELLED} <= set(self.path)
+
+
+def _sum(lines: tuple[Line, ...]) -> dict[str, int]:
+    """The same SKU twice counts twice."""
+    return {sku: sum(line.quantity for line in lines if line.sku == sku) for sku in {line.sku for line in lines}}
+
+
+def _word(decision: Decision) -> str:
+    if isinstance(decision, Problem):
+        return decision.code
+    return "replayed" if isinstance(decision, Replayed) else "ok"
+
+
+@pytest.mark.parametrize("bug", ["resolved_twice", "expiry_ignored_until_swept", "same_sku_twice"])
+def test_the_machine_notices_a_planted_bug(bug: str) -> None:
+    quick = settings(MACHINE, database=None, phases=[Phase.generate], verbosity=Verbosity.quiet)
+    with PLANTED[bug](), pytest.raises((AssertionError, ExceptionGroup)):
+        run_state_machine_as_test(LedgerMachine, settings=quick)
+
+
+MACHINE = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+TestLedger = LedgerMachine.TestCase
+TestLedger.settings = MACHINE
+TestOrderStates = OrderStates.TestCase
+TestOrderStates.settings = MACHINE
