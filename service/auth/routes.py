@@ -189,7 +189,8 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def csrf(call: Call[Nothing]) -> Reply:
-        return Reply(200, CsrfReply(csrf_token=front.csrf.issue(front.session_of(call.request))))
+        token = front.csrf.token(call.request, front.session_of(call.request))
+        return Reply(200, CsrfReply(csrf_token=token), cookies=front.cookies.csrf(token))
 
     @operation(
         blueprint,

@@ -95,11 +95,12 @@ class StrictHttp(Http):
             self._send = self.protocol.send
 
     async def _send_head(self, data: bytes) -> None:
-        """Puts the layers' header fields behind the status line."""
+        """Puts the layers' header fields behind the status line, and takes out one of Sanic's that says nothing."""
         start = len(HTTP_CONTINUE) if data.startswith(HTTP_CONTINUE) else 0
-        cut = data.index(b"\r\n", start) + 2
-        fields = self.protocol.limits.response_head(self.request, self.response)
-        await self.protocol.send(b"".join((data[:cut], fields, data[cut:])))  # type: ignore[no-untyped-call]
+        cut, end = data.index(b"\r\n", start) + 2, data.index(HEAD_END, start) + 2
+        own = self.protocol.limits.response_head(self.request, self.response)
+        head = data[cut:end].replace(b"alt-svc: \r\n", b"")
+        await self.protocol.send(b"".join((data[:cut], own, head, data[end:])))  # type: ignore[no-untyped-call]
 
 
 class Connection(HttpProtocol):

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+SAME_SITE = {"access": "Lax", "refresh": "Strict", "csrf": "Strict"}
+
 
 @dataclass(frozen=True, slots=True)
 class CookieNames:
@@ -11,31 +13,33 @@ class CookieNames:
 
     access: str
     refresh: str
+    csrf: str
 
 
 class Cookies:
     def __init__(self, secure: bool) -> None:
         self._secure = secure
         prefix = "__Host-" if secure else ""
-        self.names = CookieNames(f"{prefix}access", f"{prefix}refresh")
+        self.names = CookieNames(f"{prefix}access", f"{prefix}refresh", f"{prefix}csrf")
 
     def login(self, access: str, access_seconds: float, refresh: str, refresh_seconds: float) -> list[dict[str, Any]]:
         """For `Reply.cookies`. The access cookie is sent along on links from elsewhere, the refresh cookie never."""
-        return [
-            self._cookie("access", access, access_seconds, "Lax"),
-            self._cookie("refresh", refresh, refresh_seconds, "Strict"),
-        ]
+        return [self._cookie("access", access, access_seconds), self._cookie("refresh", refresh, refresh_seconds)]
+
+    def csrf(self, token: str) -> list[dict[str, Any]]:
+        """Lives as long as the browser; nothing but the comparison with X-CSRF-Token reads it."""
+        return [{name: value for name, value in self._cookie("csrf", token, 0).items() if name != "max_age"}]
 
     def logout(self) -> list[dict[str, Any]]:
-        return [self._cookie("access", "", 0, "Lax"), self._cookie("refresh", "", 0, "Strict")]
+        return [self._cookie(key, "", 0) for key in SAME_SITE]
 
-    def _cookie(self, key: str, value: str, seconds: float, same_site: str) -> dict[str, Any]:
+    def _cookie(self, key: str, value: str, seconds: float) -> dict[str, Any]:
         return {
             "key": key,
             "value": value,
             "max_age": int(seconds),
             "httponly": True,
-            "samesite": same_site,
+            "samesite": SAME_SITE[key],
             "secure": self._secure,
             "host_prefix": self._secure,
         }

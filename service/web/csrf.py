@@ -1,8 +1,9 @@
 """CSRF layer: unsafe requests under cookie credentials must show a token bound to their session.
 
-The session cookie is what a browser submits by itself; the token is what only our own pages can submit. It is
-HMAC(key, session, nonce) with a fresh nonce each time it is asked for, so a compressed page never repeats it, and it
-needs no storage. Requests that a browser marks as coming from another site are refused before that.
+A signed double submit: the token is HMAC(key, session, nonce), sent back as X-CSRF-Token, which only our own pages can
+do, and compared with the cookie that came with it. The signature alone ties it to the session, so a client that keeps
+no csrf cookie is no weaker for it, and nothing is stored. Requests that a browser marks as coming from another site
+are refused before that.
 """
 
 import base64
@@ -12,6 +13,7 @@ from sanic import Request
 
 from service.errors import Forbidden
 from service.ids import Ids
+from service.web.cookies import presented
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 NONCE_BYTES = 16
@@ -23,9 +25,14 @@ class CsrfFailed(Forbidden):
 
 
 class Csrf:
-    def __init__(self, key: bytes, ids: Ids, origins: frozenset[str]) -> None:
-        """`origins`: the pages that may call us, such as "https://shop.example"."""
-        self._key, self._ids, self._origins = key, ids, origins
+    def __init__(self, key: bytes, ids: Ids, origins: frozenset[str], cookie: str) -> None:
+        """`origins`: the pages that may call us, such as "https://shop.example"; `cookie`: the name of ours."""
+        self._key, self._ids, self._origins, self._cookie = key, ids, origins, cookie
+
+    def token(self, request: Request, session_id: str) -> str:
+        """The one that the browser's cookie already holds, so that two tabs share it, or a new one."""
+        held = self._held(request)
+        return held if held is not None and self._is_of(held, session_id) else self.issue(session_id)
 
     def issue(self, session_id: str) -> str:
         nonce = bytes.fromhex(self._ids.secret())[:NONCE_BYTES]
@@ -33,15 +40,25 @@ class Csrf:
 
     def check(self, request: Request, session_id: str) -> None:
         """Raises CsrfFailed unless X-CSRF-Token was issued to this session."""
-        token = request.headers.get("x-csrf-token", "")
-        if len(token) != TOKEN_LENGTH or not token.isascii():
+        token, held = request.headers.get("x-csrf-token"), self._held(request)
+        if token is None:
             raise CsrfFailed("Send the token of GET /api/auth/csrf as X-CSRF-Token")
+        if not self._is_of(token, session_id):
+            raise CsrfFailed("X-CSRF-Token was not issued to this session")
+        if held is not None and not hmac.compare_digest(held.encode(), token.encode()):
+            raise CsrfFailed("X-CSRF-Token is not the one of the cookie")
+
+    def _held(self, request: Request) -> str | None:
+        return presented(request.cookies.getlist(self._cookie)) if "cookie" in request.headers else None
+
+    def _is_of(self, token: str, session_id: str) -> bool:
+        if len(token) != TOKEN_LENGTH or not token.isascii():
+            return False
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
-            raise CsrfFailed("X-CSRF-Token is not one of ours") from None
-        if not hmac.compare_digest(raw[NONCE_BYTES:], self._mac(session_id, raw[:NONCE_BYTES])):
-            raise CsrfFailed("X-CSRF-Token was not issued to this session")
+            return False
+        return hmac.compare_digest(raw[NONCE_BYTES:], self._mac(session_id, raw[:NONCE_BYTES]))
 
     def check_origin(self, request: Request) -> None:
         """Refuses an unsafe request that a browser says was made by a page of another site."""

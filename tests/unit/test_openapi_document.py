@@ -46,7 +46,7 @@ def app() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def published(app: Any) -> dict[str, Any]:
-    return document(app.router.routes, CookieNames("access", "refresh"), "1")
+    return document(app.router.routes, CookieNames("access", "refresh", "csrf"), "1")
 
 
 @pytest.fixture(scope="module")

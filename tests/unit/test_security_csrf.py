@@ -5,16 +5,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sanic.request import RequestParameters
 
 from service.clock import SystemClock
 from service.ids import Ids
 from service.web.csrf import Csrf, CsrfFailed
 
-CSRF = Csrf(b"k" * 32, Ids(SystemClock()), frozenset({"https://shop.example"}))
+CSRF = Csrf(b"k" * 32, Ids(SystemClock()), frozenset({"https://shop.example"}), "csrf")
 
 
-def request(**headers: str) -> Any:
-    return SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
+def request(held: str = "", **headers: str) -> Any:
+    cookies = RequestParameters({"csrf": [held]} if held else {})
+    sent = {name.replace("_", "-"): value for name, value in headers.items()} | ({"cookie": "sent"} if held else {})
+    return SimpleNamespace(headers=sent, cookies=cookies)
 
 
 def test_a_token_is_good_for_its_own_session_only() -> None:
@@ -27,6 +30,19 @@ def test_a_token_is_good_for_its_own_session_only() -> None:
 
 def test_no_two_tokens_are_alike_so_a_compressed_page_never_repeats_one() -> None:
     assert len({CSRF.issue("session-1") for _ in range(1_000)}) == 1_000
+
+
+def test_a_token_that_is_not_the_one_of_the_cookie_is_refused() -> None:
+    token, other = CSRF.issue("session-1"), CSRF.issue("session-1")
+    CSRF.check(request(held=token, x_csrf_token=token), "session-1")
+    with pytest.raises(CsrfFailed):
+        CSRF.check(request(held=other, x_csrf_token=token), "session-1")
+
+
+def test_two_tabs_are_given_one_token_and_a_new_login_another() -> None:
+    token = CSRF.token(request(), "session-1")
+    assert CSRF.token(request(held=token), "session-1") == token
+    assert CSRF.token(request(held=token), "session-2") != token
 
 
 def test_a_token_with_any_bit_changed_is_refused() -> None:
