@@ -55,11 +55,12 @@ async def _store_calls(stack: Served) -> Figures:
     spread = shop.skus[-200:]
     async with Counters(stack) as counters, Wire(stack.url, CLIENTS) as crowd, Wire(stack.url) as single:
         await drive(single, lambda: requests.of(spread[0]), Tally(), requests=5)
-        alone = await counters.around(_bought(single, requests, spread, LONE_CHECKOUTS))
+        alone = [await counters.around(_bought(single, requests, spread, 1)) for _ in range(LONE_CHECKOUTS)]
         shared = await counters.around(_bought(crowd, requests, spread, SHARED_CHECKOUTS))
     return {
-        "mongoCommandsAlone": round(alone.mongo_commands / LONE_CHECKOUTS, 2),
-        "redisCallsAlone": round(alone.redis_calls / LONE_CHECKOUTS, 2),
+        # The least of many: whatever else the stack was doing meanwhile can only add to a count.
+        "mongoCommandsAlone": min(calls.mongo_commands for calls in alone),
+        "redisCallsAlone": min(calls.redis_calls for calls in alone),
         "mongoCommandsShared": round(shared.mongo_commands / SHARED_CHECKOUTS, 3),
     }
 
