@@ -202,13 +202,13 @@ def load(environment: Mapping[str, str] | None = None) -> Config:
     for field in fields(Config):
         name = UNPREFIXED.get(field.name, f"HOLDFAST_{field.name.upper()}")
         if name in source:
-            given[field.name] = _parse(name, source[name], type(field.default))
+            given[field.name] = _parse(name, source[name], field.type)
     config = Config(**given)
     _check(config)
     return config
 
 
-def _parse(name: str, text: str, kind: type) -> Any:
+def _parse(name: str, text: str, kind: Any) -> Any:
     if kind is bool:
         if text.lower() not in {"0", "1", "true", "false"}:
             raise ConfigError(f"{name} must be 0 or 1, not {text!r}")

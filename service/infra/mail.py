@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 
 from service.clock import Clock
 from service.config import Config, ConfigError
@@ -73,8 +73,11 @@ class Mailer:
         )
 
     async def send(self, delivery: Delivery) -> None:
-        """Raises Refused when the server refuses this mail for good."""
-        message = self.write(delivery)
+        """Raises Refused when this mail cannot be written, or the server refuses it for good."""
+        try:
+            message = self.write(delivery)
+        except TemplateError as error:
+            raise Refused(f"the template {delivery.content['template']} cannot be filled: {error}") from error
         try:
             await aiosmtplib.send(
                 message,

@@ -90,7 +90,7 @@ class Crew:
         if victim in self.processes:
             self.processes[victim].kill()
             self.start(victim)
-        elif victim == "redis":
+        elif victim == "redis":  # its clients find it again at the same address
             redis = next(server for server in self.stores.servers if isinstance(server, RedisServer))
             redis.kill()
             redis.start()
@@ -108,7 +108,12 @@ class Crew:
         self.units[wanted] = self.randomness.randint(1, 5)
         await self.shop.inventory.receive([Line(wanted, self.units[wanted])], "staff")
 
+    def check_alive(self) -> None:
+        for name, process in self.processes.items():
+            assert process.exit_code is None, f"{name} ended with {process.exit_code}:\n{process.tail()}"
+
     async def round(self, number: int) -> None:
+        self.check_alive()
         await self.make_work(number)
         await asyncio.sleep(1.05)  # now its holds are past their expiry
         for name in ("expired-cleanup", "low-stock-check", "out-of-stock-check"):
@@ -135,7 +140,7 @@ class Crew:
         left: dict[str, int] = {"": 1}
         try:
             async with asyncio.timeout(SETTLED_SECONDS_MAX):
-                while left := await self.unsettled():
+                while left := await self.unsettled():  # noqa: ASYNC110 - the database tells nobody
                     await asyncio.sleep(0.2)
         except TimeoutError:
             pytest.fail(f"still unsettled: {left}; dead letters: {await self.background.dead_letters.newest(None, 5)}")

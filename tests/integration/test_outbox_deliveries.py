@@ -17,7 +17,7 @@ from service.events import AlertRaised, MailRequested, OrderPaid, ProductChanged
 from service.infra.dead_letters import DeadLetters
 from service.infra.deliveries import Deliveries, Delivery, StillWanted
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.mail import Mailer, mails, server
+from service.infra.mail import TEMPLATES, Mailer, mails, server
 from service.infra.outbox import Fact
 from service.infra.webhooks import WebhookSender, to_tell
 
@@ -43,7 +43,11 @@ class Office:
         self.letters = DeadLetters(shop.stores.database, shop.clock)
         self.metrics = LastingMetrics(shop.stores.database)
         channels = {
-            "mail": Mailer(shop.clock, config, {"password_reset": lambda _: {"token": "from-the-ticket"}}).send,
+            "mail": Mailer(
+                shop.clock,
+                config,
+                dict.fromkeys(["password_reset", "email_verification"], lambda _: {"token": "from-the-ticket"}),
+            ).send,
             "webhook": WebhookSender(shop.clock, config).send,
         }
         self.deliveries = Deliveries(
@@ -96,6 +100,43 @@ async def test_what_a_customer_wrote_does_not_become_html(office: Office, inboxe
     html = parts(inboxes.mails[0])["text/html"]
     assert "<script>" not in html
     assert "token=from-the-ticket" in html
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "alert_digest": {
+        "heading": "Low stock",
+        "alerts": [{"sku": "TEA", "available": 2, "threshold": 5}],
+        "open_count": 3,
+    },
+    "back_in_stock": {"sku": "TEA", "product_id": "p1", "subscription_id": "s1", "round": 0},
+    "email_verification": {"name": "Ada", "ticket": "t"},
+    "password_reset": {"name": "Ada", "ticket": "t"},
+}
+
+
+def test_every_template_is_tried_here() -> None:
+    assert {path.stem for path in TEMPLATES.iterdir()} - {"layout"} == set(SAID)
+
+
+@pytest.mark.parametrize("template", SAID)
+async def test_every_template_makes_a_mail_with_a_subject_and_both_forms(
+    office: Office, inboxes: Inboxes, template: str
+) -> None:
+    content = {"template": template, "values": SAID[template]}
+    await office.deliveries.add([Delivery("m", "mail", "ada@example.com", content)])
+    await office.send_all()
+    [mail] = inboxes.mails
+    assert mail["Subject"]
+    assert set(parts(mail)) == {"text/plain", "text/html"}
+
+
+async def test_a_mail_that_cannot_be_written_is_a_dead_letter_at_once(office: Office, inboxes: Inboxes) -> None:
+    content = {"template": "alert_digest", "values": {"heading": "Low stock"}}
+    await office.deliveries.add([Delivery("m", "mail", "ada@example.com", content)])
+    await office.send_all()
+    [letter] = await office.letters.newest(None, 10)
+    assert "alert_digest cannot be filled" in letter.error
+    assert inboxes.mails == []
 
 
 async def test_the_same_mail_asked_for_twice_is_sent_once(office: Office, inboxes: Inboxes) -> None:
