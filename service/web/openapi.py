@@ -24,6 +24,7 @@ from service.web.access import Access
 from service.web.authorize import NotYourRole
 from service.web.cookies import CookieNames
 from service.web.csrf import SAFE_METHODS, CsrfFailed
+from service.web.openapi_bounds import bounded
 from service.web.openapi_schemas import REF, Schema, components, example, query_parameters
 from service.web.operation import EventStream, Nothing, Operation
 from service.web.sanitize import DuplicateKey, OperatorRefused, TooDeep
@@ -111,7 +112,7 @@ def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[st
         paths.setdefault(one.path, {})[one.operation.method.lower()] = writer.operation()
     for query in _queries(described, known):
         named.pop(query)
-    return {
+    written = {
         "openapi": "3.1.0",
         "info": {
             "title": "Holdfast",
@@ -129,6 +130,7 @@ def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[st
             "securitySchemes": _security_schemes(names),
         },
     }
+    return bounded(written)
 
 
 def _queries(described: Iterable[Described], known: Mapping[Any, Schema]) -> set[str]:
