@@ -25,8 +25,10 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import shops  # noqa: E402
 from whole_site import WholeSite, whole_site  # noqa: E402
 
+from service import bootstrap  # noqa: E402
 from service.config import Config  # noqa: E402
-from service.infra import embedded  # noqa: E402
+from service.infra import embedded, mongo  # noqa: E402
+from service.infra.indexes import reconcile  # noqa: E402
 
 
 def self_signed(folder: Path) -> Path:
@@ -69,6 +71,9 @@ async def judged(command: list[str], folder: Path) -> int:
             rate_limit_scale=float(os.environ.get("JUDGE_SCALE", "100000")),
         )
         certificate = self_signed(folder)
+        client = mongo.connect(config)
+        await reconcile(client[config.database], bootstrap.INDEXES)
+        client.close()
         async with whole_site(config, shops.MovableClock()) as site:
             await shops.stock(site.shop, TEA=1_000_000, CUP=1_000_000)
             await site.log_in("other")

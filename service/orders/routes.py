@@ -185,6 +185,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         takes=OrdersQuery,
         returns={200: OrdersReply},
         access=Access.CUSTOMER,
+        errors=(Forbidden,),
     )
     async def history(call: Call[OrdersQuery]) -> Reply:
         taken = call.taken

@@ -193,12 +193,15 @@ def test_the_stream_tells_of_stock_as_it_changes(nobody: Api, customer: Api, sel
         assert response.getheader("content-type", "").startswith("text/event-stream")
         time.sleep(0.5)
         buy(customer, sku, 3)
-        available = None
+        event, available = "", None
         while available != 7:
             line = response.readline().decode()
             assert line, "the stream ended"
-            if line.startswith("data:"):
-                available = json.loads(line.removeprefix("data:"))["available"]
+            name, _, value = line.strip().partition(": ")
+            if name == "event":
+                event = value
+            elif name == "data" and event == "stock":
+                available = json.loads(value)["available"]
     finally:
         connection.close()
 
