@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import jupytext
+import nbformat
 import papermill
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -32,7 +33,18 @@ def execute(script: Path, target: Path, small: bool) -> float:
             execution_timeout=CELL_SECONDS_MAX,
             progress_bar=False,
         )
+    _scrub(target)
     return time.monotonic() - started
+
+
+def _scrub(notebook: Path) -> None:
+    """Leaves out when and where it ran: only what it says is worth keeping."""
+    document = nbformat.read(notebook, as_version=4)
+    document.metadata.pop("papermill", None)
+    for cell in document.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+    nbformat.write(document, notebook)
 
 
 def main() -> int:

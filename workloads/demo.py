@@ -34,7 +34,7 @@ LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS"
 STOCK_OF_A_SKU = 20_000
 FLASH_SALE_SKU, FLASH_SALE_STOCK = "HF-000001", 40
 
-console = Console(stderr=True)
+console = Console(stderr=True, force_jupyter=False)
 
 
 class StepFailed(click.ClickException):
