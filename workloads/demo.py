@@ -5,6 +5,7 @@ on it, audits the books, measures what is documented, and leaves runs/demo/resul
 goes through the same command line a person uses.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from workloads.run_folder import write_json
 from workloads.stack import holdfast_command
 
 TRACE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.parquet"
+PR_SET_PDEATHSIG = 1
 READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
 # Load from one address, and hundreds of accounts: limits and password hashes work as ever, at another size.
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS": "4"}
@@ -103,6 +105,7 @@ def running_stack(data: Path) -> Iterator[dict[str, str]]:
             env={**os.environ, **LOAD_SETTINGS},
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
         )
     try:
         with console.status("starting MongoDB, Redis, API, worker and scheduler"):
@@ -111,6 +114,11 @@ def running_stack(data: Path) -> Iterator[dict[str, str]]:
         yield {"HOLDFAST_DATA": str(data), "HOLDFAST_URL": url, **LOAD_SETTINGS}
     finally:
         _stop(stack)
+
+
+def _stop_with_parent() -> None:
+    """A notebook's kernel may be killed; its stack must not stay behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ready(stack: subprocess.Popen[bytes], log: Path) -> str:
