@@ -105,7 +105,7 @@ def running_stack(data: Path) -> Iterator[dict[str, str]]:
             env={**os.environ, **LOAD_SETTINGS},
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, no lock
         )
     try:
         with console.status("starting MongoDB, Redis, API, worker and scheduler"):
