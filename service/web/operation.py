@@ -187,6 +187,8 @@ def _read_query(request: Request, takes: type[Any], shape: Mapping[str, bool], e
             given.setdefault(name, []).append(value)
         elif name in given:
             raise Invalid(errors=[{"path": name, "message": "Given more than once"}])
+        elif value.lower() == "null":  # it would be read as if nothing had been asked
+            raise Invalid(errors=[{"path": name, "message": "Leave it out instead"}])
         else:
             given[name] = value
     return _convert(given, takes)
