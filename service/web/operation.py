@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import msgspec
@@ -158,7 +159,8 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
         return lambda request: _read_body(request, decoder)
     shape = {f.encode_name: _is_list(f.type) for f in msgspec.structs.fields(declared.takes)}
     empty = declared.takes() if all(not f.required for f in msgspec.structs.fields(declared.takes)) else None
-    return lambda request: _read_query(request, declared.takes, shape, empty)
+    nullable = frozenset(f.encode_name for f in msgspec.structs.fields(declared.takes) if NoneType in get_args(f.type))
+    return lambda request: _read_query(request, declared.takes, shape, nullable, empty)
 
 
 def _is_list(kind: Any) -> bool:
@@ -176,7 +178,9 @@ def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
         raise Malformed(str(error)) from None
 
 
-def _read_query(request: Request, takes: type[Any], shape: Mapping[str, bool], empty: Any) -> Any:
+def _read_query(
+    request: Request, takes: type[Any], shape: Mapping[str, bool], nullable: frozenset[str], empty: Any
+) -> Any:
     if not request.query_string:
         if empty is None:
             return _convert({}, takes)
@@ -187,7 +191,7 @@ def _read_query(request: Request, takes: type[Any], shape: Mapping[str, bool], e
             given.setdefault(name, []).append(value)
         elif name in given:
             raise Invalid(errors=[{"path": name, "message": "Given more than once"}])
-        elif value.lower() == "null":  # it would be read as if nothing had been asked
+        elif value.lower() == "null" and name in nullable:  # it would be read as if nothing had been asked
             raise Invalid(errors=[{"path": name, "message": "Leave it out instead"}])
         else:
             given[name] = value

@@ -12,11 +12,12 @@ from service.web.operation import Wire, _read_query
 class Asked(Wire):
     role: str | None = None
     limit: int = 24
+    words: str = ""
 
 
 def read(*pairs: tuple[str, str]) -> Any:
     request = SimpleNamespace(query_string="given", get_query_args=lambda keep_blank_values: list(pairs))
-    return _read_query(request, Asked, {}, Asked())  # type: ignore[arg-type]
+    return _read_query(request, Asked, {}, frozenset({"role"}), Asked())  # type: ignore[arg-type]
 
 
 def test_a_query_is_read_into_its_types() -> None:
@@ -27,6 +28,10 @@ def test_a_query_is_read_into_its_types() -> None:
 def test_null_is_not_taken_for_nothing(word: str) -> None:
     with pytest.raises(Invalid):
         read(("role", word))
+
+
+def test_the_word_null_may_be_searched_for() -> None:
+    assert read(("words", "null")).words == "null"
 
 
 @pytest.mark.parametrize("pairs", [[("role", "a"), ("role", "b")], [("unknown", "1")], [("limit", "many")]])
