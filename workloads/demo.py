@@ -191,7 +191,7 @@ def show(results: Mapping[str, Any]) -> None:
         )
     sale, replay = results["flashSale"], results["replay"]
     click.echo(
-        f"flash sale: {sale['outcomes']}, oversold 0, books {'balance' if sale['auditOk'] else 'DO NOT balance'}"
+        f"flash sale: {sale['outcomes']}, books {'balance' if sale['auditOk'] else 'DO NOT balance'}"
     )
     click.echo(
         f"replay: {replay['invoices']['total']} invoices, {replay['matching']['matched']} sales matched one to one"
