@@ -190,9 +190,7 @@ def show(results: Mapping[str, Any]) -> None:
             f"{row['clientRetries']:,}",
         )
     sale, replay = results["flashSale"], results["replay"]
-    click.echo(
-        f"flash sale: {sale['outcomes']}, books {'balance' if sale['auditOk'] else 'DO NOT balance'}"
-    )
+    click.echo(f"flash sale: {sale['outcomes']}, books {'balance' if sale['auditOk'] else 'DO NOT balance'}")
     click.echo(
         f"replay: {replay['invoices']['total']} invoices, {replay['matching']['matched']} sales matched one to one"
     )
