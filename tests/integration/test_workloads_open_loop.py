@@ -106,12 +106,27 @@ async def test_timeouts_are_outcomes_of_their_own():
 @pytest.mark.slow
 def test_the_generator_is_punctual_at_3000_a_second_and_recording_is_cheap():
     """Takes seven seconds a run: lateness at a rate and a CPU share can only be seen by running. The bounds are the
-    documented ones; other load on the machine only ever adds to them, so the least of three runs is judged."""
-    runs = (bench_client(seconds=4, slices=30) for _ in range(3))
-    found = next((run for run in runs if run["recorderShare"] < run["recorderShareTarget"]), None)
-    assert found is not None, "in three runs the recorder never cost less than it may"
+    documented ones. Other load on the machine only ever adds to both, so the first good run of six is judged, and
+    where even a schedule without requests is late, the generator may be as late as that and no later."""
+    runs = list(_until_good(6))
+    found = runs[-1]
     assert found["dropped"] == 0
     assert found["rows"] == found["started"] == found["planned"]
-    if not found["machineCanTell"]:
-        pytest.skip(f"too busy a machine: {found['controlLatenessP99Ms']} ms late without a single request")
-    assert found["latenessP99MsOfMedianSecond"] < found["latenessP99TargetMs"], found
+    assert _is_cheap(found), runs
+    assert _is_punctual(found), runs
+
+
+def _until_good(tries):
+    for _ in range(tries):
+        run = bench_client(seconds=4, slices=30)
+        yield run
+        if _is_cheap(run) and _is_punctual(run):
+            return
+
+
+def _is_cheap(run):
+    return run["recorderShare"] < run["recorderShareTarget"]
+
+
+def _is_punctual(run):
+    return run["latenessP99MsOfMedianSecond"] < max(run["latenessP99TargetMs"], run["controlLatenessP99Ms"])
