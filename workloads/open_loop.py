@@ -166,9 +166,9 @@ def plan_of(schedule: Schedule, flows: Iterable[Flow]) -> Iterator[Arrival]:
 
 @contextmanager
 def _few_collections() -> Iterator[None]:
-    """A full collection stops the client for tens of milliseconds and would look like the server's latency."""
+    """A full collection stops the client for as long as its memory is large, and would look like the server's latency.
+    So what is there now is left alone until the end, garbage included: collecting it first would delay the start."""
     before = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 50, 1_000)
     try:

@@ -1,6 +1,7 @@
 """The open loop keeps its schedule whatever the server does, says so when it could not, and records every request."""
 
 import asyncio
+import gc
 import itertools
 import time
 
@@ -65,6 +66,20 @@ def test_a_client_that_starts_late_calls_the_run_invalid(tmp_path):
     assert any("saturated" in reason for reason in report.why_invalid(latency_p99_ms=1_000))
     assert report.why_invalid(latency_p99_ms=100_000) == [], "so little of that latency was the client's own"
     assert report.cpu_share < 1.1
+
+
+def test_a_client_with_much_in_memory_is_no_later_for_it(tmp_path):
+    async def nothing(exchange, intended):
+        pass
+
+    heap = [[number] for number in range(5_000_000)]  # what a notebook with large frames holds
+    began = time.perf_counter()
+    gc.collect()
+    collection_ms = (time.perf_counter() - began) * 1000
+    plan = plan_of(arrivals.constant(200, 0.1), itertools.repeat(Flow("nothing", nothing)))
+    report, _ = run_plan(tmp_path, "http://127.0.0.1:1", plan)
+    assert len(heap) == 5_000_000
+    assert report.lateness_ms(50) < collection_ms / 3
 
 
 def test_an_error_in_a_flow_is_raised_and_not_lost(tmp_path):
