@@ -33,6 +33,7 @@ def _list(narrowed: tuple[str, Any, str] | None, field: str, direction: int, ord
         serves=f"{what}, {order}",
         probe=Probe({**ACTIVE, **condition}, sort=sort, limit=25),
         partial=ACTIVE,
+        lists=("tags",),
     )
 
 
@@ -52,6 +53,7 @@ INDEXES = (
         serves="search: the best products that have a word, or two words together, in their name",
         probe=Probe({**ACTIVE, "search.keys": "heart"}, sort=WALK, limit=100),
         partial=ACTIVE,
+        lists=("search.keys",),
     ),
     Index(
         "products",
@@ -76,6 +78,7 @@ INDEXES = (
         serves="a product by a slug it once had",
         probe=Probe({"oldSlugs": "a-former-slug"}, limit=1),
         sparse=True,
+        lists=("oldSlugs",),
     ),
     Index(
         "categories",
@@ -109,12 +112,14 @@ INDEXES = (
         (("prefixes", 1), ("count", -1)),
         serves="suggestions: the most common words with a beginning",
         probe=Probe({"prefixes": "he"}, sort=(("count", -1),), limit=8),
+        lists=("prefixes",),
     ),
     Index(
         "search_terms",
         (("deletions", 1), ("count", -1)),
         serves="typos: the most common words one edit away",
         probe=Probe({"deletions": {"$in": ["hert", "hrt", "her", "het", "ert"]}}, sort=(("count", -1),), limit=50),
+        lists=("deletions",),
         examined_per_returned_max=3,
         why_not_one="a word can share several of its shortened forms with the mistyped one",
     ),

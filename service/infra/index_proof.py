@@ -1,15 +1,28 @@
-"""The proof that each index is used: the server's own plan for the query it serves, without a hint."""
+"""The proof that each index is used: the server's own plan for the query it serves, without a hint.
 
-from collections.abc import Iterator, Mapping, Sequence
+Plans are made in a database of their own beside the live one, with the live one's indexes and the same few thousand
+documents in every collection (`index_samples`); it is dropped afterwards. Only the use counts are the live one's.
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+from pymongo.errors import BulkWriteError
+
+from service.infra.index_samples import samples
 from service.infra.indexes import Index
-from service.infra.mongo import Database
+from service.infra.mongo import DUPLICATE_KEY, Database
+
+SUFFIX = "_index_proof"
+NOT_COPIED = {"v", "ns", "expireAfterSeconds"}  # samples are of any age: they must not delete themselves meanwhile
 
 
 async def prove(database: Database, indexes: Sequence[Index]) -> dict[str, Any]:
     """{"count", "indexes": [{"collection", "name", "keys", "kind", "serves", "plan", "ok"}], "redundant", "unused"}"""
-    proofs = [await _prove_one(database, index) for index in indexes]
+    async with filled_beside(database, indexes) as proving:
+        proofs = [await prove_one(proving, index) for index in indexes]
     return {
         "count": len(proofs),
         "indexes": proofs,
@@ -18,10 +31,51 @@ async def prove(database: Database, indexes: Sequence[Index]) -> dict[str, Any]:
     }
 
 
-async def _prove_one(database: Database, index: Index) -> dict[str, Any]:
+@asynccontextmanager
+async def filled_beside(database: Database, indexes: Sequence[Index]) -> AsyncIterator[Database]:
+    """A database with the indexes that the live one has and with samples in every collection."""
+    proving = database.client[f"{database.name}{SUFFIX}"]
+    await database.client.drop_database(proving.name)
+    try:
+        for collection, declared in _by_collection(indexes).items():
+            await _copy_indexes(database[collection], proving[collection])
+            await _insert(proving[collection], samples(declared))
+        yield proving
+    finally:
+        await database.client.drop_database(proving.name)
+
+
+def _by_collection(indexes: Sequence[Index]) -> dict[str, list[Index]]:
+    found: defaultdict[str, list[Index]] = defaultdict(list)
+    for index in indexes:
+        found[index.collection].append(index)
+    return found
+
+
+async def _copy_indexes(live: Any, proving: Any) -> None:
+    specifications = [
+        {name: value for name, value in each.items() if name not in NOT_COPIED}
+        for each in await live.list_indexes().to_list(None)
+        if each["name"] != "_id_"
+    ]
+    if specifications:
+        await proving.database.command("createIndexes", proving.name, indexes=specifications)
+
+
+async def _insert(collection: Any, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Samples that a unique index refuses are left out."""
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
+            raise
+
+
+async def prove_one(database: Database, index: Index) -> dict[str, Any]:
+    """Whether the server answers the index's probe by the index alone, reading hardly more than it returns."""
     plan = await explain(database, index)
     used = plan["index"] == index.name and not plan["collectionScan"] and not plan["sortedInMemory"]
-    frugal = plan["docsExamined"] <= max(1, plan["returned"]) * index.examined_per_returned_max
+    frugal = 0 < plan["returned"] >= plan["docsExamined"] / index.examined_per_returned_max
     return {
         "collection": index.collection,
         "name": index.name,

@@ -27,6 +27,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Index:
+    """`lists` names the paths that hold lists, for whoever makes documents to try it on."""
+
     collection: str
     keys: tuple[tuple[str, Any], ...]
     serves: str
@@ -39,6 +41,7 @@ class Index:
     collation: Mapping[str, Any] | None = None
     examined_per_returned_max: float = 1.1
     why_not_one: str = field(default="")
+    lists: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -35,6 +35,7 @@ INDEXES = (
         probe=Probe({"name": "expired-cleanup", "ticks": A_MOMENT}),
         unique=True,
         partial={"ticks": {"$exists": True}},
+        lists=("ticks",),
     ),
     Index(
         "job_runs",

@@ -24,6 +24,8 @@ INDEXES = (
         serves="entries not relayed yet, oldest first",
         probe=Probe({"waiting": True, "retryAt": {"$lte": A_MOMENT}}, sort=(("_id", 1),), limit=100),
         partial={"waiting": True},
+        examined_per_returned_max=2,
+        why_not_one="entries whose consumer failed are passed over until their next try",
     ),
     Index(
         "outbox",

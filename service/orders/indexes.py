@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from service.infra.indexes import Index, Probe
-from service.orders.repository import OPEN
+from service.orders.repository import OPEN, open_refunds_filter
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 NEWEST = (("createdAt", -1), ("_id", -1))
@@ -49,10 +49,11 @@ INDEXES = (
         "orders",
         (("refunds.at", 1),),
         serves="refunds promised and not yet confirmed: reconciliation",
-        probe=Probe({"refunds": {"$elemMatch": {"done": False, "at": {"$lt": A_MOMENT}}}}, limit=1000),
+        probe=Probe(open_refunds_filter(A_MOMENT), limit=1000),
         partial={"refunds.done": False},
         examined_per_returned_max=2,
         why_not_one="the partial filter cannot bind `done` and `at` of the same refund",
+        lists=("refunds",),
     ),
     Index(
         "orders",

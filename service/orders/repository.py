@@ -29,6 +29,11 @@ COUPON_USERS = "coupon_users"
 OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
+def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
+    """`refunds.done` is asked for twice: a partial index is not seen through an $elemMatch alone."""
+    return {"refunds.done": False, "refunds": {"$elemMatch": {"done": False, "at": {"$lt": made_before}}}}
+
+
 class OrderRepository:
     def __init__(self, database: Database) -> None:
         self._orders = database[COLLECTION]
@@ -95,7 +100,7 @@ class OrderRepository:
 
     async def open_refunds(self, made_before: datetime, limit: int) -> list[Order]:
         """Orders with a refund that was promised and not yet confirmed by the provider."""
-        found = self._orders.find({"refunds": {"$elemMatch": {"done": False, "at": {"$lt": made_before}}}}).limit(limit)
+        found = self._orders.find(open_refunds_filter(made_before)).limit(limit)
         return [to_order(document) for document in await found.to_list(limit)]
 
     async def finish_refund(self, order_id: str, refund_id: str) -> None:
