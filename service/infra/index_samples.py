@@ -128,7 +128,9 @@ def _values(path: str, wanted: Any) -> dict[str, Any]:
     operator, value = next(iter(wanted.items()))
     match operator:
         case "$elemMatch":
-            return {name: each for inner, one in value.items() for name, each in _values(f"{path}.{inner}", one).items()}
+            return {
+                name: each for inner, one in value.items() for name, each in _values(f"{path}.{inner}", one).items()
+            }
         case "$in" | "$nin":
             return {path: value[0]}
         case "$exists":
