@@ -50,12 +50,6 @@ class AlertRepository:
         found = self._alerts.find(query).sort("_id", -1).limit(limit)
         return [_to_alert(document) for document in await found.to_list(limit)]
 
-    async def open_skus(self, kind: AlertKind, after_sku: str, limit: int) -> list[str]:
-        """SKUs with an open alert of that kind, by SKU."""
-        query = {"open": True, "sku": {"$gt": after_sku}, "kind": kind.value}
-        found = self._alerts.find(query, {"sku": 1}).sort([("sku", 1), ("kind", 1)]).limit(limit)
-        return [document["sku"] for document in await found.to_list(limit)]
-
     async def undigested(self, kind: AlertKind, limit: int, session: Session) -> list[Alert]:
         """Open alerts that no digest has named, oldest first."""
         query = {"open": True, "kind": kind.value, "digestedAt": None}
@@ -134,17 +128,10 @@ class SubscriptionRepository:
             await self._subscriptions.update_one(mine, {"$set": {"fresh": False, "cancelled": True}})
 
     async def waited_for(self, after_sku: str, limit: int) -> list[str]:
-        """SKUs that somebody waits for, by SKU."""
-        grouped = self._subscriptions.aggregate(
-            [
-                {"$match": {"waiting": True, "sku": {"$gt": after_sku}}},
-                {"$sort": {"sku": 1, "_id": 1}},
-                {"$group": {"_id": "$sku"}},
-                {"$sort": {"_id": 1}},
-                {"$limit": limit},
-            ]
-        )
-        return [document["_id"] for document in await grouped.to_list(limit)]
+        """SKUs that somebody waits for, by SKU: those of the next `limit` subscriptions. None when there are none."""
+        found = self._subscriptions.find({"waiting": True, "sku": {"$gt": after_sku}}, {"sku": 1})
+        page = await found.sort([("sku", 1), ("_id", 1)]).limit(limit).to_list(limit)
+        return sorted({document["sku"] for document in page})
 
     async def waiting_among(self, skus: Iterable[str]) -> set[str]:
         """Those of the SKUs that somebody waits for."""

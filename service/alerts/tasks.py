@@ -29,10 +29,10 @@ async def _checked(alerts: Alerts, kind: AlertKind, progress: Progress) -> dict[
         looked += await alerts.look_at(stock.sku for stock in page)
         checked += len(page)
         progress.say(checked=checked, raised=looked.raised, resolved=looked.resolved)
-    after_sku = ""
-    while skus := await alerts.alerted_skus(kind, after_sku):
-        looked += await alerts.look_at(skus)
-        after_sku = skus[-1]
+    before_id = None
+    while found := await alerts.open_alerts(kind, before_id):
+        looked += await alerts.look_at(alert.sku for alert in found)
+        before_id = found[-1].id
         progress.say(checked=checked, raised=looked.raised, resolved=looked.resolved)
     mailed = 0
     while named := await alerts.send_digest(kind):

@@ -123,8 +123,9 @@ class Alerts:
         page = await self._inventory.low_stock(after_sku, self._config.alert_skus_max)
         return list(page.items), page.next_sku
 
-    async def alerted_skus(self, kind: AlertKind, after_sku: str) -> list[str]:
-        return await self._repository.open_skus(kind, after_sku, self._config.alert_skus_max)
+    async def open_alerts(self, kind: AlertKind, before_id: str | None) -> list[Alert]:
+        """A page of them, newest first; empty after the last."""
+        return await self._repository.newest("unresolved", [kind], before_id, self._config.alert_skus_max)
 
     async def send_digest(self, kind: AlertKind) -> int:
         """One mail to each recipient about the alerts no digest has named yet, none if there are none. Returns how

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from service.clock import Clock
@@ -12,17 +12,29 @@ from service.infra.indexes import Index, Probe
 from service.infra.mongo import Database
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-KEPT_SECONDS = 90 * 86_400
+KEPT = timedelta(days=90)
 ERROR_LENGTH_MAX = 2_000
 Kind = Literal["job", "fact", "mail", "webhook"]
 
 INDEXES = (
     Index(
         "dead_letters",
-        (("diedAt", 1),),
+        (("diedAt", -1), ("_id", -1)),
+        serves="dead letters, newest first",
+        probe=Probe({"diedAt": {"$lte": A_MOMENT}}, sort=(("diedAt", -1), ("_id", -1)), limit=25),
+    ),
+    Index(
+        "dead_letters",
+        (("replayedAt", 1),),
+        serves="how many dead letters nobody has replayed",
+        probe=Probe({"replayedAt": None}),
+    ),
+    Index(
+        "dead_letters",
+        (("expiresAt", 1),),
         serves="dead letters delete themselves after 90 days",
-        probe=Probe({"diedAt": {"$lte": A_MOMENT}}),
-        expire_after_seconds=KEPT_SECONDS,
+        probe=Probe({"expiresAt": {"$lte": A_MOMENT}}),
+        expire_after_seconds=0,
     ),
 )
 
@@ -63,7 +75,7 @@ class DeadLetters:
         fields = {"kind": kind, "reference": reference, "about": about, "error": error[:ERROR_LENGTH_MAX]}
         await self._letters.update_one(
             {"_id": hashlib.sha256(f"{kind}:{reference}".encode()).hexdigest()[:32]},
-            {"$set": {**fields, "diedAt": now, "replayedAt": None, "replayedBy": None}},
+            {"$set": {**fields, "diedAt": now, "expiresAt": now + KEPT, "replayedAt": None, "replayedBy": None}},
             upsert=True,
         )
 
@@ -71,7 +83,8 @@ class DeadLetters:
         query: dict[str, Any] = {}
         if before is not None:
             at, letter_id = before
-            query = {"$or": [{"diedAt": {"$lt": at}}, {"diedAt": at, "_id": {"$lt": letter_id}}]}
+            earlier = [{"diedAt": {"$lt": at}}, {"diedAt": at, "_id": {"$lt": letter_id}}]
+            query = {"diedAt": {"$lte": at}, "$or": earlier}
         found = self._letters.find(query).sort([("diedAt", -1), ("_id", -1)]).limit(limit)
         return [_to_letter(document) for document in await found.to_list(limit)]
 

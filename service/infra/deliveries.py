@@ -181,9 +181,10 @@ class Deliveries:
         await self._deliveries.update_one({"_id": delivery_id, "outcome": "dead"}, {"$set": change})
 
     async def backlog(self) -> Mapping[str, int]:
-        """How many wait, by channel."""
+        """How many wait, by channel. The index of those that are due is small: it holds only what waits."""
+        waiting = {"waiting": True, "dueAt": {"$gte": ALWAYS}}
         grouped = self._deliveries.aggregate(
-            [{"$match": {"waiting": True}}, {"$group": {"_id": "$channel", "waiting": {"$sum": 1}}}]
+            [{"$match": waiting}, {"$group": {"_id": "$channel", "waiting": {"$sum": 1}}}]
         )
         return {document["_id"]: document["waiting"] for document in await grouped.to_list(None)}
 

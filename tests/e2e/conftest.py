@@ -5,13 +5,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import seen_commands
 from api import Api
 from stacks import Stack, running
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Its MongoDB keeps a record of every command: `test_queries.py` looks at them when all else is done."""
     with running(tmp_path_factory.mktemp("stack"), {}) as opened:
+        seen_commands.record(opened.data)
         yield opened
 
 

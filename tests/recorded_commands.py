@@ -9,6 +9,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 PLANNED = {"find", "aggregate", "update", "delete", "findAndModify", "count", "distinct"}
 OF_THE_SESSION = {"lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern", "maxTimeMS"}
+OF_THE_SESSION |= {"txnRetryCounter", "coordinator"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,25 @@ class Recorder(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name in PLANNED and event.database_name not in {"admin", "config", "local"}:
             for command in _statements(event.command_name, dict(event.command)):
-                self.commands.setdefault(str(_shape(command)), command)
+                self.commands.setdefault(shape_of(command), command)
 
     def succeeded(self, event: CommandSucceededEvent) -> None: ...
 
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
+def shape_of(command: Mapping[str, Any]) -> str:
+    """The same for commands that differ in values alone."""
+    return str(_shape(command))
+
+
+def without_session(command: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in command.items() if key not in OF_THE_SESSION and not key.startswith("$")}
+
+
 def _statements(name: str, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The command without what belongs to its session; one for each update or delete of a batch."""
-    plain = {key: value for key, value in command.items() if key not in OF_THE_SESSION and not key.startswith("$")}
+    plain = without_session(command)
     batch = {"update": "updates", "delete": "deletes"}.get(name)
     if batch is None:
         yield plain
@@ -59,7 +69,7 @@ def _statements(name: str, command: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _shape(value: Any) -> Any:
     """Field and operator names stay, values go. A list of conditions keeps the shape of each; one of values none."""
     if isinstance(value, Mapping):
-        return {key: each if key in {"find", "aggregate", "update"} else _shape(each) for key, each in value.items()}
+        return {key: each if key in PLANNED and isinstance(each, str) else _shape(each) for key, each in value.items()}
     if isinstance(value, list):
         return sorted({str(_shape(each)) for each in value})
     return "?"

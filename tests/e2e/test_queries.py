@@ -1,0 +1,63 @@
+"""Every query that the whole contract suite made the service send is answered by an index, by the server's own plan.
+
+Runs after the contract (files run in the order of their names) on what its MongoDB recorded, planned on collections
+with thousands of documents: what was planned on the suite's own few says little."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import seen_commands
+from motor.motor_asyncio import AsyncIOMotorClient
+from recorded_commands import explain, shape_of
+from stacks import Stack
+
+from service.bootstrap import INDEXES
+from service.infra.index_proof import filled_beside
+
+SHAPES_OF_THE_SUITE_MIN = 120
+CONTRACT_TESTS_MIN = 150
+READ_WHOLE = {
+    "brands": "small, and always listed whole",
+    "categories": "the tree is small and always wanted whole",
+    "metrics": "one document a figure",
+}
+SORTED_IN_MEMORY = {
+    "products": "filters that no index orders: several categories, or a range of prices in another order",
+}
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[seen_commands.Client]:
+    with seen_commands.connect(stack.data) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shapes(client: seen_commands.Client, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
+    """One command of each shape that was seen."""
+    found: dict[str, dict[str, Any]] = {}
+    for command in seen_commands.commands(client):
+        found.setdefault(shape_of(command), command)
+    contract = [item for item in request.session.items if "test_contract_" in item.nodeid]
+    if len(contract) >= CONTRACT_TESTS_MIN:
+        assert len(found) >= SHAPES_OF_THE_SUITE_MIN, "the suite sends more than that: the record is not complete"
+    assert found
+    return found
+
+
+async def test_no_query_of_the_service_scans_a_collection_or_sorts_one_in_memory(
+    client: seen_commands.Client, shapes: dict[str, dict[str, Any]]
+) -> None:
+    live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
+    wrong = {}
+    async with filled_beside(live[seen_commands.DATABASE], INDEXES) as samples:
+        for shape, command in shapes.items():
+            collection = str(next(iter(command.values())))
+            plan = explain(client, samples.name, command)
+            if plan.scans and collection not in READ_WHOLE:
+                wrong[shape] = "scans the collection", plan
+            elif plan.sorts and collection not in SORTED_IN_MEMORY:
+                wrong[shape] = "sorts in memory", plan
+    live.close()
+    assert not wrong
