@@ -64,9 +64,10 @@ class Counters:
         metrics = (await self._mongo.admin.command("serverStatus"))["metrics"]
         redis = await self._redis.info("stats")
         # Reads from clients' sockets: a script, a pipeline and a lone command are one round trip each.
-        return _commands(metrics), int(redis["total_reads_processed"])
+        return commands_in(metrics), int(redis["total_reads_processed"])
 
 
-def _commands(metrics: Mapping[str, Any]) -> int:
+def commands_in(metrics: Mapping[str, Any]) -> int:
+    """Commands done so far that are work, in the `metrics` of a serverStatus."""
     counted = {name: count for name, count in metrics["commands"].items() if isinstance(count, Mapping)}
     return sum(int(count["total"]) for name, count in counted.items() if name not in NOT_WORK and "total" in count)

@@ -1,0 +1,70 @@
+"""`holdfast bench growth`: starts its own mongod, fills it, measures, and judges that size costs a checkout nothing."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.growth.run import Plan, run
+from benchmarks.growth.turns import KINDS
+from benchmarks.outcome import Outcome, progress, table
+from service.infra import embedded
+
+GROWTH_MAX = 1.10
+COUNTERS = ("commands", "keysExamined", "documentsExamined")
+RATES = {"checkouts/s": "checkoutsPerSecond", "p50 ms": "p50Ms", "CPU ms": "cpuMs"}
+
+
+def measure(plan: Plan) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        progress("growth", plan.steps) as step,
+    ):
+        return judge(run(stores, plan, step), timed=plan.large >= Plan().large)
+
+
+def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
+    """`timed`: the turns are long enough for their times to mean something. Counts always do."""
+    shops = result["databases"]
+    rates = [
+        [f"{shop['name']}, {kind}", *(shop[kind][key] for key in RATES.values()), *_shown(shop, kind)]
+        for kind in KINDS
+        for shop in shops
+    ]
+    counts = [[shop["name"], shop["skus"], shop["orders"], *map(shop["perCheckout"].get, COUNTERS)] for shop in shops]
+    tables = (
+        table(f"lone: 1 buyer; spread and hot: {result['buyers']}", ("shop", *RATES, "time", "95 %", "CPU"), rates),
+        table("one checkout", ("shop", "SKUs", "orders", "commands", "keys examined", "documents examined"), counts),
+    )
+    return Outcome(result, tables, (*_uneven(shops), *_violated(shops), *(_grown(shops) if timed else ())))
+
+
+def _shown(shop: dict[str, Any], kind: str) -> tuple[Any, ...]:
+    if "growth" not in shop:
+        return 1.0, "", 1.0
+    time, cpu = shop["growth"][kind]["time"], shop["growth"][kind]["cpu"]
+    return time["median"], f"{time['low']:.2f} to {time['high']:.2f}", cpu["median"]
+
+
+def _uneven(shops: list[dict[str, Any]]) -> Iterator[str]:
+    small, *large = shops
+    for shop in large:
+        for name in COUNTERS:
+            one, other = small["perCheckout"][name], shop["perCheckout"][name]
+            if one != other:
+                yield f"{name} of a checkout: {other} in the shop {shop['name']}, {one} in the small one"
+
+
+def _violated(shops: list[dict[str, Any]]) -> Iterator[str]:
+    for shop in shops:
+        if shop["auditOk"] is False:
+            yield f"the audit found violations in the shop {shop['name']}"
+
+
+def _grown(shops: list[dict[str, Any]]) -> Iterator[str]:
+    """Only what lies beyond the limit with all of its interval."""
+    for shop in shops[1:]:
+        for kind, growth in shop["growth"].items():
+            if growth["time"]["low"] > GROWTH_MAX:
+                yield f"a checkout ({kind}) takes {growth['time']['median']} times as long in the shop {shop['name']}"
