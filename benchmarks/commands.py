@@ -98,6 +98,28 @@ def checkout(
 @as_json
 @seeded
 @quick
+@click.option("--holds", default=50_000, show_default=True, type=click.IntRange(100, 1_000_000))
+@click.option("--skus", default=5_000, show_default=True, type=click.IntRange(10, 100_000))
+@click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 512))
+def expiry(as_json: bool, seed: int, quick: bool, holds: int, skus: int, connections: int) -> None:
+    """A burst of expired holds swept by two workers, and the checkouts that go on meanwhile."""
+    from benchmarks.expiry import run, verdict
+
+    plan = replace(run.QUICK, seed=seed) if quick else run.Plan(holds, skus, connections, seed=seed)
+    timed = plan.holds >= run.Plan().holds
+    _on_a_stack(
+        "expiry",
+        plan.steps,
+        as_json,
+        lambda stack, step: run.run(stack, plan, step),
+        lambda result: verdict.judge(result, timed),
+    )
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
 @click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 512))
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 100))
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
