@@ -10,6 +10,8 @@ from needs import missing
 from benchmarks.budgets.declared import load
 from benchmarks.budgets.run import plant
 from benchmarks.compression import live
+from benchmarks.expiry import run as expiry
+from benchmarks.expiry import verdict
 from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer
@@ -63,6 +65,16 @@ def test_the_peer_answers_the_same_routes_beside_us(stack: Served):
     rows = peer.measure(stack, plan, nothing)["rows"]
     assert [row["route"] for row in rows] == [route.name for route in http.ROUTES]
     assert all(row["peerPerSecond"] > 0 and row["holdfastPerSecond"] > 0 for row in rows)
+
+
+def test_a_burst_of_expired_holds_is_freed_once_while_buyers_check_out(stack: Served):
+    """Slow: a second worker is started, and a thousand holds are placed through the ledger."""
+    plan = replace(expiry.QUICK, skus=PRODUCTS)
+    result = expiry.measure(stack, plan, nothing)
+    assert verdict.judge(result, timed=False).broken == ()
+    assert sum(result["sweptBy"].values()) == plan.holds
+    assert result["checkoutsPerSecond"]["during"] > 0
+    assert 0 <= result["expiryLagMs"]["p50"] <= result["expiryLagMs"]["max"]
 
 
 @pytest.mark.parametrize("name", ["products-json-saved", "indexes-missing"])

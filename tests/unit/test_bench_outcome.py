@@ -11,7 +11,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from benchmarks.contention.command import judge
 from benchmarks.contention.run import Plan
 from benchmarks.outcome import Outcome, RunInvalid, figure, show, table
-from benchmarks.percentiles import percentile
+from benchmarks.percentiles import median_interval, percentile
 
 COUNTERS = {"checkoutsPerSecond": 1.0, "p50Ms": 1.0, "p99Ms": 1.0, "clientRetries": 0, "serverWriteConflicts": 0}
 
@@ -72,6 +72,13 @@ def test_a_percentile_is_a_sample_and_not_an_interpolation(percent: float, value
 
 def test_a_percentile_of_one_sample_is_that_sample():
     assert percentile([7.5], 99) == 7.5
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(1, 1, 1), (5, 1, 5), (6, 1, 6), (9, 2, 8), (12, 3, 10), (20, 6, 15), (100, 40, 61)]
+)
+def test_the_interval_of_a_median_is_that_of_the_binomial_tables(count: int, low: int, high: int):
+    assert median_interval([float(n) for n in range(count, 0, -1)]) == (low, high)
 
 
 @pytest.mark.parametrize(
