@@ -344,7 +344,8 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
     stores = connect(config)
     try:
         built = build(config, stores)
-        await reconcile(stores.database, INDEXES)
+        with mongo.patient(config) as client:
+            await reconcile(client[config.database], INDEXES)
         yield built
         await built.drain()
         await built.gateway.close()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.infra import index_proof
+from service.infra import index_proof, mongo
 from service.infra.jobs import JobFailed, UnknownJob
 from service.orders.audit import Audit
 from service.stack import STORES_UNREACHABLE, NoStack, configuration
@@ -49,7 +49,7 @@ def up(data: Path, host: str, port: int, workers: int) -> int:
 @click.option("--log", "log", is_flag=True, help="Verify the audit log's hash chain instead.")
 def audit(data: Path, as_json: bool, log: bool) -> int:
     """Check the books: stock, holds, orders and money agree. Changes nothing."""
-    result = with_shop(data, lambda shop: shop.audit_log.verify() if log else _audited(shop))
+    result = with_shop(data, lambda shop: shop.audit_log.verify() if log else audited(shop))
     if as_json:
         click.echo(json.dumps(result))
     else:
@@ -57,9 +57,10 @@ def audit(data: Path, as_json: bool, log: bool) -> int:
     return 0 if result["ok"] else 1
 
 
-async def _audited(shop: Shop) -> dict[str, Any]:
-    with errors.status("auditing") as status:
-        return await Audit(shop.stores.client, shop.stores.database, shop.clock).run(
+async def audited(shop: Shop) -> dict[str, Any]:
+    """What the audit says of a shop of any size."""
+    with errors.status("auditing") as status, mongo.patient(shop.config) as client:
+        return await Audit(client, client[shop.config.database], shop.clock).run(
             lambda name: status.update(f"auditing: {name} done")
         )
 

@@ -1,7 +1,8 @@
 """Motor, named here and in the repositories only, so that another driver can take its place in a day."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -44,6 +45,23 @@ def connect(config: Config) -> Any:
         timeoutMS=int(config.mongo_timeout_seconds * 1000),
         serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
     )
+
+
+@contextmanager
+def patient(config: Config) -> Iterator[Any]:
+    """A client for work on whole collections, which no request waits for: as long as there is a server, it is given
+    all the time it needs."""
+    client: Any = AsyncIOMotorClient(
+        config.mongodb_uri,
+        appname=config.app_name,
+        w="majority",
+        tz_aware=True,
+        serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 class Transactions:
