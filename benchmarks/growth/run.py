@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any
 
 import uvloop
-from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.growth.data import Size, fill
 from benchmarks.growth.turns import KINDS, Contestant, Turn, contestant
 from benchmarks.percentiles import median_interval
 from service.config import Config
+from service.infra import mongo
 from service.infra.embedded import Stores
 from service.orders.audit import Audit
 
@@ -56,27 +56,32 @@ def run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
 
 async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url)
-    # A client as patient as filling, indexing and auditing a million documents asks for; a shop's own gives up soon.
-    patient: Any = AsyncIOMotorClient(stores.mongodb_uri, tz_aware=True)
     contestants = [contestant(size, config, plan.seed) for size in plan.sizes]
-    try:
-        for each in contestants:
-            await _fill(patient, each, plan, step)
-        for each in contestants:
-            await each.turn("spread", plan.buyers, plan.warm_up_seconds)
-            await each.count()
-            step(f"{each.size.name}: warm")
-        for number in range(plan.rounds):
-            await _round(contestants, number, plan)
-            step(f"round {number + 1}")
-        audits = {each.size.name: await _audited(patient, each, plan, step) for each in contestants}
-    finally:
-        for each in contestants:
-            await patient.drop_database(each.database.name)
-            each.shop.stores.client.close()
-            await each.shop.stores.redis.aclose()
-        patient.close()
+    with mongo.patient(config) as patient:
+        try:
+            audits = await _measured(patient, contestants, plan, step)
+        finally:
+            for each in contestants:
+                await patient.drop_database(each.database.name)
+                each.shop.stores.client.close()
+                await each.shop.stores.redis.aclose()
     return report(contestants, plan, audits)
+
+
+async def _measured(
+    patient: Any, contestants: Sequence[Contestant], plan: Plan, step: Step
+) -> Mapping[str, bool | None]:
+    """All turns; returns what the audits said."""
+    for each in contestants:
+        await _fill(patient, each, plan, step)
+    for each in contestants:
+        await each.turn("spread", plan.buyers, plan.warm_up_seconds)
+        await each.count()
+        step(f"{each.size.name}: warm")
+    for number in range(plan.rounds):
+        await _round(contestants, number, plan)
+        step(f"round {number + 1}")
+    return {each.size.name: await _audited(patient, each, plan, step) for each in contestants}
 
 
 async def _fill(patient: Any, each: Contestant, plan: Plan, step: Step) -> None:
