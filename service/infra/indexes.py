@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pymongo
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from service.infra.mongo import Database
-
-BUILD_SECONDS_MAX = 4 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +83,7 @@ class Index:
 
 async def reconcile(database: Database, indexes: Sequence[Index]) -> list[str]:
     """Creates what is missing and rebuilds what differs. Returns the drift: what was found changed or undeclared
-    (undeclared indexes are reported and left alone: dropping one is a person's decision).
-
-    Building one on a large collection takes as long as it takes, whatever the client's own time-out is."""
-    with pymongo.timeout(BUILD_SECONDS_MAX):
-        return await _reconcile(database, indexes)
-
-
-async def _reconcile(database: Database, indexes: Sequence[Index]) -> list[str]:
+    (undeclared indexes are reported and left alone: dropping one is a person's decision)."""
     drift = []
     declared: dict[str, list[Index]] = {}
     for index in indexes:

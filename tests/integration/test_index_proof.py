@@ -1,6 +1,5 @@
 """Every declared index is chosen by the server for the query it serves, and that query is worse off without it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,11 +7,8 @@ from pymongo import MongoClient
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.config import Config
 from service.infra.index_proof import SUFFIX, filled_beside, prove, prove_one
 from service.infra.index_samples import samples
-from service.infra.indexes import reconcile
-from service.infra.mongo import connect
 
 KINDS = {"compound", "text", "sparse", "partial", "ttl", "unique"}
 
@@ -45,19 +41,6 @@ async def test_an_index_that_the_live_database_lost_is_not_proven(
         lost = next(index for index in bootstrap.INDEXES if index.name == "userId_1_createdAt_-1__id_-1")
         orders.create_indexes([lost.model()])
     assert [index["name"] for index in proof["indexes"] if not index["ok"]] == [lost.name]
-
-
-async def test_an_index_is_built_however_long_it_takes(config: Config, mongo: MongoClient[dict[str, Any]]) -> None:
-    """As on a live database with millions of orders, and a client that waits for nothing else that long."""
-    mongo[f"{config.database}_grown"]["orders"].insert_many({"number": number} for number in range(60_000))
-    client = connect(replace(config, mongo_timeout_seconds=0.03))
-    try:
-        orders = [index for index in bootstrap.INDEXES if index.collection == "orders"]
-        assert await reconcile(client[f"{config.database}_grown"], orders) == []
-        assert len(mongo[f"{config.database}_grown"]["orders"].index_information()) == len(orders) + 1
-    finally:
-        client.close()
-        mongo.drop_database(f"{config.database}_grown")
 
 
 async def test_a_proof_leaves_nothing_behind(shop: Shop, mongo: MongoClient[dict[str, Any]]) -> None:
