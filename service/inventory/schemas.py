@@ -77,7 +77,9 @@ class ReceiveReply(Wire):
 class AdjustBody(Wire):
     """`delta` is added to what is on hand; it is not 0."""
 
-    delta: Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, examples=[-3])]
+    delta: Annotated[
+        int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, examples=[-3], extra_json_schema={"not": {"const": 0}})
+    ]
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200, examples=["damaged"])]
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ CouponCode = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, examples=["SPRING
 class CheckoutBody(Wire):
     """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent."""
 
-    items: Items | None = None
+    items: Annotated[Items | None, msgspec.Meta(examples=[[{"sku": "85123A", "quantity": 2}]])] = None
     from_cart: bool = False
     coupon_code: CouponCode | None = None
 

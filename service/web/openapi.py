@@ -25,14 +25,24 @@ from service.web.authorize import NotYourRole
 from service.web.cookies import CookieNames
 from service.web.csrf import SAFE_METHODS, CsrfFailed
 from service.web.openapi_bounds import bounded
-from service.web.openapi_schemas import REF, Schema, components, example, query_parameters
+from service.web.openapi_schemas import (
+    PLAIN_TEXT,
+    REF,
+    Schema,
+    components,
+    defaults_in_words,
+    example,
+    query_parameters,
+)
 from service.web.operation import EventStream, Nothing, Operation
 from service.web.sanitize import DuplicateKey, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
 IDEMPOTENCY_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]{1,255}$"}
-IF_MATCH: Schema = {"type": "string", "pattern": r'^(\*|"[0-9]{1,15}")$', "examples": ['"3"']}
+IF_MATCH: Schema = {"type": "string", "maxLength": 17, "pattern": r'^(\*|"[0-9]{1,15}")$', "examples": ['"3"']}
+IF_NONE_MATCH: Schema = {"type": "string", "examples": ['"6f1c3a0e5b7d9c24"']}
+IN_PATH: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": PLAIN_TEXT}
 NOTHING_HAPPENS = "Nothing was changed."
 
 PROBLEM: Schema = {
@@ -78,6 +88,7 @@ HEADERS: Mapping[str, Schema] = {
     "X-Request-ID": {"description": "Names this request in our logs.", "required": True},
     "RateLimit": {"description": "What is left of the limit that refuses first."},
     "RateLimit-Policy": {"description": "The limits of this route."},
+    "ETag": {"description": "Names this state of what was read; send it back as `If-None-Match`."},
     "Retry-After": {"description": "Seconds to wait before trying again."},
     "Idempotency-Replayed": {"description": "`true`: this is the answer to an earlier request with the same key."},
 }
@@ -112,6 +123,7 @@ def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[st
         paths.setdefault(one.path, {})[one.operation.method.lower()] = writer.operation()
     for query in _queries(described, known):
         named.pop(query)
+    defaults_in_words(named)
     written = {
         "openapi": "3.1.0",
         "info": {
@@ -243,7 +255,7 @@ class _Writer:
     def _parameters(self) -> list[dict[str, Any]]:
         declared = self._operation
         found: list[dict[str, Any]] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            {"name": name, "in": "path", "required": True, "schema": dict(IN_PATH)}
             for name in self._described.parameters
         ]
         if not declared.takes_body and declared.takes is not Nothing:
@@ -251,6 +263,8 @@ class _Writer:
             found += query_parameters(self._named[schema["$ref"].removeprefix(REF)])
         if declared.idempotent:
             found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": IDEMPOTENCY_KEY})
+        if 304 in declared.returns:
+            found.append({"name": "If-None-Match", "in": "header", "required": False, "schema": IF_NONE_MATCH})
         if declared.if_match:
             found.append({"name": "If-Match", "in": "header", "required": False, "schema": IF_MATCH})
         return found
@@ -275,6 +289,8 @@ class _Writer:
         headers = ["X-Request-ID", "RateLimit", "RateLimit-Policy"]
         if declared.idempotent:
             headers.append("Idempotency-Replayed")
+        if 304 in declared.returns:
+            headers.append("ETag")
         written: dict[str, Any] = {"description": declared.summary, "headers": _headers(headers)}
         if kind is EventStream:
             written["content"] = {"text/event-stream": {"schema": {"type": "string"}}}

@@ -8,6 +8,9 @@ from msgspec import inspect
 
 REF = "#/components/schemas/"
 END_OF_TEXT = r"(?![\s\S])"  # in Python `$` also matches before a last newline; in JSON Schema it does not
+PLAIN_TEXT = r"^[^\x00-\x1f\x7f]*$"  # a target with control characters is refused (`sanitize.py`)
+NOT_BLANK = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
+PLAIN: Mapping[Any, str] = {None: PLAIN_TEXT, r"\S": NOT_BLANK}
 MOMENT = {"type": "string", "format": "date-time"}
 DEPTH_MAX = 5  # a tree's example has an end
 USUAL: Mapping[str, Any] = {
@@ -102,7 +105,7 @@ def query_parameters(schema: Schema) -> list[dict[str, Any]]:
     """A GET operation's `takes`, field by field. A query cannot say null: an optional field is left out."""
     required = schema.get("required", ())
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": _without_null(field)}
+        {"name": name, "in": "query", "required": name in required, "schema": _plain(_without_null(field))}
         | ({"style": "form", "explode": True} if field.get("type") == "array" else {})
         for name, field in schema.get("properties", {}).items()
     ]
@@ -117,6 +120,23 @@ def _without_null(schema: Schema) -> Schema:
         return rest
     rest.pop("anyOf")
     return {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
+
+
+def _plain(schema: Schema) -> Schema:
+    if schema.get("type") == "array":
+        return {**schema, "items": _plain(schema["items"])}
+    free = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
+    return {**schema, "pattern": PLAIN.get(schema.get("pattern"), schema.get("pattern"))} if free else schema
+
+
+def defaults_in_words(named: Mapping[str, Schema]) -> None:
+    """Says what a field is when it is left out. Client generators take one with `default` for always there, sent too."""
+    for schema in named.values():
+        for name, field in schema.get("properties", {}).items():
+            default = field.pop("default", None)
+            if default is not None and name not in schema.get("required", ()):
+                said = f"`{msgspec.json.encode(default).decode()}` if left out."
+                field["description"] = f"{field['description']}. {said}" if "description" in field else said
 
 
 def example(schema: Schema, named: Mapping[str, Schema], name: str = "", depth: int = 0) -> Any:

@@ -199,3 +199,32 @@ def test_patterns_mean_the_same_to_every_reader(published: dict[str, Any]):
     patterns = [node["pattern"] for node in nodes(published) if isinstance(node.get("pattern"), str)]
     assert patterns
     assert not [pattern for pattern in patterns if "(?!" in pattern]
+
+
+def test_what_may_be_asked_conditionally_says_how(operations: list[Operation]):
+    conditional = [one for _, _, one in operations if "304" in one["responses"]]
+    assert len(conditional) > 5
+    for one in conditional:
+        assert "If-None-Match" in {parameter["name"] for parameter in one["parameters"]}
+        assert all("ETag" in one["responses"][status]["headers"] for status in ("200", "304"))
+
+
+def test_a_client_generator_finds_no_field_it_would_always_send(published: dict[str, Any]):
+    """Generators take a field with a default for one that is always there: the default is said in words."""
+    checkout = published["components"]["schemas"]["CheckoutBody"]
+    assert checkout["properties"]["fromCart"] == {"type": "boolean", "description": "`false` if left out."}
+    bodies = published["components"]["schemas"].values()
+    assert [field for schema in bodies for field in schema.get("properties", {}).values() if "default" in field] == []
+
+
+def test_the_example_of_a_checkout_is_one(published: dict[str, Any]):
+    shown = published["paths"]["/api/orders"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert shown == {"items": [{"sku": "85123A", "quantity": 2}]}
+
+
+def test_what_a_target_may_not_contain_is_said(operations: list[Operation]):
+    targets = [p["schema"] for _, _, one in operations for p in one["parameters"] if p["in"] in {"path", "query"}]
+    texts = [schema.get("items", schema) for schema in targets]
+    free = [schema for schema in texts if schema.get("type") == "string" and not {"enum", "format"} & schema.keys()]
+    assert len(free) > 40
+    assert all(re.match(schema["pattern"], "a\x07") is None for schema in free)
