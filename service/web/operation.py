@@ -173,9 +173,20 @@ def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(request.body)
     except msgspec.ValidationError as error:
+        if "got `float`" in str(error):
+            return _convert(_with_integers(msgspec.json.decode(request.body)), decoder.type, strict=True)
         raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from None
+
+
+def _with_integers(part: Any) -> Any:
+    """JSON has one kind of number: 3.0 is the integer 3, to JSON Schema and to clients that know no other."""
+    if isinstance(part, float) and part.is_integer():
+        return int(part)
+    if isinstance(part, dict):
+        return {name: _with_integers(inner) for name, inner in part.items()}
+    return [_with_integers(inner) for inner in part] if isinstance(part, list) else part
 
 
 def _read_query(
@@ -198,9 +209,9 @@ def _read_query(
     return _convert(given, takes)
 
 
-def _convert(given: dict[str, Any], takes: type[Any]) -> Any:
+def _convert(given: Any, takes: type[Any], *, strict: bool = False) -> Any:
     try:
-        return msgspec.convert(given, takes, strict=False)
+        return msgspec.convert(given, takes, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
 

@@ -1,10 +1,12 @@
 """The one table from error kinds to HTTP: RFC 9457 problem documents, never a stack trace."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
-from sanic import HTTPResponse, Request
+from sanic import HTTPMethod, HTTPResponse, Request
 from sanic.exceptions import SanicException
 
 from service.errors import (
@@ -68,9 +70,17 @@ def respond(request: Request, error: Exception) -> HTTPResponse:
         response.headers["Idempotency-Replayed"] = "true"
     if isinstance(problem, Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="holdfast"'
-    if isinstance(error, SanicException) and error.headers:
-        response.headers.update({k: v for k, v in error.headers.items() if k.lower() == "allow"})
+    if isinstance(problem, NotAllowed):
+        response.headers["Allow"] = ", ".join(_offered(request))
     return response
+
+
+def _offered(request: Request) -> Iterator[str]:
+    """What the path can be asked instead. Sanic's own list is empty for paths with parameters."""
+    for method in HTTPMethod:
+        with suppress(SanicException):
+            request.app.router.get(request.path, method.value, request.headers.get("host"))
+            yield method.value
 
 
 def _as_problem(error: Exception) -> Problem | None:

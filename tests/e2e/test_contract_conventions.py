@@ -42,7 +42,16 @@ def test_a_path_nobody_serves_and_a_method_nobody_offers(nobody: Api):
     assert (nobody.get("/api/nowhere").status, nobody.get("/nowhere").status) == (404, 404)
     wrong = nobody.call("PATCH", "/api/auth/login", {})
     assert wrong.status == 405
-    assert "POST" in wrong.headers["allow"]
+    assert wrong.headers["allow"] == "POST"
+    assert nobody.call("TRACE", "/api/products/tea").headers["allow"] == "GET, PATCH, DELETE"
+
+
+def test_a_whole_number_may_be_written_with_a_point(customer: Api, sell: Sell):
+    sku = sell(5)
+    put = customer.call("PUT", f"/api/cart/items/{sku}", {"quantity": 2.0})
+    assert (put.status, put.json["items"][0]["quantity"]) == (200, 2)
+    assert customer.call("PUT", f"/api/cart/items/{sku}", {"quantity": 2.5}).status == 422
+    assert customer.call("PUT", f"/api/cart/items/{sku}", {"quantity": 1e300}).status == 422
 
 
 def test_every_answer_carries_a_request_id_and_takes_a_decent_one_over(nobody: Api):
