@@ -81,9 +81,17 @@ async def judged(command: list[str], folder: Path) -> int:
                 return await run(command, site, tls_port, certificate)
 
 
+async def put_on_sale(site: WholeSite) -> None:
+    product = {"name": "Tea", "description": "Black", "category": "drinks", "price": 250, "currency": "GBP"}
+    status, made = await site.call("POST", "/api/products/", product, "staff")
+    assert status == 201, made
+    goods = {"lines": [{"sku": made["sku"], "quantity": 1_000}]}
+    status, received = await site.call("POST", "/api/inventory/receive", goods, "staff")
+    assert status == 200, received
+
+
 async def run(command: list[str], site: WholeSite, tls_port: int, certificate: Path) -> int:
-    product = {"name": "Tea", "description": "Black", "price": 250, "currency": "GBP"}
-    await site.call("POST", "/api/products/", product, "staff")
+    await put_on_sale(site)
     environment = {
         "SITE_URL": site.url,
         "SITE_TLS_URL": f"https://localhost:{tls_port}",
