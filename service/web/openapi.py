@@ -35,14 +35,14 @@ from service.web.openapi_schemas import (
     query_parameters,
 )
 from service.web.operation import EventStream, Nothing, Operation
-from service.web.sanitize import DuplicateKey, OperatorRefused, TooDeep
+from service.web.sanitize import PATH_PART_MAX, DuplicateKey, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
 IDEMPOTENCY_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]{1,255}$"}
 IF_MATCH: Schema = {"type": "string", "maxLength": 17, "pattern": r'^(\*|"[0-9]{1,15}")$', "examples": ['"3"']}
 IF_NONE_MATCH: Schema = {"type": "string", "examples": ['"6f1c3a0e5b7d9c24"']}
-IN_PATH: Schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": PLAIN_TEXT}
+IN_PATH: Schema = {"type": "string", "minLength": 1, "maxLength": PATH_PART_MAX, "pattern": PLAIN_TEXT}
 NOTHING_HAPPENS = "Nothing was changed."
 
 PROBLEM: Schema = {

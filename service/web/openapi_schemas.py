@@ -130,7 +130,7 @@ def _plain(schema: Schema) -> Schema:
 
 
 def defaults_in_words(named: Mapping[str, Schema]) -> None:
-    """Says what a field is when it is left out. Client generators take one with `default` for always there, sent too."""
+    """Says what a field left out is. Client generators take one with `default` for always there, in bodies too."""
     for schema in named.values():
         for name, field in schema.get("properties", {}).items():
             default = field.pop("default", None)

@@ -5,6 +5,7 @@ makes sure that not even a field meant for free-form keys could carry an operato
 a key given twice (two parsers may choose differently), nesting and counts without end."""
 
 import re
+from urllib.parse import unquote
 
 import msgspec
 from sanic import Request
@@ -17,6 +18,7 @@ from service.errors import Malformed, TooLarge
 TOKEN = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:"(\s*+:)?)?|[\[{\]}]', re.DOTALL)
 OPERATOR_KEY = re.compile(r"[$.\x00]")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+PATH_PART_MAX = 200  # characters; no id of ours is longer
 ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 
@@ -47,6 +49,8 @@ class Sanitizer:
         path = request.path
         if "%" in path and ENCODED_CONTROL.search(path):
             raise Malformed("The path contains control characters")
+        if len(path) > PATH_PART_MAX and any(len(unquote(part)) > PATH_PART_MAX for part in path.split("/")):
+            raise Malformed(f"A part of the path is longer than {PATH_PART_MAX} characters")
         query = request.query_string
         if not query:
             return

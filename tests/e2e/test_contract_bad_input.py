@@ -177,3 +177,10 @@ def test_a_request_that_is_no_http_is_answered_with_a_problem_or_hung_up_on(nobo
         assert json.loads(response.read())["code"]
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/api/products/categories/{}"), ("DELETE", "/api/cart/items/{}")])
+def test_a_part_of_a_path_longer_than_any_id(staff: Api, method: str, path: str):
+    assert staff.call(method, path.format("%C3%A9" * 200), {"name": "Mugs"}).status < 300
+    refused = staff.call(method, path.format("a" * 201), {"name": "Mugs"})
+    assert (refused.status, refused.code) == (400, "malformed")
