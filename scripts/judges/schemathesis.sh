@@ -1,10 +1,44 @@
 #!/bin/sh
-# schemathesis, all phases and all checks, as the role ROLE (default ADMIN): no failures. SECONDS_MAX bounds the run.
-# What ends its own session is left out, and the endless stream.
+# schemathesis, all phases and all checks, as customer, staff and admin in turn (ROLES), SECONDS_MAX each: no failures,
+# and CASES_MIN cases in total. CUSTOMER and OTHER are peers: what one made, the other may not read. What ends the
+# caller's own session is left out, and the endless stream. Then `ownership.py` does the same with every operation.
 #
 #   .venv/bin/python scripts/judges/site.py sh scripts/judges/schemathesis.sh
 set -eu
-eval "token=\$TOKEN_${ROLE:-ADMIN}"
-exec .venv/bin/st run "$SITE_URL/openapi.json" --phases examples,coverage,fuzzing,stateful --mode all --checks all \
-  --max-time "${SECONDS_MAX:-150}" --seed 20260501 --suppress-health-check all --header "Authorization: Bearer $token" \
-  --exclude-path /api/auth/logout --exclude-path /api/auth/sessions --exclude-path /api/inventory/stream "$@"
+here=$(cd "$(dirname "$0")" && pwd)
+st="$here/../../.venv/bin/st"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+identity() { printf '{"name": "%s", "fixedHeaders": [{"name": "Authorization", "value": "Bearer %s"}]}' "$1" "$2"; }
+{
+  printf '{"auth": ['
+  identity customer "$TOKEN_CUSTOMER"; printf ', '; identity other "$TOKEN_OTHER"; printf ', '
+  identity staff "$TOKEN_STAFF"; printf ', '; identity admin "$TOKEN_ADMIN"
+  printf ']}'
+} > "$work/identities.json"
+
+failed=0 total=0
+for role in ${ROLES:-customer staff admin}; do
+  cat > "$work/schemathesis.toml" <<TOML
+[auth.wfc]
+path = "$work/identities.json"
+user = "$role"
+peers = ["customer", "other"]
+
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429", "5xx"]
+TOML
+  echo "== $role"
+  SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH="$here" "$st" --config-file "$work/schemathesis.toml" \
+    run "$SITE_URL/openapi.json" --phases examples,coverage,fuzzing,stateful --mode all --checks all \
+    --max-time "${SECONDS_MAX:-150}" --seed "${SEED:-20260501}" --suppress-health-check all --continue-on-failure \
+    --generation-database none --exclude-path /api/auth/logout --exclude-path /api/auth/sessions \
+    --exclude-path /api/inventory/stream "$@" > "$work/$role.log" 2>&1 || failed=1
+  cat "$work/$role.log"
+  cases=$(sed -n 's/^ *\([0-9,]*\) generated.*/\1/p' "$work/$role.log" | tr -d ,)
+  total=$((total + ${cases:-0}))
+done
+"$here/../../.venv/bin/python" "$here/ownership.py" || failed=1
+echo "{\"cases\": $total, \"wanted\": ${CASES_MIN:-20000}, \"ok\": $([ $failed = 0 ] && echo true || echo false)}"
+[ $failed = 0 ] && [ "$total" -ge "${CASES_MIN:-20000}" ]

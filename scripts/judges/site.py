@@ -29,6 +29,7 @@ from service import bootstrap  # noqa: E402
 from service.config import Config  # noqa: E402
 from service.infra import embedded, mongo  # noqa: E402
 from service.infra.indexes import reconcile  # noqa: E402
+from service.web.openapi_schemas import USUAL  # noqa: E402
 
 
 def self_signed(folder: Path) -> Path:
@@ -82,10 +83,11 @@ async def judged(command: list[str], folder: Path) -> int:
 
 
 async def put_on_sale(site: WholeSite) -> None:
-    product = {"name": "Tea", "description": "Black", "category": "drinks", "price": 250, "currency": "GBP"}
+    """Under the SKU of the published examples, so that they can be bought."""
+    product = {"name": "Tea", "category": "drinks", "price": 250, "currency": "GBP", "sku": USUAL["sku"]}
     status, made = await site.call("POST", "/api/products/", product, "staff")
     assert status == 201, made
-    goods = {"lines": [{"sku": made["sku"], "quantity": 1_000}]}
+    goods = {"lines": [{"sku": made["sku"], "quantity": 900_000}]}
     status, received = await site.call("POST", "/api/inventory/receive", goods, "staff")
     assert status == 200, received
 
