@@ -22,22 +22,24 @@ from service.catalog.models import (
 )
 from service.inventory.models import Stock
 from service.inventory.schemas import Sku
-from service.web.operation import Wire
+from service.web.operation import SPACES, Wire
 
 PRICE_MAX = 1_000_000_000
 VARIANTS_MAX = 100
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\S", examples=["Red enamel mug"])]
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\S", examples=["mugs"])]
+NOT_BLANK = rf"[^{SPACES}]"
+URL_PATTERN = rf"^(https?://|/)[^{SPACES}\"'<>]*(?![\s\S])"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NOT_BLANK, examples=["Red enamel mug"])]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=NOT_BLANK, examples=["mugs"])]
 Brand = Annotated[str, msgspec.Meta(max_length=64, examples=["Regency"])]
 Description = Annotated[str, msgspec.Meta(max_length=10_000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX, description="In minor units", examples=[1299])]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?![\s\S])", examples=["GBP"])]
 Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN, max_length=SLUG_LENGTH_MAX, examples=["red-enamel-mug"])]
 Tags = Annotated[list[Label], msgspec.Meta(max_length=20)]
-Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000, pattern=r"^(https?://|/)[^\s\"'<>]*(?![\s\S])")]
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000, pattern=URL_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
 Words = Annotated[str, msgspec.Meta(max_length=200, examples=["red mug"])]

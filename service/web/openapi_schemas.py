@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from service.web.operation import SPACES
+
 REF = "#/components/schemas/"
 END_OF_TEXT = r"(?![\s\S])"  # in Python `$` also matches before a last newline; in JSON Schema it does not
 PLAIN_TEXT = r"^[^\x00-\x1f\x7f]*$"  # a target with control characters is refused (`sanitize.py`)
-NOT_BLANK = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
-PLAIN: Mapping[Any, str] = {None: PLAIN_TEXT, r"\S": NOT_BLANK}
+NOT_BLANK = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f\x85\ufeff][^\x00-\x1f\x7f]*$"
+PLAIN: Mapping[Any, str] = {None: PLAIN_TEXT, rf"[^{SPACES}]": NOT_BLANK}
 MOMENT = {"type": "string", "format": "date-time"}
 DEPTH_MAX = 5  # a tree's example has an end
 USUAL: Mapping[str, Any] = {

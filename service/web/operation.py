@@ -23,6 +23,7 @@ from service.web.access import Access, Principal
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
 WIRE = msgspec.json.Encoder(decimal_format="number")
 
 

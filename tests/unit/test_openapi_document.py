@@ -195,10 +195,11 @@ def test_a_placed_order_links_to_what_can_be_done_with_it(published: dict[str, A
 
 
 def test_patterns_mean_the_same_to_every_reader(published: dict[str, Any]):
-    """Python's own way to say "the end" is written as the one JSON Schema knows."""
+    """Python's own way to say "the end" is written as the one JSON Schema knows, and what is a space is written out."""
     patterns = [node["pattern"] for node in nodes(published) if isinstance(node.get("pattern"), str)]
     assert patterns
-    assert not [pattern for pattern in patterns if "(?!" in pattern]
+    assert not [pattern for pattern in patterns if "(?!" in pattern or "\\S" in pattern]
+    assert all("\\x85" in pattern and "\\ufeff" in pattern for pattern in patterns if "\\s" in pattern)
 
 
 def test_what_may_be_asked_conditionally_says_how(operations: list[Operation]):
