@@ -1,6 +1,6 @@
 #!/bin/sh
-# schemathesis, all phases and all checks, as customer, staff and admin in turn (ROLES), SECONDS_MAX each: no failures,
-# and CASES_MIN cases in total. CUSTOMER and OTHER are peers: what one made, the other may not read. What ends the
+# schemathesis, all phases and all checks, as customer, staff and admin in turn (ROLES), with up to EXAMPLES cases per
+# operation and phase: no failures, and CASES_MIN cases in total. CUSTOMER and OTHER are peers: what one made, the other may not read. What ends the
 # caller's own session is left out, and the endless stream. Then `ownership.py` does the same with every operation.
 #
 #   .venv/bin/python scripts/judges/site.py sh scripts/judges/schemathesis.sh
@@ -32,7 +32,7 @@ TOML
   echo "== $role"
   SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH="$here" "$st" --config-file "$work/schemathesis.toml" \
     run "$SITE_URL/openapi.json" --phases examples,coverage,fuzzing,stateful --mode all --checks all \
-    --max-time "${SECONDS_MAX:-150}" --seed "${SEED:-20260501}" --suppress-health-check all --continue-on-failure \
+    --max-examples "${EXAMPLES:-120}" --seed "${SEED:-20260501}" --suppress-health-check all --continue-on-failure \
     --generation-database none --exclude-path /api/auth/logout --exclude-path /api/auth/sessions \
     --exclude-path /api/inventory/stream "$@" > "$work/$role.log" 2>&1 || failed=1
   cat "$work/$role.log"
