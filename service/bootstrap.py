@@ -67,6 +67,7 @@ from service.inventory.tasks import STREAM, publish_to, states_of
 from service.inventory.usecases import Inventory
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
+from service.orders.hold_limits import HoldLimits
 from service.orders.indexes import INDEXES as ORDERS_INDEXES
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
@@ -213,7 +214,8 @@ def build(
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
     order_repository = OrderRepository(database)
-    orders = Orders(order_repository, ledger, offers, coupons, carts, clock, ids, config)
+    limits = HoldLimits(inventory, config)
+    orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
         config=config,
         clock=clock,

@@ -54,7 +54,9 @@ class Config:
     sweep_rate_max: float = 3_500  # holds a second
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
-    open_holds_per_user_max: int = 1_000_000
+    # Nobody can hoard by reserving: both are multiplied by `rate_limit_scale`, as the rate limits are.
+    open_holds_per_user_max: int = 100
+    held_units_per_user_and_sku_max: int = 10_000
 
     # the catalogue
     search_words_max: int = 6

@@ -26,7 +26,7 @@ DOMAIN_EXTRAS = {
         *("search", "search_plan", "search_repository", "search_terms"),
     },
     "inventory": {"decisions", "ledger", "metrics"},
-    "orders": {"audit", "coupons", "expiry", "overview", "postings", "refunds", "sales", "settlement"},
+    "orders": {"audit", "coupons", "expiry", "hold_limits", "overview", "postings", "refunds", "sales", "settlement"},
     "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": set(),
 }

@@ -13,6 +13,7 @@ from service.infra.indexes import Index
 
 DOCUMENTS = 2_000
 ANSWERS_SHARE = 0.3  # of the documents: divided among a collection's probes
+INDEXED_SHARE = 0.3  # of the others: what a partial index holds beside its probe's answers
 PRESENT_SHARE = 0.2  # of those that do not answer: how many have an optional field, or a flag that is set
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 YEAR_SECONDS = 365 * 86_400
@@ -31,6 +32,7 @@ class _Maker:
         self._indexes, self._chance = indexes, chance
         self._lists = {path for index in indexes for path in index.lists}
         self._optional = {key for index in indexes if index.sparse for key, _ in index.keys}
+        self._unique = {index.keys[0][0] for index in indexes if index.unique}
         self._examples = _examples(indexes)
 
     def documents(self, count: int) -> list[Document]:
@@ -42,14 +44,18 @@ class _Maker:
         document: Document = {}
         for path, example in self._examples.items():
             if path not in self._optional or self._chance.random() < PRESENT_SHARE:
-                self._put(document, path, self._stranger(example))
+                unlike = f"{example}-{number}" if path in self._unique else self._stranger(example)
+                self._put(document, path, unlike)
+        index = self._chance.choice(self._indexes)
         if self._chance.random() < ANSWERS_SHARE:
-            self._answer(document, self._chance.choice(self._indexes))
+            self._answer(document, index.partial or {}, index.probe.filter, index=index)
+        elif self._chance.random() < INDEXED_SHARE:
+            self._answer(document, index.partial or {}, index=index)
         return document | {"_id": f"{number:08d}"}
 
-    def _answer(self, document: Document, index: Index) -> None:
-        """Makes the document one that the index's probe finds."""
-        for condition in (index.partial or {}, index.probe.filter):
+    def _answer(self, document: Document, *conditions: Mapping[str, Any], index: Index) -> None:
+        """Makes the document one that meets the conditions."""
+        for condition in conditions:
             for path, wanted in condition.items():
                 if path == "$text":
                     document |= {key: _words(wanted["$search"]) for key, kind in index.keys if kind == "text"}

@@ -21,6 +21,12 @@ class OrderTooLarge(Invalid):
     code, title = "order_too_large", "The order is larger than allowed"
 
 
+class TooMuchHeld(Conflict):
+    """The customer holds as much unpaid stock as anybody may."""
+
+    code, title = "too_much_held", "You hold too much that is not paid"
+
+
 class WrongStatus(Conflict):
     """`orderStatus` is what the order is in."""
 

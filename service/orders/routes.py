@@ -27,6 +27,7 @@ from service.orders.models import (
     OrderTooLarge,
     PaymentInProgress,
     RefundTooLarge,
+    TooMuchHeld,
     UnknownItems,
     WrongStatus,
 )
@@ -82,6 +83,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             InsufficientStock,
             UnknownItems,
             OrderTooLarge,
+            TooMuchHeld,
             EmptyCart,
             CartChanged,
             CouponNotValid,

@@ -16,6 +16,7 @@ from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
 from service.orders import postings
 from service.orders.coupons import Coupons
+from service.orders.hold_limits import HoldLimits
 from service.orders.models import (
     Coupon,
     Key,
@@ -27,6 +28,7 @@ from service.orders.models import (
     PaymentInProgress,
     ReservationState,
     StatusChange,
+    TooMuchHeld,
     UnknownItems,
     WrongStatus,
 )
@@ -55,13 +57,14 @@ class Orders:
         repository: OrderRepository,
         ledger: Ledger,
         offers: Offers,
+        limits: HoldLimits,
         coupons: Coupons,
         carts: Carts,
         clock: Clock,
         ids: Ids,
         config: Config,
     ) -> None:
-        self._repository, self._ledger, self._offers = repository, ledger, offers
+        self._repository, self._ledger, self._offers, self._limits = repository, ledger, offers, limits
         self._coupons, self._carts = coupons, carts
         self._clock, self._ids, self._config = clock, ids, config
 
@@ -70,11 +73,14 @@ class Orders:
     ) -> Answer:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
-        Raises UnknownItems, OrderTooLarge, InsufficientStock, KeyReused, CouponNotValid, CouponUsedUp, CouponChanged;
-        Unavailable when the store did not answer."""
+        Raises UnknownItems, OrderTooLarge, TooMuchHeld, InsufficientStock, KeyReused, CouponNotValid, CouponUsedUp,
+        CouponChanged; Unavailable when the store did not answer."""
         try:
             posting, order = await self._prepare(user_id, lines, key, coupon_code)
-        except Invalid as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
+        except (
+            Invalid,
+            TooMuchHeld,
+        ) as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
@@ -85,7 +91,7 @@ class Orders:
         try:
             cart = await self._carts.taken(Owner.user(user_id))
             posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, cart)
-        except Invalid as refusal:
+        except (Invalid, TooMuchHeld) as refusal:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
@@ -103,7 +109,9 @@ class Orders:
         coupon_code: str | None,
         cart: Emptied | None = None,
     ) -> tuple[Posting, Order]:
-        priced = await self._priced(merge(lines))
+        wanted = merge(lines)
+        priced = await self._priced(wanted)
+        await self._limits.check(user_id, wanted)
         coupon = None if coupon_code is None else await self._coupons.usable(coupon_code)
         order = self._new_order(user_id, priced, coupon)
         return postings.placed(order, key, coupon, cart), order

@@ -147,6 +147,7 @@ def kill_in_turn(stack: RunningStack, victims: list[str], chance: random.Random)
         stack.kill(victim)
 
 
+@pytest.mark.timeout(1_800)
 def test_a_replay_survives_killed_processes_with_every_invoice_accounted_for(
     stack: RunningStack, plain_trace: Path
 ) -> None:
