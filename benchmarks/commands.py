@@ -170,6 +170,21 @@ def growth(
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
+@bench.command("index-cost")
+@as_json
+@seeded
+@quick
+@click.option("--orders", default=2_000, show_default=True, type=click.IntRange(64, 1_000_000), help="In each turn.")
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(1, 1_000))
+def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) -> None:
+    """What each index costs an order: keys, bytes, and CPU of the server."""
+    from benchmarks.index_cost import command
+    from benchmarks.index_cost.run import QUICK, Plan
+
+    plan = replace(QUICK, seed=seed) if quick else Plan(orders=orders, rounds=rounds, seed=seed)
+    outcome.show(lambda: command.measure(plan), as_json)
+
+
 @bench.command()
 @as_json
 @seeded

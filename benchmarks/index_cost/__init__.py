@@ -1,0 +1,1 @@
+"""What each index costs an order, so that one can decide against it."""

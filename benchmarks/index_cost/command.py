@@ -1,0 +1,44 @@
+"""`holdfast bench index-cost`: starts its own mongod, runs the plan, shows the bill."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.index_cost.run import Plan, run
+from benchmarks.outcome import Outcome, progress, table
+from service.infra import embedded
+
+COLUMNS = ("index", "keys placed", "keys paid", "keys expired", "bytes an order", "CPU µs an order", "serves")
+
+
+def measure(plan: Plan) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        progress("index cost", plan.steps) as step,
+    ):
+        return shown(run(stores.mongodb_uri, plan, step))
+
+
+def shown(result: dict[str, Any]) -> Outcome:
+    keys = ("keysPlaced", "keysPaid", "keysExpired", "bytesPerOrder")
+    rows = [
+        (
+            f"{row['collection']}.{row['index']}",
+            *(row[key] for key in keys),
+            "-" if row["cpuMicros"] is None else row["cpuMicros"],
+            row["serves"],
+        )
+        for row in result["indexes"]
+    ]
+    cpu, extra = result["mongodCpuMicrosPerOrder"], result["secondaryIndexesMicrosPerOrder"]
+    total = table(
+        "CPU of mongod per order placed and paid, µs",
+        ("with", "µs"),
+        [
+            ("every index", cpu["everyIndex"]),
+            ("unique indexes only", cpu["onlyUniqueIndexes"]),
+            ("the difference, in turns", f"{extra['median']} ({extra['low']} to {extra['high']})"),
+        ],
+    )
+    return Outcome(result, (table("what an order writes into each index", COLUMNS, rows), total))
