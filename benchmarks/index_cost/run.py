@@ -1,8 +1,8 @@
 """`holdfast bench index-cost`: what every index costs an order, in keys, bytes and time.
 
 Keys and bytes are the server's own counts of a shop with all indexes, for the three things that can happen to an
-order: it is placed, paid, or its hold runs out. Time is CPU of mongod per order placed and paid, of that shop and of one
-with no index but those that keep something unique, in turns; one index's own part is told by its share of the keys,
+order: it is placed, paid, or its hold runs out. Time is CPU of mongod per order placed and paid, of that shop and of
+one with no index but those that keep something unique, in turns; one index's own part is told by its share of the keys,
 since alone it is far below what can be measured."""
 
 import asyncio
