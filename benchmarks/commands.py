@@ -156,17 +156,17 @@ def lookups(as_json: bool, seed: int, quick: bool, scale: float, samples: int, c
     "--large", default=1_000_000, show_default=True, type=click.IntRange(2_000, 10_000_000), help="SKUs, orders."
 )
 @click.option("--buyers", default=64, show_default=True, type=click.IntRange(2, 1_024))
-@click.option("--rounds", default=20, show_default=True, type=click.IntRange(6, 1_000))
-@click.option("--seconds", default=0.4, show_default=True, type=click.FloatRange(0.05, 60), help="One turn's length.")
+@click.option("--rounds", default=30, show_default=True, type=click.IntRange(6, 1_000))
+@click.option("--waves", default=20, show_default=True, type=click.IntRange(3, 1_000), help="Of each kind, in a round.")
 @click.option("--audit", "audit_all", is_flag=True, help="Audit the large shops too: minutes more.")
 def growth(
-    as_json: bool, seed: int, quick: bool, large: int, buyers: int, rounds: int, seconds: float, audit_all: bool
+    as_json: bool, seed: int, quick: bool, large: int, buyers: int, rounds: int, waves: int, audit_all: bool
 ) -> None:
     """What a checkout costs with a million SKUs, and with a million past orders."""
     from benchmarks.growth import command
     from benchmarks.growth.run import QUICK, Plan
 
-    plan = Plan(large=large, buyers=buyers, rounds=rounds, seconds=seconds, audit_all=audit_all, seed=seed)
+    plan = Plan(large=large, buyers=buyers, rounds=rounds, waves=waves, audit_all=audit_all, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.growth.contestant import KINDS
 from benchmarks.growth.run import Plan, run
-from benchmarks.growth.turns import KINDS
 from benchmarks.outcome import Outcome, progress, table
 from service.infra import embedded
 
 GROWTH_MAX = 1.10
 COUNTERS = ("commands", "keysExamined", "documentsExamined")
+JUDGED = ("time", "p50")
+GROWTHS = ("time, times", "p50, times", "CPU, times")
 RATES = {"checkouts/s": "checkoutsPerSecond", "p50 ms": "p50Ms", "CPU ms": "cpuMs"}
 
 
@@ -25,7 +27,7 @@ def measure(plan: Plan) -> Outcome:
 
 
 def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
-    """`timed`: the turns are long enough for their times to mean something. Counts always do."""
+    """`timed`: there are enough waves for their times to mean something. Counts always do."""
     shops = result["databases"]
     rates = [
         [f"{shop['name']}, {kind}", *(shop[kind][key] for key in RATES.values()), *_shown(shop, kind)]
@@ -34,17 +36,17 @@ def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
     ]
     counts = [[shop["name"], shop["skus"], shop["orders"], *map(shop["perCheckout"].get, COUNTERS)] for shop in shops]
     tables = (
-        table(f"lone: 1 buyer; spread and hot: {result['buyers']}", ("shop", *RATES, "time", "95 %", "CPU"), rates),
+        table(f"lone: 1 buyer; spread and hot: {result['buyers']} at once", ("shop", *RATES, *GROWTHS), rates),
         table("one checkout", ("shop", "SKUs", "orders", "commands", "keys examined", "documents examined"), counts),
     )
     return Outcome(result, tables, (*_uneven(shops), *_violated(shops), *(_grown(shops) if timed else ())))
 
 
-def _shown(shop: dict[str, Any], kind: str) -> tuple[Any, ...]:
+def _shown(shop: dict[str, Any], kind: str) -> list[str]:
+    """Each ratio to the small shop, and between what it lies 95 times in 100."""
     if "growth" not in shop:
-        return 1.0, "", 1.0
-    time, cpu = shop["growth"][kind]["time"], shop["growth"][kind]["cpu"]
-    return time["median"], f"{time['low']:.2f} to {time['high']:.2f}", cpu["median"]
+        return ["1"] * len(GROWTHS)
+    return [f"{each['median']:.2f} ({each['low']:.2f} to {each['high']:.2f})" for each in shop["growth"][kind].values()]
 
 
 def _uneven(shops: list[dict[str, Any]]) -> Iterator[str]:
@@ -66,5 +68,6 @@ def _grown(shops: list[dict[str, Any]]) -> Iterator[str]:
     """Only what lies beyond the limit with all of its interval."""
     for shop in shops[1:]:
         for kind, growth in shop["growth"].items():
-            if growth["time"]["low"] > GROWTH_MAX:
-                yield f"a checkout ({kind}) takes {growth['time']['median']} times as long in the shop {shop['name']}"
+            for name in JUDGED:
+                if growth[name]["low"] > GROWTH_MAX:
+                    yield f"{kind} checkouts, {name}: {growth[name]['median']} times as much in the shop {shop['name']}"

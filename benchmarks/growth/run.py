@@ -9,8 +9,8 @@ from typing import Any
 
 import uvloop
 
+from benchmarks.growth.contestant import KINDS, Contestant, Waves, contestant
 from benchmarks.growth.data import Size, fill
-from benchmarks.growth.turns import KINDS, Contestant, Turn, contestant
 from benchmarks.percentiles import median_interval
 from service.config import Config
 from service.infra import mongo
@@ -27,9 +27,9 @@ class Plan:
     large: int = 1_000_000
     small: int = 1_000
     buyers: int = 64
-    rounds: int = 20
-    seconds: float = 0.4
-    warm_up_seconds: float = 10.0
+    rounds: int = 30
+    waves: int = 20
+    warm_up_checkouts: int = 12_000
     audit_all: bool = False
     seed: int = 1
 
@@ -46,7 +46,7 @@ class Plan:
         return sum(size.steps + 2 for size in self.sizes) + self.rounds
 
 
-QUICK = Plan(large=4_000, small=400, buyers=16, rounds=6, seconds=0.1, warm_up_seconds=0.2, audit_all=True)
+QUICK = Plan(large=4_000, small=400, buyers=16, rounds=6, waves=3, warm_up_checkouts=64, audit_all=True)
 
 
 def run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
@@ -71,15 +71,15 @@ async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
 async def _measured(
     patient: Any, contestants: Sequence[Contestant], plan: Plan, step: Step
 ) -> Mapping[str, bool | None]:
-    """All turns; returns what the audits said."""
+    """Every round; returns what the audits said."""
     for each in contestants:
         await _fill(patient, each, plan, step)
     for each in contestants:
-        await each.turn("spread", plan.buyers, plan.warm_up_seconds)
+        await each.warm_up(plan.warm_up_checkouts, plan.buyers)
         await each.count()
         step(f"{each.size.name}: warm")
     for number in range(plan.rounds):
-        await _round(contestants, number, plan)
+        await _round(contestants, plan)
         step(f"round {number + 1}")
     return {each.size.name: await _audited(patient, each, plan, step) for each in contestants}
 
@@ -91,12 +91,15 @@ async def _fill(patient: Any, each: Contestant, plan: Plan, step: Step) -> None:
     each.fill_seconds = time.perf_counter() - started
 
 
-async def _round(contestants: Sequence[Contestant], number: int, plan: Plan) -> None:
-    """Whoever came first comes last in the next round."""
-    at = number % len(contestants)
+async def _round(contestants: Sequence[Contestant], plan: Plan) -> None:
+    """One wave here, one there: whatever slows the machine down for longer than that slows all of them."""
     for kind in KINDS:
-        for each in (*contestants[at:], *contestants[:at]):
-            each.turns[kind].append(await each.turn(kind, plan.buyers, plan.seconds))
+        for each in contestants:
+            each.begin_round(kind, plan.buyers)
+        for number in range(plan.waves):
+            at = number % len(contestants)  # nobody always comes after the same one
+            for each in (*contestants[at:], *contestants[:at]):
+                await each.wave(kind)
 
 
 async def _audited(patient: Any, each: Contestant, plan: Plan, step: Step) -> bool | None:
@@ -113,7 +116,7 @@ def report(contestants: Sequence[Contestant], plan: Plan, audits: Mapping[str, b
     small, *large = contestants
     rows = [small.row()]
     for each in large:
-        growth = {kind: _growth(small.turns[kind], each.turns[kind]) for kind in KINDS}
+        growth = {kind: _growth(small.rounds[kind], each.rounds[kind]) for kind in KINDS}
         rows.append({**each.row(), "growth": growth})
     return {
         "buyers": plan.buyers,
@@ -122,12 +125,13 @@ def report(contestants: Sequence[Contestant], plan: Plan, audits: Mapping[str, b
     }
 
 
-def _growth(small: Sequence[Turn], large: Sequence[Turn]) -> dict[str, Any]:
-    """How many times as long a checkout takes in the large shop, and how many times the CPU."""
+def _growth(small: Sequence[Waves], large: Sequence[Waves]) -> dict[str, Any]:
+    """How many times as long all checkouts take in the large shop, the median wave of them, and their CPU."""
     pairs = list(zip(small, large, strict=True))
     return {
         "time": _ratio([one.per_second / other.per_second for one, other in pairs]),
-        "cpu": _ratio([other.cpu_ms / one.cpu_ms for one, other in pairs]),
+        "p50": _ratio([other.p50_ms / one.p50_ms for one, other in pairs]),
+        "cpu": _ratio([other.cpu_ms_each / one.cpu_ms_each for one, other in pairs]),
     }
 
 

@@ -15,7 +15,7 @@ from service.catalog.offers import Offer
 from service.infra.embedded import Stores
 from service.inventory.models import Line
 
-SMALL = replace(QUICK, large=2_000, small=200, buyers=8, seconds=0.05, warm_up_seconds=0.05)
+SMALL = replace(QUICK, large=2_000, small=200, buyers=8)
 TINY = Size("tiny", skus=20, orders=200)
 
 

@@ -125,13 +125,13 @@ def test_a_hold_freed_twice_or_never_an_error_or_a_violated_book_breaks_the_chec
 
 
 def growth_shop(
-    low: float = 0.95, commands: int = 10, audit_ok: bool | None = True, kind: str = "lone"
+    low: float = 0.95, commands: int = 10, audit_ok: bool | None = True, kind: str = "lone", judged: str = "time"
 ) -> dict[str, Any]:
     rates = {"checkoutsPerSecond": 1_000.0, "p50Ms": 1.0, "cpuMs": 1.0}
     shop = {"name": "shop", "skus": 10, "orders": 10, "auditOk": audit_ok, **dict.fromkeys(growth.KINDS, rates)}
     even = {"median": 1.0, "low": 0.95, "high": 1.05}
-    times = {each: {"time": even, "cpu": even} for each in growth.KINDS}
-    times[kind] = {"time": {"median": 1.2, "low": low, "high": 1.4}, "cpu": even}
+    times = {each: {"time": even, "p50": even, "cpu": even} for each in growth.KINDS}
+    times[kind] = times[kind] | {judged: {"median": 1.2, "low": low, "high": 1.4}}
     counts = {"commands": commands, "keysExamined": 3, "documentsExamined": 3}
     return {**shop, "growth": times, "perCheckout": counts}
 
@@ -143,8 +143,8 @@ def grown(*shops: dict[str, Any], timed: bool = True) -> tuple[str, ...]:
 
 def test_growth_breaks_the_check_when_its_whole_interval_is_above_the_limit():
     assert grown(growth_shop(low=1.10)) == ()
-    assert len(grown(growth_shop(low=1.11), growth_shop(low=1.11, kind="hot"))) == 2
-    assert grown(growth_shop(low=1.11), timed=False) == ()
+    assert len(grown(growth_shop(low=1.11), growth_shop(low=1.11, kind="hot", judged="p50"))) == 2
+    assert grown(growth_shop(low=1.5, judged="cpu")) == grown(growth_shop(low=1.11), timed=False) == ()
 
 
 def test_one_command_more_or_a_violated_book_in_a_large_shop_breaks_the_check():

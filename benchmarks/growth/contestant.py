@@ -1,4 +1,4 @@
-"""One shop of the three, its turns, and what MongoDB does for one of its checkouts."""
+"""One shop of the three, its waves of buyers, and what MongoDB does for one of its checkouts."""
 
 import asyncio
 import random
@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.budgets.counters import commands_in
 from benchmarks.growth.data import USERS, Size, sku, user_id
-from benchmarks.percentiles import percentile
 from service import bootstrap
 from service.config import Config
 from service.inventory.models import Line
@@ -21,31 +20,42 @@ KINDS = ("lone", "spread", "hot")
 COUNTED_CHECKOUTS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn has shown. CPU is MongoDB's and this process's together."""
+@dataclass(slots=True)
+class Waves:
+    """Of one kind, in one round: how long each took until the last buyer had its answer. CPU is MongoDB's and this
+    process's together."""
 
-    checkouts: int
-    seconds: float
-    p50_ms: float
-    cpu_ms: float
+    buyers: int
+    seconds: list[float] = field(default_factory=list)
+    cpu_ms: float = 0.0
+
+    @property
+    def checkouts(self) -> int:
+        return self.buyers * len(self.seconds)
 
     @property
     def per_second(self) -> float:
-        return self.checkouts / self.seconds
+        return self.checkouts / sum(self.seconds)
+
+    @property
+    def p50_ms(self) -> float:
+        return median(self.seconds) * 1_000
+
+    @property
+    def cpu_ms_each(self) -> float:
+        return self.cpu_ms / self.checkouts
 
 
 @dataclass(slots=True)
 class Contestant:
-    """A database with the real use case on it. One round adds one turn of each kind."""
+    """A database with the real use case on it, and what its rounds have shown."""
 
     size: Size
     shop: bootstrap.Shop
     choose: random.Random
     fill_seconds: float = 0.0
-    turns: dict[str, list[Turn]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    rounds: dict[str, list[Waves]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     per_checkout: Mapping[str, int] = field(default_factory=dict)
-    placed: int = 0
 
     @property
     def database(self) -> Any:
@@ -57,25 +67,24 @@ class Contestant:
     async def buy(self, name: str) -> None:
         """Prices looked up, key kept: the whole of a checkout behind its route."""
         buyer = user_id(self.choose.randrange(USERS))
-        self.placed += 1
         expires = self.shop.clock.now() + timedelta(seconds=self.shop.config.idempotency_ttl_seconds)
         key = Key(f"{buyer}:{self.choose.getrandbits(64):016x}", "bench", expires)
         await self.shop.orders.checkout(buyer, [Line(name, 1)], key)
 
-    async def turn(self, kind: str, buyers: int, seconds: float) -> Turn:
-        """Closed loop: each buyer checks out again as soon as it has its answer."""
-        latencies_ms: list[float] = []
+    def begin_round(self, kind: str, buyers: int) -> None:
+        self.rounds[kind].append(Waves(1 if kind == "lone" else buyers))
+
+    async def wave(self, kind: str) -> None:
+        """Everybody checks out at the same moment, once."""
+        waves = self.rounds[kind][-1]
         cpu_ms, started = await self._cpu_ms(), time.perf_counter()
+        await asyncio.gather(*(self.buy(self.chosen(kind)) for _ in range(waves.buyers)))
+        waves.seconds.append(time.perf_counter() - started)
+        waves.cpu_ms += await self._cpu_ms() - cpu_ms
 
-        async def buyer() -> None:
-            while (asked := time.perf_counter()) < started + seconds:
-                await self.buy(self.chosen(kind))
-                latencies_ms.append((time.perf_counter() - asked) * 1_000)
-
-        await asyncio.gather(*(buyer() for _ in range(1 if kind == "lone" else buyers)))
-        wall_seconds, count = time.perf_counter() - started, len(latencies_ms)
-        cpu_ms = (await self._cpu_ms() - cpu_ms) / count
-        return Turn(count, wall_seconds, percentile(latencies_ms, 50), cpu_ms)
+    async def warm_up(self, checkouts: int, buyers: int) -> None:
+        for _ in range(0, checkouts, buyers):
+            await asyncio.gather(*(self.buy(self.chosen("spread")) for _ in range(buyers)))
 
     async def count(self) -> None:
         """What MongoDB does for a checkout that nobody shares. The least of many: what else it was doing meanwhile can
@@ -107,7 +116,7 @@ class Contestant:
 
     def row(self) -> dict[str, Any]:
         shown = {"name": self.size.name, "skus": self.size.skus, "orders": self.size.orders}
-        rates = {kind: _rates(turns) for kind, turns in self.turns.items()}
+        rates = {kind: _rates(rounds) for kind, rounds in self.rounds.items()}
         return {**shown, "fillSeconds": round(self.fill_seconds, 1), "perCheckout": self.per_checkout, **rates}
 
 
@@ -117,10 +126,11 @@ def contestant(size: Size, config: Config, seed: int) -> Contestant:
     return Contestant(size, shop, random.Random(seed))
 
 
-def _rates(turns: list[Turn]) -> dict[str, float]:
+def _rates(rounds: list[Waves]) -> dict[str, float]:
+    checkouts = sum(waves.checkouts for waves in rounds)
     return {
-        "checkoutsPerSecond": round(median(turn.per_second for turn in turns), 1),
-        "p50Ms": round(median(turn.p50_ms for turn in turns), 3),
-        "cpuMs": round(median(turn.cpu_ms for turn in turns), 3),
-        "checkouts": sum(turn.checkouts for turn in turns),
+        "checkoutsPerSecond": round(checkouts / sum(sum(waves.seconds) for waves in rounds), 1),
+        "p50Ms": round(median(second for waves in rounds for second in waves.seconds) * 1_000, 3),
+        "cpuMs": round(sum(waves.cpu_ms for waves in rounds) / checkouts, 3),
+        "checkouts": checkouts,
     }
