@@ -94,10 +94,10 @@ async def _run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     skus, requests = shop.skus[: plan.skus], CheckoutRequests(shop, chance)
     holds = Holds(stack)
     try:
+        await holds.place(plan.holds, skus, chance)
+        step("held")
         async with Wire(stack.url, plan.connections) as crowd, Wire(stack.url) as single:
             staff = await sign_in(single, ADMIN, ADMIN_PASSWORD)
-            await holds.place(plan.holds, skus, chance)
-            step("held")
             buyers = Buyers(crowd, lambda: requests.of(chance.choice(skus)))
             await drive(crowd, buyers.make, Tally(), requests=plan.warm_up_requests)
             before, during, drain_seconds = await _swept(holds, plan, buyers, single, staff, step)
