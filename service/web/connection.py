@@ -8,9 +8,11 @@ request) and a missing Host. All three are closed here, in front of its parser, 
 import re
 from asyncio import Transport
 from collections import Counter
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, Protocol
 
+from sanic.helpers import STATUS_CODES, has_message_body
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server.protocols.http_protocol import HttpProtocol
@@ -22,6 +24,8 @@ HARMLESS = bytes(code for code in range(256) if code in b"\t\r\n" or (code >= 0x
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?:\r|(?![\s\S]))")
 SIZE = {10: re.compile(r"[0-9]{1,15}[ \t]*"), 16: re.compile(r"[0-9A-Fa-f]{1,12}[ \t]*")}
 HEAD_END = b"\r\n\r\n"
+KEEP_ALIVE, CLOSE = b"connection: keep-alive\r\n", b"connection: close\r\n"
+STATUS_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, phrase) for code, phrase in STATUS_CODES.items()}
 LAST_WORD_SECONDS = 0.2
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
@@ -88,11 +92,38 @@ class StrictHttp(Http):
         await super().http1_request_header()  # type: ignore[no-untyped-call]
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        if end_stream and self._is_plain():
+            await self._send_whole(data or self.response.body or b"")
+            return
         self._send = self._send_head
         try:
             await super().http1_response_header(data, end_stream)
         finally:
             self._send = self.protocol.send
+
+    def _is_plain(self) -> bool:
+        """Nearly every answer is: known as a whole, with a body, and nothing to be said before it."""
+        status, headers = self.response.status, self.response.headers
+        return (
+            not (self.head_only or self.expecting_continue)
+            and status >= HTTPStatus.OK
+            and has_message_body(status)
+            and not ("content-length" in headers or "transfer-encoding" in headers or "connection" in headers)
+        )
+
+    async def _send_whole(self, body: bytes) -> None:
+        """What Sanic would send with `_send_head`, put together once instead of twice."""
+        response = self.response
+        parts = [
+            STATUS_LINES[response.status],
+            self.protocol.limits.response_head(self.request, response),
+            KEEP_ALIVE if self.keep_alive else CLOSE,
+            b"content-length: %d\r\n" % len(body),
+        ]
+        parts += [b"%b: %b\r\n" % field for field in response.processed_headers]
+        self.response_size, self.response_func = len(body), None  # type: ignore[assignment]
+        await self.protocol.send(b"".join((*parts, b"\r\n", body)))  # type: ignore[no-untyped-call]
+        self.stage = Stage.IDLE
 
     async def _send_head(self, data: bytes) -> None:
         """Puts the layers' header fields behind the status line, and takes out one of Sanic's that says nothing."""
