@@ -3,6 +3,7 @@
 from ipaddress import IPv6Address, ip_address
 
 from sanic import Request
+from sanic.models.server_types import ConnInfo
 
 IPV6_PREFIX_BITS = 64  # what one customer of an access provider is given
 
@@ -18,11 +19,19 @@ class ClientAddresses:
         if connection is None:  # an answer to bytes that never became a request
             return ""
         if not self._trusted:
-            known: str | None = getattr(connection.ctx, "address", None)
-            if known is None:
-                known = connection.ctx.address = normalized(connection.client_ip)
-            return known
+            return self.of_peer(connection)
         return normalized(self._forwarded(request, connection.client_ip))
+
+    @property
+    def are_of_peers(self) -> bool:
+        """Whether the address of a connection is the client's, whatever its requests say."""
+        return not self._trusted
+
+    def of_peer(self, connection: ConnInfo) -> str:
+        known: str | None = getattr(connection.ctx, "address", None)
+        if known is None:
+            known = connection.ctx.address = normalized(connection.client_ip)
+        return known
 
     def _forwarded(self, request: Request, peer: str) -> str:
         hops: list[str] = [

@@ -18,6 +18,7 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.errors import Malformed, TooSlow, Unavailable
+from service.web.refusals import TurnedAway
 
 BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
 HARMLESS = bytes(code for code in range(256) if code in b"\t\r\n" or (code >= 0x20 and code != 0x7F))
@@ -27,6 +28,7 @@ HEAD_END = b"\r\n\r\n"
 KEEP_ALIVE, CLOSE = b"connection: keep-alive\r\n", b"connection: close\r\n"
 STATUS_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, phrase) for code, phrase in STATUS_CODES.items()}
 LAST_WORD_SECONDS = 0.2
+HOLD_OFF_SECONDS = 0.1
 FULL = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\nRetry-After: 1\r\n\r\n"
 
 
@@ -41,6 +43,10 @@ class Limits(Protocol):
     connections_of: Counter[str]
 
     def refuse_connection(self) -> None: ...
+
+    def turns_away(self, connection: Any) -> bool: ...
+
+    def turn_away(self, connection: Any, head: bytes) -> TurnedAway | None: ...
 
     def response_head(self, request: Any, response: Any) -> bytes: ...
 
@@ -172,8 +178,54 @@ class Connection(HttpProtocol):
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
     def data_received(self, data: bytes) -> None:
-        if self._address is not None:
-            super().data_received(data)
+        if self._address is None:
+            return
+        if self.limits.turns_away(self.conn_info) and not (data := self._turn_away(data)):
+            return
+        super().data_received(data)
+
+    def _turn_away(self, data: bytes) -> bytes:
+        """Answers whole requests of a client that has used up its limit, before Sanic hears of them. Returns the rest,
+        which is to be read as ever."""
+        answers, closes = [], False
+        while not closes and self._between_requests() and (end := data.find(HEAD_END)) >= 0:
+            head = data[:end]
+            turned = None if head_fault(head) else self.limits.turn_away(self.conn_info, head)
+            if turned is None:
+                break
+            answers.append(turned.answer)
+            data, closes = data[end + len(HEAD_END) :], turned.closes
+        if answers:
+            self._hold_off(b"".join(answers), closes)
+        return b"" if closes else data
+
+    def _hold_off(self, answers: bytes, closes: bool) -> None:
+        """Whoever goes on all the same is read again after a moment: however fast it sends, it costs a few reads."""
+        assert self.transport is not None
+        self._began = self._time = monotonic()
+        self.transport.write(answers)
+        if closes:
+            self.close()
+        else:
+            self.transport.pause_reading()
+            self.loop.call_later(HOLD_OFF_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        if self.transport and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _between_requests(self) -> bool:
+        """Nothing is being read or answered, and what was answered has been taken."""
+        http: StrictHttp | None = self.http
+        return (
+            http is not None
+            and self.transport is not None
+            and not self.transport.is_closing()
+            and http.stage is Stage.IDLE
+            and http.keep_alive
+            and not (http.request_body or self.recv_buffer)
+            and self._can_write.is_set()
+        )
 
     def request_begins(self) -> None:
         self._began = monotonic()

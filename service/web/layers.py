@@ -1,6 +1,7 @@
 """The security layers in their order, on every route: headers → rate limit → CSRF → JWT → roles → input.
 
     request ─ connection.py   deadline, head, connection bounds
+            ─ turn_away       a client that goes on although it was refused, answered by the head of its request
             ─ begin           request id, CORS preflight
             ─ limit           rate limits and the session, one Redis round trip for all waiting requests
             ─ csrf            origin; token bound to the session, for cookie credentials
@@ -14,16 +15,18 @@
 `setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
 """
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import MethodNotAllowed, NotFound
 
 from service.clock import Clock
 from service.config import Config
-from service.errors import Unavailable
+from service.errors import TooMany, Unavailable
 from service.ids import Ids
 from service.web import problems
 from service.web.access import Access
@@ -40,12 +43,15 @@ from service.web.fallback_limit import FallbackLimit
 from service.web.gate import Gate, StoreDown
 from service.web.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
 from service.web.operation import Operation
-from service.web.rate_limit import RateLimits
+from service.web.rate_limit import Prepared, RateLimits
+from service.web.refusals import Doorkeeper, Refusals, TurnedAway
 from service.web.request_id import RequestIds
 from service.web.sanitize import Sanitizer
 from service.web.security_metrics import SecurityMetrics
 
 NONCE_BYTES = 16
+UNDECLARED_LIMIT = "default"
+ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 FIRST = 100
 
 
@@ -73,6 +79,8 @@ class Layers:
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
         self.gate = Gate(clock, config, metrics)
         self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
+        self.refusals = Refusals(clock)
+        self._doorkeeper: Doorkeeper | None = None
         self.addresses = ClientAddresses(config.trusted_proxies)
         self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
@@ -82,6 +90,32 @@ class Layers:
 
     def refuse_connection(self) -> None:
         self.metrics.connections_refused.inc()
+
+    def open(self, router: Any) -> None:
+        """Once every route is known."""
+
+        def limit_of(path: str, method: str) -> Prepared:
+            try:
+                route, *_ = router.get(path, method, None)
+            except (NotFound, MethodNotAllowed):
+                return self.limits.of(UNDECLARED_LIMIT)
+            return self.limits.of(route.ctx.operation.limit)
+
+        fields = self._json_head + (b"vary: Origin\r\n" if self.cors.origins else b"")
+        self._doorkeeper = Doorkeeper(self.refusals, limit_of, self._request_ids.given, fields)
+
+    def turns_away(self, connection: Any) -> bool:
+        """Whether requests of this connection may be answered by `turn_away`."""
+        return self.addresses.are_of_peers and self.addresses.of_peer(connection) in self.refusals
+
+    def turn_away(self, connection: Any, head: bytes) -> TurnedAway | None:
+        """The answer to a client that asks again for what it has used up. None: the request goes the usual way."""
+        if self._doorkeeper is None or (self.cors.origins and ORIGIN.search(head)):
+            return None
+        turned = self._doorkeeper.turn_away(self.addresses.of_peer(connection), head)
+        if turned is not None:
+            self.metrics.count(TooMany.code)
+        return turned
 
     # the request
 
@@ -116,17 +150,23 @@ class Layers:
         credential = request.ctx.credential = find(request, self._tokens, self.cookies.names)
         claims = credential.claims if credential else None
         user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
-        limit = self.limits.of(operation.limit if operation else "default")
-        try:
-            answer = await self.gate.ask(session_id, limit.limits(self.addresses.of(request), user_id))
-        except StoreDown:
-            if not limit.open_when_down:
-                raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1) from None
-            self.fallback.take(self.addresses.of(request), limit.quota_per_minute)
-            return
+        limit, client = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT), self.addresses.of(request)
+        answer = self.refusals.find(client, limit)
+        if answer is None:
+            try:
+                answer = await self.gate.ask(session_id, limit.limits(client, user_id))
+            except StoreDown:
+                self._limit_without_redis(limit, client)
+                return
         request.ctx.answer, request.ctx.rate = answer, limit
         if answer.refused:
+            self.refusals.remember(client, limit, answer)
             raise limit.refusal(answer.refused, answer.reset_seconds)
+
+    def _limit_without_redis(self, limit: Prepared, client: str) -> None:
+        if not limit.open_when_down:
+            raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1)
+        self.fallback.take(client, limit.quota_per_minute)
 
     def check_csrf(self, request: Request) -> None:
         if request.method in SAFE_METHODS or request.conn_info is None:
@@ -213,6 +253,7 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
         route.ctx.audited = audited(operation)
         if route.ctx.audited:
             route.handler = _recorded(app, route.handler)
+    layers.open(app.router)
 
 
 def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, HTTPResponse]]) -> Any:

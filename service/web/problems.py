@@ -98,14 +98,28 @@ def _as_problem(error: Exception) -> Problem | None:
 
 def _render(request: Request, status: int, code: str, title: str, detail: str, extra: dict[str, Any]) -> HTTPResponse:
     request.ctx.outcome = code
+    request_id = getattr(request.ctx, "request_id", "")
+    body = _document(status, code, title, detail, request.path, request_id, extra)
+    return HTTPResponse(body, status=status, content_type=CONTENT_TYPE)
+
+
+def encoded(problem: Problem, path: str, request_id: str) -> bytes:
+    """The body that answers a request to `path` with this problem."""
+    kind = type(problem)
+    return _document(status_of(kind), kind.code, kind.title, problem.detail, path, request_id, problem.extra)
+
+
+def _document(
+    status: int, code: str, title: str, detail: str, path: str, request_id: str, extra: dict[str, Any]
+) -> bytes:
     document = {
         "type": f"/problems/{code}",
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.path,
+        "instance": path,
         "code": code,
-        "requestId": getattr(request.ctx, "request_id", ""),
+        "requestId": request_id,
         **extra,
     }
-    return HTTPResponse(msgspec.json.encode(document), status=status, content_type=CONTENT_TYPE)
+    return msgspec.json.encode(document)

@@ -78,6 +78,10 @@ class Prepared:
                 asked += (prefix + user_id, quota, window_ms)
         return tuple(asked)
 
+    def is_of_client(self, refused: int) -> bool:
+        """Whether the limit with that number, as the gate counts them, is the client's and not its account's."""
+        return 0 < refused <= len(self._client)
+
     def head(self, answer: Answer) -> bytes:
         """Both header fields; RateLimit speaks of the limit that will refuse first."""
         return b"%br=%d;t=%d\r\n" % (self._heads[answer.tightest - 1], answer.remaining, answer.reset_seconds)

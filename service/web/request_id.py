@@ -15,7 +15,9 @@ class RequestIds:
         self._prefix, self._count = ids.new(), count(1)
 
     def of(self, request: Request) -> str:
-        given: str | None = request.headers.get("x-request-id")
+        return self.given(request.headers.get("x-request-id"))
+
+    def given(self, given: str | None) -> str:
         if given is not None and CLIENT_FORM.match(given):
             return given
         return f"{self._prefix}-{next(self._count):x}"
