@@ -173,3 +173,41 @@ async def test_a_tick_is_not_lost_while_the_queue_is_down(shop: Shop, clock: Mov
     await site.beside()
     [run] = await site.jobs.newest(None, 10)
     assert (run.status, len(run.ticks)) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "nine"), [("2026-03-28T21:00", "29 08:00"), ("2026-10-24T21:00", "25 09:00")], ids=["forward", "back"]
+)
+async def test_in_the_night_clocks_change_every_tick_comes_once(
+    shop: Shop, clock: StandingClock, start: str, nine: str
+) -> None:
+    jobs = {"often": ("*/5 * * * *", done), "daily": ("0 9 * * *", done)}
+    site = worksite_with(shop, quick(shop.config, timezone="Europe/London"), jobs)
+    clock._at = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    for _ in range(13 * 12):
+        await site.scheduler.look()
+        await site.work()
+        clock.advance(300)
+    ran = await ticks_run(shop)
+    assert set(ran.values()) == {1}
+    assert sum(name == "often" for name, _ in ran) == 13 * 12 - 1  # the first look catches up on nothing
+    assert [tick for name, tick in ran if name == "daily"] == [nine]
+
+
+async def test_an_hour_asleep_over_nine_runs_the_daily_job_once_and_late(shop: Shop, clock: StandingClock) -> None:
+    site = worksite_with(shop, shop.config, {"daily": ("0 9 * * *", done)})
+    clock._at = datetime(2026, 6, 1, 8, 30, tzinfo=UTC)
+    await site.scheduler.look()
+    clock.advance(3_600)
+    await look_every_second(site, clock, 120)
+    assert await ticks_run(shop) == {("daily", "01 09:00"): 1}
+
+
+async def test_a_clock_put_right_by_less_than_a_minute_repeats_nothing(shop: Shop, clock: StandingClock) -> None:
+    site = worksite(shop, tidy=done)
+    clock._at = datetime(2026, 6, 1, 12, 4, 30, tzinfo=UTC)
+    await look_every_second(site, clock, 60)
+    clock.advance(-50)
+    await look_every_second(site, clock, 120)
+    assert await ticks_run(shop) == {("tidy", "01 12:05"): 1}
+    assert await shop.stores.database["job_runs"].count_documents({}) == 1
