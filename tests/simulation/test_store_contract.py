@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import DeleteOne, IndexModel, InsertOne, ReplaceOne, ReturnDocument, UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, WriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -63,6 +63,23 @@ def test_what_a_transaction_writes_is_seen_by_itself_and_by_nobody_else_until_it
             assert await db.stock.count_documents({}) == 1
             await session.commit_transaction()
         assert (await db.stock.find_one({"_id": "a"}))["n"] == 2
+
+    check(contract)
+
+
+def test_plain_and_dotted_updates_and_what_they_refuse(check: Runner) -> None:
+    async def contract(db: Any) -> None:
+        await db.stock.insert_one({"_id": "a", "n": 1, "payment": None})
+        update = {"$set": {"inner.status": "x"}, "$inc": {"n": 2, "m": 1}, "$push": {"history": {"at": 1}}}
+        result = await db.stock.update_one({"_id": "a", "n": 1}, update)
+        assert (result.matched_count, result.modified_count) == (1, 1)
+        again = await db.stock.update_many({"_id": {"$in": ["a"]}}, {"$set": {"inner.status": "x"}})
+        assert (again.matched_count, again.modified_count) == (1, 0)
+        for wrong in ({"$set": {"payment.status": "x"}}, {"$push": {"n": 1}}):
+            with pytest.raises(WriteError):
+                await db.stock.update_one({"_id": "a"}, wrong)
+        expected = {"_id": "a", "n": 3, "payment": None, "inner": {"status": "x"}, "m": 1, "history": [{"at": 1}]}
+        assert await db.stock.find_one({"_id": "a"}) == expected
 
     check(contract)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from workloads.simulation.faults import FAULTS, NO_FAULTS, FaultPlan
-from workloads.simulation.runs import Scenarios, Totals, outcomes, run_seed, silence
+from workloads.simulation.runs import Scenarios, Totals, outcomes, prepare, run_seed
 from workloads.simulation.scenarios import FlashSale, Steady, Trace
 from workloads.simulation.shop import Setting
 
@@ -38,7 +38,7 @@ def simulate(
     The same seed gives the same digest on any machine. A seed that finds a violation is the bug report: run it again
     and it happens again.
     """
-    silence()
+    prepare()
     chosen = _scenario(scenario, days, trace)
     plan = FAULTS if faults else NO_FAULTS
     started = time.perf_counter()

@@ -17,8 +17,12 @@ from pymongo.errors import PyMongoError
 
 from workloads.simulation import mock
 from workloads.simulation.session import Link, Session
-from workloads.simulation.store import Document, Locked, Store, Transaction
+from workloads.simulation.store import Document, Locked, Store
 
+# What is chained to a find, by name, to the documents it gives.
+Read = Callable[[dict[str, tuple[Any, ...]]], list[Document]]
+
+CHAINED = {"sort", "skip", "limit"}
 LOCK_WAIT_SECONDS = 0.001
 READS = {"find_one", "count_documents", "distinct", "aggregate", "find"}
 
@@ -94,12 +98,14 @@ class Collection:
     def find(
         self, filter: Any = None, projection: Any = None, *, session: Session | None = None, **options: Any
     ) -> "Cursor":
-        return Cursor(self, session, lambda: self._mock.find(filter or {}, projection, **_kept(options)))
+        chain = {name: (value,) for name, value in _kept(options).items()}
+        assert chain.keys() <= CHAINED, f"{sorted(chain)} are not simulated"
+        return Cursor(self, session, lambda chain: self._mock.read(filter or {}, projection, chain), chain)
 
     def aggregate(
         self, pipeline: Sequence[Mapping[str, Any]], session: Session | None = None, **options: Any
     ) -> "Cursor":
-        return Cursor(self, session, lambda: self._mock.aggregate(list(pipeline)))
+        return Cursor(self, session, lambda _: list(self._mock.aggregate(list(pipeline))))
 
     async def find_one(self, *args: Any, session: Session | None = None, **options: Any) -> Any:
         return await self._call("find_one", lambda: self._mock.find_one(*args, **_kept(options)), session)
@@ -160,21 +166,19 @@ class Collection:
         try:
             await self._link.request(operation, in_transaction)
             transaction = session.server_transaction() if session is not None else None
-            result = await self._apply(operation, action, transaction)
+            writing = operation not in READS
+            while True:
+                try:
+                    result = mock.operate(self._cluster.store, self._mock, transaction, action, writing=writing)
+                    break
+                except Locked:
+                    await asyncio.sleep(LOCK_WAIT_SECONDS)
             await self._link.reply(operation, in_transaction)
         except PyMongoError as error:
             if session is not None:
                 session.failed(error)
             raise
         return result
-
-    async def _apply(self, operation: str, action: Callable[[], Any], transaction: Transaction | None) -> Any:
-        store, writing = self._cluster.store, operation not in READS
-        while True:
-            try:
-                return mock.operate(store, self._mock, transaction, action, writing=writing)
-            except Locked:
-                await asyncio.sleep(LOCK_WAIT_SECONDS)
 
     def _identify(self, documents: Iterable[Document]) -> None:
         """Ids the driver would invent come from the seed."""
@@ -185,9 +189,15 @@ class Collection:
 class Cursor:
     """A find or an aggregation; runs once, in one instant, when the first document is asked for."""
 
-    def __init__(self, collection: Collection, session: Session | None, open_cursor: Callable[[], Any]) -> None:
-        self._collection, self._session, self._open = collection, session, open_cursor
-        self._chain: list[tuple[str, tuple[Any, ...]]] = []
+    def __init__(
+        self,
+        collection: Collection,
+        session: Session | None,
+        read: Read,
+        chain: dict[str, tuple[Any, ...]] | None = None,
+    ) -> None:
+        self._collection, self._session, self._read = collection, session, read
+        self._chain = chain or {}
         self._documents: list[Document] | None = None
         self._position = 0
 
@@ -234,19 +244,13 @@ class Cursor:
         """Nothing is held open."""
 
     def _chained(self, name: str, *args: Any) -> "Cursor":
-        self._chain.append((name, args))
+        self._chain[name] = args
         return self
 
     async def _fetch(self) -> list[Document]:
         if self._documents is None:
-            self._documents = await self._collection._call("find", self._run, self._session)
+            self._documents = await self._collection._call("find", lambda: self._read(self._chain), self._session)
         return self._documents
-
-    def _run(self) -> list[Document]:
-        cursor = self._open()
-        for name, args in self._chain:
-            cursor = getattr(cursor, name)(*args)
-        return list(cursor)
 
 
 FORWARDED = {
@@ -263,4 +267,4 @@ TUNING = {"hint", "comment", "max_time_ms", "batch_size", "allow_disk_use", "max
 
 
 def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in TUNING}
+    return {name: value for name, value in options.items() if name not in TUNING} if options else {}

@@ -6,6 +6,7 @@ in one process leaves the others' misfortunes alone.
 
 import random
 from dataclasses import dataclass, fields, replace
+from math import log
 from typing import Self
 
 from pymongo.errors import AutoReconnect, PyMongoError
@@ -68,13 +69,19 @@ class Misfortune:
     """One process's share of the plan: answers "does it happen now?" from its own generator."""
 
     def __init__(self, plan: FaultPlan, seed: str) -> None:
-        self.plan = plan
+        self.change(plan)
         self._random = random.Random(seed)
+        self._draw = self._random.random
         self.met: dict[str, int] = {}
 
+    def change(self, plan: FaultPlan) -> None:
+        """From now on it goes by this plan."""
+        self.plan = plan
+        self._rates = {fault: rate for fault, rate in plan.rates().items() if rate}
+
     def strikes(self, fault: str) -> bool:
-        rate: float = getattr(self.plan, fault)
-        if not rate or self._random.random() >= rate:
+        rate = self._rates.get(fault)
+        if rate is None or self._draw() >= rate:
             return False
         self.met[fault] = self.met.get(fault, 0) + 1
         return True
@@ -87,7 +94,7 @@ class Misfortune:
 
     def latency_seconds(self, mean: float) -> float:
         """Mostly near the mean, with a tail: long enough for others to overtake."""
-        return self._random.expovariate(1.0 / mean)
+        return -log(1.0 - self._draw()) / (1.0 / mean)
 
     def store_error(self, operation: str, in_transaction: bool) -> PyMongoError | None:
         """What the driver raises instead of delivering this call."""

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -50,7 +50,8 @@ GROUP: ContextVar[Group | None] = ContextVar("GROUP", default=None)
 class SeededFuture(asyncio.Future[Any]):
     """A future whose hash is its number: sets of futures then iterate alike in every process."""
 
-    _number = 0
+    __slots__ = ("_number",)
+    _number: int
 
     def __hash__(self) -> int:
         return self._number
@@ -63,6 +64,36 @@ class SeededTask(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self._number
+
+
+class Step(asyncio.Handle):
+    """What is to run once. asyncio's own asks for debug mode and keeps a traceback: a third of a loop step."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> None:
+        self._callback, self._args = callback, args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+
+class Timer(asyncio.TimerHandle):
+    """A step at its time. Cancelled, it stays in the heap and is skipped when its time comes."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self._when, self._callback, self._args = when, callback, args
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
 
 
 class SimulationLoop(asyncio.AbstractEventLoop):
@@ -84,8 +115,8 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now
 
-    def get_debug(self) -> bool:
-        return False
+    # Asked for every future: `bool()` says no without a frame of its own.
+    get_debug = staticmethod(bool)
 
     def is_running(self) -> bool:
         return asyncio._get_running_loop() is self
@@ -94,7 +125,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Step(callback, args, context)
         self._ready.append(handle)
         return handle
 
@@ -106,18 +137,33 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self._now + delay, callback, *args, context=context)
+        return self._schedule(self._now + delay, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        return self._schedule(when, callback, args, context)
+
+    def _schedule(
+        self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+    ) -> Timer:
+        timer = Timer(when, callback, args, context)
         self._numbers += 1
         heapq.heappush(self._timers, (when, self._random(), self._numbers, timer))
         return timer
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """A cancelled timer stays in the heap and is skipped when its time comes."""
+    async def sleep(self, seconds: float) -> None:
+        """asyncio.sleep, at half its cost: most of what a simulation does is wait."""
+        if seconds <= 0:
+            return await asyncio.sleep(0)
+        woken: asyncio.Future[None] = asyncio.Future(loop=self)  # in no set, so it needs no number of its own …
+        self._numbers += 1  # … but takes one, so that the others keep theirs
+        timer = self._schedule(self._now + seconds, _wake, (woken,), None)
+        try:
+            await woken
+        except BaseException:
+            timer.cancel()
+            raise
 
     def create_future(self) -> asyncio.Future[Any]:
         future = SeededFuture(loop=self)
@@ -173,43 +219,40 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         group.tasks.clear()
 
     def _run_until(self, task: asyncio.Task[Any]) -> None:
-        idle_since, step = self._now, 0
-        while not task.done():
-            self._run_one(task)
-            step += 1
-            if self._now != idle_since:
-                idle_since, step = self._now, 0
-            elif step > LIVELOCK_STEPS:
-                raise Livelock(f"{step} steps at {self._now:.6f} s: " + _names(self._pending()))
-
-    def _run_one(self, main: asyncio.Task[Any]) -> None:
-        ready = self._ready
-        if not ready:
-            self._advance()
+        """Step by step, each drawn from what is ready: the innermost circle of every simulation."""
+        ready, draw, done, group_of = self._ready, self._random, task.done, GROUP
+        idle_since, idle_until = self._now, self.steps + LIVELOCK_STEPS
+        while not done():
             if not ready:
-                raise Deadlock(
-                    f"at {self._now:.6f} s nothing is ready or scheduled; waiting: {_names(self._pending())}"
-                )
-        last = len(ready) - 1
-        if last:
-            chosen = int(self._random() * (last + 1))
-            ready[chosen], ready[last] = ready[last], ready[chosen]
-        handle = ready.pop()
-        self.steps += 1
-        if handle._cancelled:  # type: ignore[attr-defined]
-            return
-        group = handle._context.get(GROUP)  # type: ignore[attr-defined]
-        if group is None:
-            handle._run()
-        elif group.alive:
-            self._run_in(group, handle)
+                self._advance()
+                if self._now != idle_since:
+                    idle_since, idle_until = self._now, self.steps + LIVELOCK_STEPS
+            last = len(ready) - 1
+            if last:
+                chosen = int(draw() * (last + 1))
+                ready[chosen], ready[last] = ready[last], ready[chosen]
+            handle: Any = ready.pop()
+            self.steps += 1
+            if handle._cancelled:
+                continue
+            group = handle._context.get(group_of)
+            if group is not None and (not group.alive or group.paused_until > self._now):
+                self._keep_back(group, handle)
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as in asyncio: nobody waits for a callback, the loop goes on
+                self.errors.append({"message": f"Exception in callback {handle._callback}", "exception": error})
+            if self.steps > idle_until:
+                raise Livelock(f"{LIVELOCK_STEPS} steps at {self._now:.6f} s: " + _names(self._pending()))
 
-    def _run_in(self, group: Group, handle: asyncio.Handle) -> None:
-        if group.paused_until > self._now:
+    def _keep_back(self, group: Group, handle: asyncio.Handle) -> None:
+        """Until the pause is over; for ever, of a group that is dead."""
+        if group.alive:
             self._numbers += 1
             heapq.heappush(self._timers, (group.paused_until, self._random(), self._numbers, handle))
-        else:
-            handle._run()
 
     def _advance(self) -> None:
         """To the earliest timer that still matters, and makes everything due at that instant ready."""
@@ -223,6 +266,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             while timers and timers[0][0] <= self._now:
                 self._ready.append(heapq.heappop(timers)[3])
             return
+        raise Deadlock(f"at {self._now:.6f} s nothing is ready or scheduled; waiting: {_names(self._pending())}")
 
     def _pending(self) -> list[asyncio.Task[Any]]:
         return sorted(asyncio.all_tasks(self) - set(self._graveyard), key=hash)
@@ -242,6 +286,11 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         self._graveyard.clear()
         self._ready.clear()
         self._timers.clear()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _settle(future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]) -> None:

@@ -6,40 +6,37 @@ of the language stays its own code; what it lacks (unique indexes that are parti
 is added beside it.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import SimpleNamespace
+from itertools import islice
 from typing import Any, TypeVar
 
 import mongomock
 import mongomock.collection
 import mongomock.database
-import packaging.version
+from mongomock import helpers
 from mongomock.codec_options import CodecOptions
 from mongomock.filtering import filter_applies
 from mongomock_motor import AsyncMongoMockClient
 from pymongo import DeleteMany, DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
-from pymongo.errors import BulkWriteError, WriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.results import BulkWriteResult
 
-from workloads.simulation.store import Document, IndexSpec, Key, Store, Table, Transaction, check_unique
+from workloads.simulation.documents import (
+    applies,
+    change,
+    copied,
+    hasten_mongomock,
+    is_plain_projection,
+    plain_changes,
+    shown,
+    stored,
+)
+from workloads.simulation.store import Document, IndexSpec, Key, Store, Table, Transaction, check_unique, named_ids
 
 Result = TypeVar("Result")
 
 
-def _copied(value: Any) -> Any:
-    """What a document is made of is copied or cannot change."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value
-
-
-# A third of a simulation's time went into mongomock's general copying and into parsing one version string again and
-# again; documents are plain, so they are copied plainly.
-mongomock.collection.copy = SimpleNamespace(deepcopy=_copied, copy=lambda value: value)
-mongomock.collection.version = SimpleNamespace(parse=functools.cache(packaging.version.parse))
+hasten_mongomock()
 
 
 class View:
@@ -58,25 +55,36 @@ class View:
         return {key: new for key, new in self._touched.items() if new != self._original[key]}
 
     def check_unique(self, document: Document) -> None:
+        if not self.table.uniques:
+            return
         own = {**self._written, **self._touched}
         check_unique(self.store, self.table, _key(document["_id"]), document, self.transaction, own)
+
+    def is_unique_by(self, fields: set[str]) -> bool:
+        """Whether any of these fields has a say in a unique index, or is the key itself."""
+        return "_id" in fields or any(fields & self.indexes[name].heads for name in self.table.uniques)
 
     def matching(self, condition: Mapping[str, Any]) -> Iterator[Document]:
         if self.is_empty:
             filter_applies(condition, {})
-        keys = [key for key, document in self._narrowed(condition) if filter_applies(condition, document)]
+        keys = [key for key, document in self._narrowed(condition) if applies(condition, document)]
         return (document for key in keys if (document := self._open(key)) is not None)
 
     def _narrowed(self, condition: Mapping[str, Any]) -> list[tuple[Key, Document]]:
         """What the condition need be tested on, in natural order."""
+        if "_id" in condition and (named := named_ids(condition["_id"])) is not None:
+            return self._peek_all(self._in_order(named))
         keys = self.table.candidates(condition)
         overlaid = [*self._written, *self._before, *self._touched]
         if keys is None:
             return self._peek_all({**dict.fromkeys(self.table.documents), **dict.fromkeys(overlaid)})
-        if overlaid or len(keys) > 1:
-            order = self.table.order
-            keys = sorted({*keys, *overlaid}, key=lambda key: order.get(key, len(order)))
-        return self._peek_all(keys)
+        return self._peek_all(self._in_order([*keys, *overlaid]))
+
+    def _in_order(self, keys: list[Key]) -> list[Key]:
+        if len(keys) < 2:
+            return keys
+        order = self.table.order
+        return sorted(dict.fromkeys(keys), key=lambda key: order.get(key, len(order)))
 
     def _peek_all(self, keys: Iterable[Key]) -> list[tuple[Key, Document]]:
         return [(key, document) for key in keys if (document := self._peek(key)) is not None]
@@ -90,9 +98,9 @@ class View:
         if document is None or not self._writing or key in self._touched:
             return document
         self._original[key] = document
-        copied: Document = _copied(document)
-        self._touched[key] = copied
-        return copied
+        private: Document = copied(document)
+        self._touched[key] = private
+        return private
 
     def _visible(self, key: Key) -> Document | None:
         if key in self._written:
@@ -149,6 +157,60 @@ class Collection(mongomock.collection.Collection):
 
     def _ensure_uniques(self, new_data: Document) -> None:
         self._store.check_unique(new_data)
+
+    def read(self, filter: Any, projection: Any, chain: Mapping[str, tuple[Any, ...]]) -> list[Document]:
+        """A find with what was chained to it (sort, skip, limit), without a cursor: mongomock's slices its list anew
+        for every document."""
+        sort = helpers.create_index_list(*chain["sort"]) if "sort" in chain else None
+        found = self._get_dataset(stored(filter), sort, projection, dict)
+        skip, limit = (chain.get(name, (0,))[0] for name in ("skip", "limit"))
+        return [shown(document) for document in islice(found, skip, skip + abs(limit) if limit else None)]
+
+    def find_one(self, filter: Any = None, *args: Any, **options: Any) -> Document | None:
+        """mongomock's own opens a cursor and reads it to its end."""
+        if args or options or not isinstance(filter, dict):
+            found: Document | None = super().find_one(filter, *args, **options)
+            return found
+        return next((shown(document) for document in self._store.matching(stored(filter))), None)
+
+    def _insert(self, data: Any, session: Any = None, ordered: bool = True) -> Any:
+        """mongomock's own, for one plain document with its `_id`, which `database` always gives it."""
+        if type(data) is not dict:
+            return super()._insert(data, session, ordered)
+        view, document = self._store, stored(data)
+        key = _key(document["_id"])
+        if key in view:
+            raise DuplicateKeyError("E11000 Duplicate Key Error", 11000)
+        view[key] = document
+        try:
+            view.check_unique(document)
+        except DuplicateKeyError:
+            del view[key]
+            raise
+        return data["_id"]
+
+    def _copy_only_fields(self, doc: Document, fields: Any, container: Any) -> Document:
+        """What is wanted is copied once, afterwards, when its moments are made to say that they are UTC."""
+        if not fields:
+            return doc
+        if not is_plain_projection(fields):
+            return super()._copy_only_fields(doc, fields, container)  # type: ignore[no-any-return]
+        wanted = {name: value for name, value in doc.items() if name in fields and name != "_id"}
+        wanted["_id"] = doc["_id"]
+        return wanted
+
+    def _update(self, spec: Any, document: Any, upsert: bool = False, **options: Any) -> dict[str, Any]:
+        """mongomock's own copies every document it changes once more, to see whether it did."""
+        changes = None if upsert else plain_changes(document)
+        if changes is None or self._store.is_unique_by({path.partition(".")[0] for _, path, _ in changes}):
+            return super()._update(spec, document, upsert, **options)  # type: ignore[no-any-return]
+        multi, matched, modified = options.get("multi", False), 0, 0
+        for found in self._store.matching(stored(spec)):
+            matched += 1
+            modified += change(found, changes)
+            if not multi:
+                break
+        return {"n": matched, "nModified": modified, "ok": 1, "upserted": None, "updatedExisting": matched > 0}
 
     def bulk_write(
         self,
@@ -247,14 +309,16 @@ def _insert(collection: Collection, request: InsertOne, totals: dict[str, Any], 
 
 def _update(collection: Collection, request: Any, totals: dict[str, Any], index: int) -> None:
     assert not getattr(request, "_array_filters", None), "array filters are not simulated"
-    call = {UpdateOne: collection.update_one, UpdateMany: collection.update_many, ReplaceOne: collection.replace_one}
-    result = call[type(request)](request._filter, request._doc, upsert=bool(request._upsert))
-    if result.upserted_id is not None:
+    replaces = not next(iter(request._doc), "").startswith("$")
+    assert replaces == isinstance(request, ReplaceOne), f"not what an update is made of: {request._doc}"
+    multi, upsert = isinstance(request, UpdateMany), bool(request._upsert)
+    result = collection._update(request._filter, request._doc, upsert=upsert, multi=multi)
+    if result["upserted"] is not None:
         totals["nUpserted"] += 1
-        totals["upserted"].append({"index": index, "_id": result.upserted_id})
+        totals["upserted"].append({"index": index, "_id": result["upserted"]})
     else:
-        totals["nMatched"] += result.matched_count
-        totals["nModified"] += result.modified_count
+        totals["nMatched"] += result["n"]
+        totals["nModified"] += result["nModified"]
 
 
 def _delete(collection: Collection, request: Any, totals: dict[str, Any], index: int) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -38,16 +38,21 @@ class SimulatedClock:
 
     def __init__(self, loop: SimulationLoop, skew_seconds: float = 0.0) -> None:
         self._loop, self._start = loop, EPOCH + timedelta(seconds=skew_seconds)
+        self._read_at, self._read = -1.0, self._start
 
     def now(self) -> datetime:
-        now = self._start + timedelta(seconds=self._loop.time())
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        """Asked often within one instant, worked out once."""
+        at = self._loop.time()
+        if at != self._read_at:
+            now = self._start + timedelta(seconds=at)
+            self._read_at, self._read = at, now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return self._read
 
     def monotonic(self) -> float:
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await self._loop.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Process(Generic[App]):
 
     async def call(self, action: Callable[[App], Awaitable[Result]]) -> Result:
         """A client's request. Raises what the application raises, NotConnected, or ConnectionDied (unknown)."""
-        await asyncio.sleep(self.luck.latency_seconds(self._latency.network_seconds))
+        await self.loop.sleep(self.luck.latency_seconds(self._latency.network_seconds))
         if not self.alive or self.luck.strikes("request_lost"):
             raise NotConnected
         if self.luck.strikes("duplicate"):
@@ -114,7 +119,7 @@ class Process(Generic[App]):
             reply.add_done_callback(_ignore_outcome)
             raise ConnectionDied
         result = await reply
-        await asyncio.sleep(self.luck.latency_seconds(self._latency.network_seconds))
+        await self.loop.sleep(self.luck.latency_seconds(self._latency.network_seconds))
         return result
 
     def _serve(self, action: Callable[[App], Awaitable[Result]]) -> asyncio.Future[Result]:
@@ -151,15 +156,14 @@ class StoreLink:
     group: Group
     luck: Misfortune
     latency_seconds: float
-    calls: dict[str, int] = field(default_factory=dict)
 
     async def request(self, operation: str, in_transaction: bool) -> None:
-        self.calls[operation] = self.calls.get(operation, 0) + 1
-        await self._travel()
-        if self.luck.strikes("pause"):
+        await self.process.loop.sleep(self._way_seconds())
+        strikes = self.luck.strikes
+        if strikes("pause"):
             self.group.paused_until = self.process.loop.time() + self.luck.seconds(self.luck.plan.pause_seconds_max)
             await asyncio.sleep(0)
-        if self.luck.strikes("crash"):
+        if strikes("crash"):
             await self._die()
         error = self.luck.store_error(operation, in_transaction)
         if error is not None:
@@ -170,13 +174,13 @@ class StoreLink:
             await self._die()
         if self.luck.strikes("lost_reply"):
             raise AutoReconnect("connection closed before the reply came")
-        await self._travel()
+        await self.process.loop.sleep(self._way_seconds())
 
-    async def _travel(self) -> None:
+    def _way_seconds(self) -> float:
         seconds = self.luck.latency_seconds(self.latency_seconds)
         if self.luck.strikes("stall"):
             seconds += self.luck.seconds(self.luck.plan.stall_seconds_max)
-        await asyncio.sleep(seconds)
+        return seconds
 
     async def _die(self) -> None:
         self.process.crash()

@@ -1,5 +1,6 @@
 """Many seeds in a row, on one core or several, added up as they come."""
 
+import gc
 import hashlib
 import logging
 import multiprocessing
@@ -21,15 +22,19 @@ SUMMED = (
     "write_conflicts", "units_sold",
 )  # fmt: skip
 EXAMPLES_MAX = 100
+GARBAGE_OBJECTS = 20_000
 
 
 def run_seed(scenario: Scenarios, setting: Setting, plan: FaultPlan, seed: int) -> Outcome:
     return simulate(scenario.scenario, seed, setting, plan)
 
 
-def silence() -> None:
-    """Injected faults are not news: the service's own warnings about them stay off stderr."""
+def prepare() -> None:
+    """A process for many runs. Injected faults are not news: the service's own warnings about them stay off stderr.
+    What is loaded by now stays, so the collector need not look through it again and again."""
     logging.getLogger("service").setLevel(logging.CRITICAL)
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS)
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def outcomes(
     if processes == 1:
         yield map(one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=silence) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=prepare) as pool:
         yield pool.imap(one, seeds, chunksize=4)
 
 

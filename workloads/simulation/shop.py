@@ -109,7 +109,7 @@ class SimulatedShop:
     async def rest(self) -> None:
         """The weather clears; every process is back, every webhook delivered, every hold and payment settled."""
         for process in (*self.processes, self.worker):
-            process.luck.plan = NO_FAULTS
+            process.luck.change(NO_FAULTS)
         await self.provider.rest()
         await asyncio.sleep(self.plan.restart_seconds_max + self.plan.pause_seconds_max + 60)
         shop = self.quiet()

@@ -7,18 +7,21 @@ document, so a snapshot is nothing but the old objects. Look-ups go through hash
 declared indexes, because the mock scans and a server does not. No asyncio here, no latency, no faults.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
-from mongomock.filtering import filter_applies
 from mongomock.helpers import hashdict
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
-Document = dict[str, Any]
+from workloads.simulation.documents import COMPARED, Document, applies
+
 Key = Any
+# The keys of the documents that have a value at one path.
+Lookup = dict[Any, dict[Key, None]]
 # One committed change: collection, key, document before (None: inserted), document after (None: deleted).
 Change = tuple[str, Key, Document | None, Document | None]
 Listener = Callable[[list[Change]], None]
@@ -48,7 +51,7 @@ class Locked(Exception):
     """Outside a transaction: the document is being written by one; the server waits, so must the caller."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IndexSpec:
     name: str
     fields: tuple[str, ...]
@@ -58,9 +61,15 @@ class IndexSpec:
     expire_after_seconds: int | None = None
     keys: tuple[tuple[str, Any], ...] = ()
 
+    @functools.cached_property
+    def heads(self) -> frozenset[str]:
+        """The top-level fields that decide about an entry."""
+        paths = (*self.fields, *(self.partial or {}))
+        return frozenset(path.partition(".")[0] for path in paths)
+
     def entry(self, document: Document) -> tuple[Any, ...] | None:
         """The document's entry in a unique index; None when the index does not contain it."""
-        if self.partial is not None and not filter_applies(dict(self.partial), document):
+        if self.partial is not None and not applies(self.partial, document):
             return None
         values = tuple(_hashable(_at(document, path)) for path in self.fields)
         if self.sparse and all(value is None for value in values):
@@ -88,7 +97,7 @@ class Table:
     documents: dict[Key, Document] = field(default_factory=dict)
     order: dict[Key, int] = field(default_factory=dict)
     indexes: dict[str, IndexSpec] = field(default_factory=dict)
-    lookups: dict[str, dict[Any, dict[Key, None]]] = field(default_factory=dict)
+    lookups: dict[str, Lookup] = field(default_factory=dict)
     uniques: dict[str, dict[tuple[Any, ...], Key]] = field(default_factory=dict)
 
     def add_index(self, index: IndexSpec) -> None:
@@ -106,17 +115,21 @@ class Table:
     def put(self, key: Key, document: Document | None) -> Document | None:
         """Replaces (or removes) one document; returns what was there."""
         old = self.documents.get(key)
-        if old is not None:
-            self._forget(key, old)
         if document is None:
             self.documents.pop(key, None)
-            return old
-        self.documents[key] = document
-        self.order.setdefault(key, len(self.order))
-        for path in self.lookups:
-            self._enter(path, key, document)
+        else:
+            self.documents[key] = document
+            self.order.setdefault(key, len(self.order))
+        for path, lookup in self.lookups.items():
+            left = [] if old is None else _values(old, path)
+            taken = [] if document is None else _values(document, path)
+            if left != taken:
+                _move(lookup, key, left, taken)
         for name in self.uniques:
-            self._enter_unique(self.indexes[name], key, document)
+            if old is not None:
+                self._forget_unique(self.indexes[name], key, old)
+            if document is not None:
+                self._enter_unique(self.indexes[name], key, document)
         return old
 
     def candidates(self, condition: Mapping[str, Any]) -> Iterable[Key] | None:
@@ -142,18 +155,21 @@ class Table:
         if entry is not None:
             self.uniques[index.name][entry] = key
 
-    def _forget(self, key: Key, old: Document) -> None:
-        for path, lookup in self.lookups.items():
-            for value in _values(old, path):
-                entries = lookup.get(value)
-                if entries is not None:
-                    entries.pop(key, None)
-                    if not entries:
-                        del lookup[value]
-        for name, entries in self.uniques.items():
-            entry = self.indexes[name].entry(old)
-            if entry is not None and entries.get(entry) == key:
-                del entries[entry]
+    def _forget_unique(self, index: IndexSpec, key: Key, old: Document) -> None:
+        entries, entry = self.uniques[index.name], index.entry(old)
+        if entry is not None and entries.get(entry) == key:
+            del entries[entry]
+
+
+def _move(lookup: Lookup, key: Key, left: list[Any], taken: list[Any]) -> None:
+    """A document now stands elsewhere in a look-up."""
+    for value in left:
+        entries = lookup[value]
+        entries.pop(key, None)
+        if not entries:
+            del lookup[value]
+    for value in taken:
+        lookup.setdefault(value, {})[key] = None
 
 
 class Store:
@@ -301,6 +317,15 @@ def _duplicate(index: IndexSpec, entry: tuple[Any, ...]) -> DuplicateKeyError:
     return DuplicateKeyError(f"E11000 duplicate key error index: {index.name} dup key: {value}", 11000, details)
 
 
+def named_ids(wanted: Any) -> list[Key] | None:
+    """The only keys a condition on `_id` can hold for; None when it names none."""
+    if isinstance(wanted, str | ObjectId):
+        return [wanted]
+    if isinstance(wanted, dict) and "$in" in wanted:
+        return [_hashable(value) for value in wanted["$in"]]
+    return None
+
+
 def _equalities(condition: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """(path, wanted values) for every condition of a filter that can only hold for one of some values."""
     for path, wanted in condition.items():
@@ -322,7 +347,9 @@ def _equalities(condition: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]
 
 def _values(document: Document, path: str) -> list[Any]:
     """The values a look-up at `path` may match: a list stands for each of its elements and for itself."""
-    found: Any = [document]
+    if "." not in path and type(found := document.get(path)) in COMPARED:
+        return [found]
+    found = [document]
     for step in path.split("."):
         found = [_step(value, step) for item in found for value in (item if isinstance(item, list) else [item])]
     flat = [value for item in found for value in (item if isinstance(item, list) else [item])] or [None]
