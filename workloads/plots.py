@@ -1,7 +1,7 @@
 """Owns the pictures of a run. Each function takes rows and returns an SVG that stands alone; none keeps state."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,6 +67,27 @@ def lateness_over_time(requests: pd.DataFrame) -> str:
     return picture()
 
 
+def runs_over_time(records: Sequence[Mapping[str, Any]]) -> str:
+    """The simulations of a log, cumulated over the hours they took: runs, orders, faults met and violations."""
+    runs = pd.DataFrame(
+        {
+            "hours": pd.to_datetime([record["finishedAt"] for record in records]),
+            "runs": 1,
+            "orders": [record["orders"] for record in records],
+            "faults": [sum(record["faults"].values()) for record in records],
+            "violations": [len(record["violations"]) for record in records],
+        }
+    )
+    hours = (runs.pop("hours") - pd.Timestamp(records[0]["finishedAt"])).dt.total_seconds() / 3600
+    with _figure("hours", "so far") as (axes, picture):
+        for colour, (name, values) in zip(COLOURS, runs.cumsum().items(), strict=False):
+            axes.plot(hours, values, label=f"{name}: {int(values.iloc[-1]):,}", color=colour, linewidth=1.3)
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(bottom=0)
+        _legend(axes, columns=2)
+    return picture()
+
+
 def _slices(times: pd.Series) -> tuple[pd.Series, float]:
     """The slice each time falls in, and a slice's width in seconds: a second, or wider in long runs."""
     end = float(times.max()) if len(times) else 1.0
@@ -81,9 +102,11 @@ def _largest_routes(requests: pd.DataFrame, count: int = 6) -> Iterator[tuple[An
             yield route, rows
 
 
-def _legend(axes: Any) -> None:
+def _legend(axes: Any, columns: int = 4) -> None:
     """Above the plot, where no line runs."""
-    axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize="small")
+    axes.legend(
+        frameon=False, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize="small"
+    )
 
 
 @contextmanager

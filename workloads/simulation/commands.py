@@ -1,18 +1,20 @@
-"""`holdfast simulate`: one seed with its verdict, or many with their sum."""
+"""`holdfast simulate`: one seed with its verdict, or many with their sum. The simulation is loaded when it runs."""
 
 import json
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from workloads.simulation.faults import FAULTS, NO_FAULTS, FaultPlan
-from workloads.simulation.runs import Scenarios, Totals, outcomes, prepare, run_seed
-from workloads.simulation.scenarios import FlashSale, Steady, Trace
-from workloads.simulation.shop import Setting
+from workloads.simulation.run_log import OtherRun, RunLog
+
+if TYPE_CHECKING:
+    from workloads.simulation.faults import FaultPlan
+    from workloads.simulation.runs import Scenarios
 
 TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 
@@ -29,23 +31,42 @@ TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 @click.option(
     "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Cores to use for many seeds."
 )
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With many seeds: a line of JSON a seed, as it ends. An unfinished log is gone on with.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")
 def simulate(
-    scenario: str, seed: int, seeds: int, days: float, faults: bool, trace: Path | None, processes: int, as_json: bool
+    scenario: str,
+    seed: int,
+    seeds: int,
+    days: float,
+    faults: bool,
+    trace: Path | None,
+    processes: int,
+    log: Path | None,
+    as_json: bool,
 ) -> None:
     """Run the real use cases in virtual time, from a seed, and audit every step.
 
     The same seed gives the same digest on any machine. A seed that finds a violation is the bug report: run it again
     and it happens again.
     """
+    from workloads.simulation.faults import FAULTS, NO_FAULTS
+    from workloads.simulation.runs import prepare, run_seed
+    from workloads.simulation.shop import Setting
+
+    if log is not None and seeds == 1:
+        raise click.UsageError("--log is for many seeds: say how many with --seeds")
     prepare()
     chosen = _scenario(scenario, days, trace)
     plan = FAULTS if faults else NO_FAULTS
-    started = time.perf_counter()
     if seeds == 1:
         document = run_seed(chosen, Setting(), plan, seed).document()
     else:
-        document = _many(chosen, range(seed, seed + seeds), plan, processes).document(time.perf_counter() - started)
+        asked = {"scenario": scenario, "faults": faults, "days": days, "seed": seed, "seeds": seeds}
+        document = _many(chosen, range(seed, seed + seeds), plan, processes, RunLog(log, asked) if log else None)
     document = {"scenario": scenario, **document}
     click.echo(json.dumps(document, indent=2) if as_json else _text(document))
     if document["violations"]:
@@ -55,7 +76,9 @@ def simulate(
         sys.exit(1)
 
 
-def _scenario(name: str, days: float, trace: Path | None) -> Scenarios:
+def _scenario(name: str, days: float, trace: Path | None) -> "Scenarios":
+    from workloads.simulation.scenarios import FlashSale, Steady, Trace
+
     if name == "flash-sale":
         return FlashSale()
     if name == "steady":
@@ -66,14 +89,34 @@ def _scenario(name: str, days: float, trace: Path | None) -> Scenarios:
     return Trace(path, days=days)
 
 
-def _many(scenario: Scenarios, seeds: range, plan: FaultPlan, processes: int) -> Totals:
-    totals = Totals(seeds[0])
+def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int, log: RunLog | None) -> dict[str, Any]:
+    from workloads.simulation.runs import Totals, outcomes, record
+
+    totals, began = Totals(seeds[0]), time.perf_counter()
     bar = click.progressbar(length=len(seeds), label="seeds", file=sys.stderr, hidden=not sys.stderr.isatty())
-    with bar, outcomes(scenario, seeds, plan=plan, processes=processes) as found:
-        for outcome in found:
-            totals.add(outcome)
+    with ExitStack() as stack:
+        known = _known(stack, log)
+        for done in known:
+            totals.add(done)
+        stack.enter_context(bar)
+        bar.update(len(known))
+        left = seeds[len(known) :]
+        for outcome in stack.enter_context(outcomes(scenario, left, plan=plan, processes=processes)):
+            totals.add(done := record(outcome))
+            if log is not None:
+                log.add(done)
             bar.update(1)
-    return totals
+    return totals.document(time.perf_counter() - began + sum(done["wallSeconds"] for done in known))
+
+
+def _known(stack: ExitStack, log: RunLog | None) -> list[dict[str, Any]]:
+    """Opens the log; the runs that an earlier call finished."""
+    if log is None:
+        return []
+    try:
+        return stack.enter_context(log).known
+    except OtherRun as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _text(document: dict[str, Any]) -> str:

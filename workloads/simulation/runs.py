@@ -5,7 +5,7 @@ import hashlib
 import logging
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +17,9 @@ from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome, simulate
 
 Scenarios = FlashSale | Steady | Trace | Drop
-SUMMED = (
-    "orders", "paid", "expired", "checkouts", "refused", "unknown", "lost_sales", "oversold", "crashes",
-    "write_conflicts", "units_sold",
+COUNTED = (
+    "orders", "paid", "expired", "checkouts", "refused", "unknown", "lostSales", "oversold", "crashes",
+    "writeConflicts", "unitsSold",
 )  # fmt: skip
 EXAMPLES_MAX = 100
 GARBAGE_OBJECTS = 20_000
@@ -50,6 +50,13 @@ def outcomes(
         yield pool.imap(one, seeds, chunksize=4)
 
 
+def record(outcome: Outcome) -> dict[str, Any]:
+    """What is kept of one run among many."""
+    document = outcome.document()
+    kept = ("seed", "digest", "simulatedSeconds", "wallSeconds", *COUNTED, "faults", "violations")
+    return {name: document[name] for name in kept}
+
+
 @dataclass(slots=True)
 class Totals:
     """What many runs came to. The digest covers every run's digest, in the order of the seeds."""
@@ -63,22 +70,19 @@ class Totals:
     violations: list[dict[str, Any]] = field(default_factory=list)
     digest: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, record: Mapping[str, Any]) -> None:
         self.runs += 1
-        self.simulated_seconds += outcome.simulated_seconds
-        self.counts.update({name: getattr(outcome, name) for name in SUMMED})
-        self.faults.update(outcome.faults)
-        self.digest.update(outcome.digest.encode())
-        if outcome.violations:
-            self.failing_seeds.append(outcome.seed)
-            found = outcome.document()["violations"]
-            self.violations += [{"seed": outcome.seed, **violation} for violation in found]
+        self.simulated_seconds += record["simulatedSeconds"]
+        self.counts.update({name: record[name] for name in COUNTED})
+        self.faults.update(record["faults"])
+        self.digest.update(record["digest"].encode())
+        if record["violations"]:
+            self.failing_seeds.append(record["seed"])
+            self.violations += [{"seed": record["seed"], **violation} for violation in record["violations"]]
             del self.violations[EXAMPLES_MAX:]
 
     def document(self, wall_seconds: float) -> dict[str, Any]:
-        camel = {
-            name: "".join([name.split("_")[0], *(part.title() for part in name.split("_")[1:])]) for name in SUMMED
-        }
+        """`wall_seconds` is what all of the runs took."""
         return {
             "digest": self.digest.hexdigest(),
             "seed": self.first_seed,
@@ -87,7 +91,7 @@ class Totals:
             "simulatedSeconds": round(self.simulated_seconds, 3),
             "wallSeconds": round(wall_seconds, 3),
             "timesRealTime": round(self.simulated_seconds / wall_seconds),
-            **{camel[name]: self.counts[name] for name in SUMMED},
+            **{name: self.counts[name] for name in COUNTED},
             "faults": dict(sorted(self.faults.items())),
             "failingSeeds": self.failing_seeds,
             "violations": self.violations,

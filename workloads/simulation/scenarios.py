@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from workloads import arrivals
 from workloads.demand import load_profile
 from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
 from workloads.simulation.customers import Customer, staff_rounds
 from workloads.simulation.shop import SimulatedShop
-from workloads.trace import Invoice, read_trace
+
+# Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
+if TYPE_CHECKING:
+    from workloads.arrivals import Schedule
+    from workloads.trace import Invoice
 
 VisitMaker = Callable[[random.Random], Visit]
 SECONDS_PER_DAY = 86_400.0
@@ -98,7 +102,9 @@ class Drop:
         visits = [(float(at), _wants_one(shop, shop.pick_sku(chance))) for at in self._arrivals(seed)]
         return Scenario("drop", dict.fromkeys(skus, self.units), visits)
 
-    def _arrivals(self, seed: int) -> arrivals.Schedule:
+    def _arrivals(self, seed: int) -> "Schedule":
+        from workloads import arrivals
+
         seconds = self.hours * 3600
         rate = self.buyers / seconds
         match self.shape:
@@ -122,6 +128,8 @@ class Steady:
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
+        from workloads import arrivals
+
         profile = load_profile()
         skus = tuple(f"sku-{number}" for number in range(self.skus))
         shop = Shop(skus, profile=profile, habits=self.habits)
@@ -150,8 +158,10 @@ class Trace:
         visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
         return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
 
-    def _invoices(self) -> tuple[float, list[Invoice]]:
+    def _invoices(self) -> tuple[float, "list[Invoice]"]:
         """When the first begins, in seconds after midnight, and the sales of the wanted days."""
+        from workloads.trace import read_trace
+
         trace = read_trace(self.path)
         midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
         begins_at = (trace.begins_at - midnight).total_seconds()
@@ -163,7 +173,7 @@ def _wants_one(shop: Shop, sku: str) -> VisitMaker:
     return lambda random: buy(random, shop, ((sku, 1),))
 
 
-def _purchase(shop: Shop, invoice: Invoice) -> VisitMaker:
+def _purchase(shop: Shop, invoice: "Invoice") -> VisitMaker:
     lines = tuple((line.sku, line.quantity) for line in invoice.lines)
     return lambda random: buy(random, shop, lines)
 
