@@ -48,6 +48,22 @@ def contention(
 @as_json
 @seeded
 @quick
+@click.option("--buyers", default=64, show_default=True, type=click.IntRange(4, 1_024), help="Of all ledgers together.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=1.5, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
+def scaling(as_json: bool, seed: int, quick: bool, buyers: int, rounds: int, seconds: float) -> None:
+    """One, two and four ledger processes on one store: what `holdfast scale` is calibrated and judged with."""
+    from benchmarks.scaling import command
+    from benchmarks.scaling.run import QUICK, Plan
+
+    plan = replace(QUICK, seed=seed) if quick else Plan(buyers=buyers, rounds=rounds, seconds=seconds, seed=seed)
+    outcome.show(lambda: command.measure(plan), as_json)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
 @click.option("--levels", is_flag=True, help="Compare every codec and level on the same bodies.")
 def compression(as_json: bool, seed: int, quick: bool, levels: bool) -> None:
     """Bytes on the wire and CPU of the documented contents."""

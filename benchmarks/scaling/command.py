@@ -1,0 +1,33 @@
+"""`holdfast bench scaling`: starts its own mongod and ledgers, runs the plan, shows what came of it."""
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.outcome import Outcome, progress, table
+from benchmarks.scaling.run import Plan, run
+from service.infra import embedded
+
+COLUMNS = {
+    "ledgers": "processes",
+    "buyers": "buyers",
+    "hot share": "hotShare",
+    "checkouts/s": "checkoutsPerSecond",
+    "in a batch": "batchItems",
+    "retries a batch": "retriesPerBatch",
+    "p50 ms": "p50Ms",
+    "p99 ms": "p99Ms",
+    "process CPU ms a batch": "processCpuMs",
+    "store CPU ms a batch": "storeCpuMs",
+}
+
+
+def measure(plan: Plan) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
+        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        progress("scaling", plan.rounds * len(plan.settings)) as step,
+    ):
+        result = run(stores.mongodb_uri, plan, step)
+    rows = [[turn[key] for key in COLUMNS.values()] for turn in result["turns"]]
+    title = f"ledgers on one store; of {result['cores']} cores {result['coresFree']:.2f} were free"
+    return Outcome(result, (table(title, COLUMNS, rows),))
