@@ -13,6 +13,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.closed_loop import Tally, drive
+from benchmarks.cpu_time import used_seconds
 from benchmarks.outcome import Outcome, RunInvalid, table
 from benchmarks.over_http.shopfront import Shopfront, adjust, discover, receive, sign_in
 from benchmarks.stack import Served
@@ -51,13 +52,17 @@ def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_run(stack.url, plan, step))
+        result = runner.run(_run(stack.url, plan, step, lambda: used_seconds(_api_processes(stack))))
     result["audit"] = stack.audit()
     step("audited")
     return result
 
 
-async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
+def _api_processes(stack: Served) -> list[int]:
+    return [process_id for name, process_id in stack.processes.items() if name.startswith("api")]
+
+
+async def _run(url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[], float]) -> dict[str, Any]:
     shop = await discover(url, plan.buyers)
     choose = random.Random(plan.seed)
     hot, scarce, *spread = choose.sample(shop.skus, min(len(shop.skus), plan.skus))
@@ -68,15 +73,18 @@ async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
         await drive(crowd, lambda: requests.of(hot), Tally(), requests=plan.warm_up_requests)
         idle = await drive(single, lambda: requests.of(choose.choice(spread)), Tally(), requests=IDLE_REQUESTS)
         step("idle")
-        on_hot, on_spread = Tally(), Tally()
+        on_hot, on_spread, cpu_seconds = Tally(), Tally(), 0.0
         for _ in range(plan.rounds):
+            before = api_cpu_seconds()
             await drive(crowd, lambda: requests.of(hot), on_hot, seconds=plan.seconds)
+            cpu_seconds += api_cpu_seconds() - before
             step("hot")
             await drive(crowd, lambda: requests.of(choose.choice(spread)), on_spread, seconds=plan.seconds)
             step("spread")
         sold_out = await _sell_out(crowd, single, requests, scarce, admin)
     step("sold out")
-    return report(plan, idle, on_hot, on_spread, sold_out)
+    cpu_ms = 1_000 * cpu_seconds / max(1, on_hot.requests)
+    return report(plan, idle, on_hot, on_spread, sold_out) | {"apiCpuMsPerCheckout": round(cpu_ms, 3)}
 
 
 class CheckoutRequests:
@@ -161,6 +169,7 @@ def judge(result: dict[str, Any]) -> Outcome:
         ("", ""),
         [
             ("hot over spread", result["hotOverSpread"]),
+            ("CPU of the API processes for a checkout of the hot SKU, ms", result["apiCpuMsPerCheckout"]),
             ("one checkout on an idle system, p50 ms", result["idleP50Ms"]),
             (f"sold of {sold_out['units']} scarce units", sold_out["sold"]),
             ("oversold", result["oversold"]),

@@ -18,6 +18,7 @@ COLUMNS = {
     "p99 ms": "p99Ms",
     "process CPU ms a batch": "processCpuMs",
     "store CPU ms a batch": "storeCpuMs",
+    "cores used": "coresUsed",
 }
 
 
@@ -29,5 +30,4 @@ def measure(plan: Plan) -> Outcome:
     ):
         result = run(stores.mongodb_uri, plan, step)
     rows = [[turn[key] for key in COLUMNS.values()] for turn in result["turns"]]
-    title = f"ledgers on one store; of {result['cores']} cores {result['coresFree']:.2f} were free"
-    return Outcome(result, (table(title, COLUMNS, rows),))
+    return Outcome(result, (table(f"ledgers on one store, {result['cores']} cores", COLUMNS, rows),))

@@ -16,7 +16,6 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from benchmarks.contention.service_ledger import GroupCommit
 
 POOL_CONNECTIONS = 16
-SPIN_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +63,12 @@ class TimedBooks:
 
 
 def serve(pipe: Connection, mongodb_uri: str, database: str, skus: Sequence[str], seed: int) -> None:
-    """Answers each Turn with what was seen of it, "spin" with the share of a core that was to be had, until None."""
+    """Answers each Turn with what was seen of it, until None comes."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         strategy = runner.run(_open(mongodb_uri, database, seed))
         pipe.send("ready")
         while (asked := pipe.recv()) is not None:
-            pipe.send(_spin() if asked == "spin" else asdict(runner.run(_turn(strategy, skus, asked))))
+            pipe.send(asdict(runner.run(_turn(strategy, skus, asked))))
         strategy.client.close()
 
 
@@ -77,13 +76,6 @@ async def _open(mongodb_uri: str, database: str, seed: int) -> GroupCommit:
     client: Any = AsyncIOMotorClient(mongodb_uri, w="majority", maxPoolSize=POOL_CONNECTIONS, tz_aware=True)
     await client.admin.command("ping")
     return GroupCommit(client, client[database], random.Random(seed))
-
-
-def _spin() -> float:
-    began, worked = time.perf_counter(), time.process_time()
-    while time.perf_counter() < began + SPIN_SECONDS:
-        pass
-    return (time.process_time() - worked) / (time.perf_counter() - began)
 
 
 async def _turn(strategy: GroupCommit, skus: Sequence[str], turn: Turn) -> Seen:

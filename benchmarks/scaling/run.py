@@ -59,16 +59,14 @@ def run(mongodb_uri: str, plan: Plan, progress: Progress = lambda turn: None) ->
     skus = [f"SKU-{number:05}" for number in range(plan.skus + 1)]
     asyncio.run(_stock(mongodb_uri, skus, plan.seed))
     seen: dict[tuple[int, int, float], list[dict[str, Any]]] = {setting: [] for setting in plan.settings}
-    free: list[float] = []
     with _ledgers(mongodb_uri, skus, plan) as pipes:
         for round_number in range(plan.rounds):
-            free.append(_cores_free(pipes))
             for setting in plan.settings:
                 seen[setting].append(_turn(mongodb_uri, pipes, setting, plan, round_number))
                 progress(f"{setting[0]} ledgers, {setting[1]} buyers")
     turns = [_row(setting, rows) for setting, rows in seen.items()]
     asyncio.run(_audit(mongodb_uri, sum(turn["checkouts"] for turn in turns)))
-    return {"cores": os.cpu_count(), "coresFree": round(fmean(free), 3), "skus": plan.skus, "turns": turns}
+    return {"cores": os.cpu_count(), "skus": plan.skus, "turns": turns}
 
 
 async def _stock(mongodb_uri: str, skus: Sequence[str], seed: int) -> None:
@@ -110,15 +108,6 @@ def _answer(pipe: Connection, seconds: float) -> Any:
     raise RunInvalid(f"a ledger process did not answer within {seconds} s")
 
 
-def _cores_free(pipes: Sequence[Connection]) -> float:
-    """How many cores the ledgers could have now, were they to do nothing but count: less than there are where others
-    are at work."""
-    wanted = pipes[: os.cpu_count() or 1]
-    for pipe in wanted:
-        pipe.send("spin")
-    return sum(float(_answer(pipe, 30)) for pipe in wanted)
-
-
 def _turn(
     mongodb_uri: str, pipes: Sequence[Connection], setting: tuple[int, int, float], plan: Plan, round_number: int
 ) -> dict[str, Any]:
@@ -143,7 +132,6 @@ async def _server(mongodb_uri: str) -> dict[str, float]:
     client.close()
     used = status["extra_info"]
     return {
-        "write_conflicts": float(status["metrics"]["operation"]["writeConflicts"]),
         "cpu_seconds": (used["user_time_us"] + used["system_time_us"]) / 1e6,
     }
 
@@ -155,6 +143,7 @@ def _row(setting: tuple[int, int, float], rounds: Sequence[dict[str, Any]]) -> d
     latencies = [latency for process in seen for latency in process["latencies_ms"]]
     batches, attempts = max(1, total["batches"]), max(1, total["batches"] + total["retries"])
     rates = [sum(process["checkouts"] / process["wall_seconds"] for process in turn["seen"]) for turn in rounds]
+    worked = total["cpu_seconds"] + sum(turn["store"]["cpu_seconds"] for turn in rounds)
     return {
         "processes": count,
         "buyers": buyers,
@@ -164,11 +153,11 @@ def _row(setting: tuple[int, int, float], rounds: Sequence[dict[str, Any]]) -> d
         "checkoutsPerSecondByRound": [round(rate, 1) for rate in rates],
         "batchItems": round(total["checkouts"] / batches, 2),
         "retriesPerBatch": round(total["retries"] / batches, 4),
-        "serverWriteConflicts": round(sum(turn["store"]["write_conflicts"] for turn in rounds)),
         "batchMs": round(1_000 * total["attempt_seconds"] / batches, 3),
         "readMs": round(1_000 * total["read_seconds"] / attempts, 3),
         "processCpuMs": round(1_000 * total["cpu_seconds"] / batches, 3),
         "storeCpuMs": round(1_000 * sum(turn["store"]["cpu_seconds"] for turn in rounds) / batches, 3),
+        "coresUsed": round(count * worked / total["wall_seconds"], 3),
         "cycleMs": round(1_000 * total["wall_seconds"] / batches, 3),
         "p50Ms": round(percentile(latencies, 50), 3),
         "p99Ms": round(percentile(latencies, 99), 3),

@@ -23,6 +23,7 @@ def checkout_result(**changes: Any) -> dict[str, Any]:
         "hotOverSpread": 1.0,
         "oversold": 0,
         "errors": 0,
+        "apiCpuMsPerCheckout": 0.7,
         "soldOut": {"units": 50, "sold": 50, "refused": 128, "oversold": 0, "left": 0},
         "audit": {"ok": True},
         **changes,
