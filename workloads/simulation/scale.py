@@ -196,8 +196,8 @@ class Model:
         return self._plant.hot_skus + self._random.randrange(self._plant.skus)
 
     def _shard_of(self, sku: int) -> int:
-        """Spread so that a process's SKUs do not all live on one shard."""
-        return sku // self._plant.processes % self._plant.shards
+        """By a hash that has nothing to do with the process."""
+        return (sku * 2_654_435_761 % 2**32 >> 12) % self._plant.shards
 
     def _wait_in(self, queue: Queue, sku: int) -> simpy.Event:
         answered = self._env.event()

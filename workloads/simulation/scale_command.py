@@ -96,7 +96,7 @@ def _text(document: dict[str, Any], rows: "pd.DataFrame") -> str:
     import pandas as pd
 
     compared = pd.DataFrame(document["compared"]).to_string(index=False)
-    ways = rows.drop(columns=["buyers", "skus", "store_cores", "batch_items"]).round(1).to_string(index=False)
+    ways = rows.drop(columns=["buyers", "store_cores", "batch_items"]).round(1).to_string(index=False)
     enough = pd.DataFrame(document["millionAMinute"])
     return "\n\n".join(
         [

@@ -15,31 +15,38 @@ MILLION_A_MINUTE = 1_000_000 / 60
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """`buyers` a process, each again as soon as answered; `hot` are (share of the checkouts, SKUs they are for)."""
+    """`buyers` a process, each again as soon as answered; `demands` are (hot share of the checkouts, SKUs
+    that is for, SKUs of the rest)."""
 
     processes: Sequence[int] = (1, 4, 16, 32)
     shards: Sequence[int] = (1, 4, 8)
-    hot: Sequence[tuple[float, int]] = ((0.0, 1), (0.2, 1), (1.0, 1), (1.0, 16))
+    demands: Sequence[tuple[float, int, int]] = (
+        (0.0, 1, 1_000),
+        (0.0, 1, 100_000),
+        (0.2, 1, 100_000),
+        (1.0, 1, 100_000),
+        (1.0, 16, 100_000),
+    )
     by_sku: Sequence[bool] = (False, True)
     buyers: int = 64
-    skus: int = 10_000
     seconds: float = 3.0
     seed: int = 1
 
     def plants(self) -> Iterator[Plant]:
-        for by_sku, (share, hot_skus), shards, processes in product(self.by_sku, self.hot, self.shards, self.processes):
+        choices = product(self.by_sku, self.demands, self.shards, self.processes)
+        for by_sku, (share, hot_skus, skus), shards, processes in choices:
             yield Plant(
                 processes=processes,
                 shards=shards,
                 buyers=self.buyers * processes,
-                skus=self.skus,
+                skus=skus,
                 hot_skus=hot_skus,
                 hot_share=share,
                 by_sku=by_sku,
             )
 
 
-QUICK = Grid(processes=(1, 4), shards=(1, 2), hot=((0.0, 1), (1.0, 1)), buyers=16, seconds=0.5)
+QUICK = Grid(processes=(1, 4), shards=(1, 2), demands=((0.0, 1, 1_000), (1.0, 1, 1_000)), buyers=16, seconds=0.5)
 
 
 def frame(
@@ -58,7 +65,7 @@ def frame(
 def smallest(rows: pd.DataFrame, per_second: float = MILLION_A_MINUTE) -> pd.DataFrame:
     """For each kind of demand and routing the row with the fewest processes, then shards, that gets there."""
     enough = rows[rows["checkouts_per_second"] >= per_second]
-    demand = ["by_sku", "hot_share", "hot_skus"]
+    demand = ["by_sku", "hot_share", "hot_skus", "skus"]
     return enough.sort_values(["processes", "shards"]).groupby(demand, as_index=False).first()
 
 
