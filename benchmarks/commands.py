@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,22 @@ def expiry(as_json: bool, seed: int, quick: bool, holds: int, skus: int, connect
 @seeded
 @quick
 @click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 512))
+@click.option("--rounds", default=9, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seconds", default=0.4, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
+def layers(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, seconds: float) -> None:
+    """CPU per request: the bare framework, the bare route, the route behind every layer; and what the cache saves."""
+    from benchmarks.layers import run, verdict
+
+    plan = run.Plan(connections, rounds, seconds, seed=seed)
+    plan = replace(plan, rounds=1, seconds=0.2, profile_seconds=0.5, products=100, buyers=2) if quick else plan
+    _on_a_stack("layers", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), verdict.judge)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 512))
 @click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 100))
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
 def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, seconds: float) -> None:
@@ -146,6 +162,22 @@ def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, s
     plan = run.Plan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, products=100, buyers=2) if quick else plan
     _on_a_stack("peer", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
+
+
+@bench.command()
+@as_json
+@seeded
+@quick
+@click.option("--rate", default=5_000, show_default=True, type=click.IntRange(100, 100_000), help="Requests a second.")
+@click.option("--rounds", default=2, show_default=True, type=click.IntRange(1, 100))
+def flood(as_json: bool, seed: int, quick: bool, rate: int, rounds: int) -> None:
+    """One address floods, another one shops: its p99 beside its quiet p99."""
+    from benchmarks.flood import run
+
+    plan = run.Plan(rate, rounds=rounds, seed=seed)
+    plan = replace(plan, rounds=1, quiet_seconds=2, flood_seconds=3, products=50, buyers=2) if quick else plan
+    limits = run.LIMITS_OF_PRODUCTION
+    _on_a_stack("flood", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge, 1, limits)
 
 
 @bench.command()
@@ -240,12 +272,13 @@ def _on_a_stack(
     run: Callable[[Served, Callable[[str], None]], dict[str, Any]],
     judge: Callable[[dict[str, Any]], outcome.Outcome],
     workers: int = 1,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Measures on a served stack of its own and judges what came out."""
     from benchmarks.stack import served
 
     def measure() -> outcome.Outcome:
-        with outcome.progress(title, steps) as step, served(workers=workers) as stack:
+        with outcome.progress(title, steps) as step, served(environment, workers=workers) as stack:
             return judge(run(stack, step))
 
     outcome.show(measure, as_json)

@@ -24,7 +24,8 @@ STOP_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 300
 POLL_SECONDS = 0.02
 RATE_LIMIT_SCALE = "1000000"
-HOLDFAST = (sys.executable, "-m", "service.cli")
+HOST, PYTHON = "127.0.0.1", sys.executable
+HOLDFAST = (PYTHON, "-m", "service.cli")
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,10 +113,12 @@ class Connection(asyncio.Protocol):
 class Wire:
     """As many connections to one server as may be used at once."""
 
-    def __init__(self, url: str, connections: int = 1) -> None:
+    def __init__(self, url: str, connections: int = 1, source: str | None = None) -> None:
+        """`source`: the address to come from, another one of this machine."""
         address = urlsplit(url)
         assert address.hostname in {"127.0.0.1", "localhost"}, "load goes to this machine only"
         self._host, self._port, self._wanted = address.hostname, address.port, connections
+        self._source = None if source is None else (source, 0)
         self.connections: Sequence[Connection] = ()
 
     async def __aenter__(self) -> Self:
@@ -131,8 +133,9 @@ class Wire:
             connection.close()
 
     async def connect(self) -> Connection:
-        _, connection = await asyncio.get_running_loop().create_connection(Connection, self._host, self._port)
-        return connection
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(Connection, self._host, self._port, local_addr=self._source)
+        return made
 
     async def send(self, wire: bytes) -> Answer:
         """On the first connection. Raises WireError."""

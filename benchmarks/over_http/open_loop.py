@@ -41,9 +41,9 @@ class OpenTally:
 class Lines:
     """Connections that are kept for the next request; a new one is made when all are busy."""
 
-    def __init__(self, url: str, clock: RunClock) -> None:
+    def __init__(self, url: str, clock: RunClock, source: str | None) -> None:
         self.clock = clock
-        self._wire = Wire(url)
+        self._wire = Wire(url, source=source)
         self._idle: list[Connection] = []
         self._all: list[Connection] = []
 
@@ -67,11 +67,17 @@ class Lines:
 
 
 async def drive_open(
-    url: str, requests: list[bytes], rate_per_second: float, expected: int, randomness: random.Random
+    url: str,
+    requests: list[bytes],
+    rate_per_second: float,
+    expected: int,
+    randomness: random.Random,
+    source: str | None = None,
 ) -> OpenTally:
-    """Sends `requests` at Poisson times around `rate_per_second`. Raises RunInvalid when the client cannot keep up."""
+    """Sends `requests` at Poisson times around `rate_per_second`, from the address `source` of this machine. Raises
+    RunInvalid when the client cannot keep up."""
     tally, clock = OpenTally(expected), RunClock(time.time())
-    lines = Lines(url, clock)
+    lines = Lines(url, clock, source)
     started = clock.now() + HEAD_START_SECONDS
     schedule = started + poisson(rate_per_second, len(requests) / rate_per_second, randomness.getrandbits(32))
     loop: Any = OpenLoop(lines, Recorder(), in_flight_max=IN_FLIGHT_MAX)  # type: ignore[arg-type]

