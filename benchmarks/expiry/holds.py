@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks.outcome import RunInvalid
-from benchmarks.stack import Served
+from benchmarks.stack import RATE_LIMIT_SCALE, Served
 from service import bootstrap
 from service.config import Config
 from service.inventory.models import Line
@@ -32,7 +32,8 @@ class Holds:
     def __init__(self, stack: Served) -> None:
         config = Config(mongodb_uri=stack.mongodb_uri, redis_url=stack.redis_url, database=stack.database)
         self._stores = bootstrap.connect(config)
-        self._shop = bootstrap.build(replace(config, reservation_ttl_seconds=TTL_SECONDS), self._stores)
+        hurried = replace(config, reservation_ttl_seconds=TTL_SECONDS, rate_limit_scale=float(RATE_LIMIT_SCALE))
+        self._shop = bootstrap.build(hurried, self._stores)
         self._database: Any = self._stores.database
 
     async def close(self) -> None:

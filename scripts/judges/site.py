@@ -68,6 +68,7 @@ async def judged(command: list[str], folder: Path) -> int:
             mongodb_uri=stores.mongodb_uri,
             redis_url=stores.redis_url,
             bcrypt_rounds=4,
+            access_token_ttl_seconds=86_400,  # a judge may take hours
             public_url="https://localhost",
             rate_limit_scale=float(os.environ.get("JUDGE_SCALE", "100000")),
         )

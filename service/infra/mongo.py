@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from bson.codec_options import TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import (
     BulkWriteError,
@@ -33,6 +35,15 @@ DUPLICATES_MAX = 3
 MAJORITY = WriteConcern("majority")
 
 
+class WholeNumbers(TypeDecoder):
+    """The driver hands out integers past 31 bits as a class of its own, which the JSON encoder does not know."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Int64) -> int:
+        return int(value)
+
+
 def connect(config: Config) -> Any:
     """A client with bounded waits. No operation outlives `mongo_timeout_seconds`, its retries included."""
     return AsyncIOMotorClient(
@@ -41,6 +52,7 @@ def connect(config: Config) -> Any:
         w="majority",
         retryWrites=True,
         tz_aware=True,
+        type_registry=TypeRegistry([WholeNumbers()]),
         maxPoolSize=config.mongo_pool_size,
         timeoutMS=int(config.mongo_timeout_seconds * 1000),
         serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
@@ -56,6 +68,7 @@ def patient(config: Config) -> Iterator[Any]:
         appname=config.app_name,
         w="majority",
         tz_aware=True,
+        type_registry=TypeRegistry([WholeNumbers()]),
         serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
     )
     try:

@@ -11,7 +11,7 @@ from benchmarks.growth.command import judge
 from benchmarks.growth.data import Size, fill, sku
 from benchmarks.growth.run import QUICK, run
 from service.bootstrap import INDEXES, Shop
-from service.catalog.offers import Offer
+from service.catalog.offers import Offer, Offers
 from service.infra.embedded import Stores
 from service.inventory.models import Line
 
@@ -31,6 +31,20 @@ def test_a_checkout_costs_mongodb_the_same_in_a_small_and_in_a_large_shop(stores
     assert all(shop["perCheckout"] == small["perCheckout"] for shop in large)
     assert 0 < small["perCheckout"]["documentsExamined"] <= small["perCheckout"]["keysExamined"]
     assert all(shop[kind]["checkouts"] > 0 for shop in (small, *large) for kind in ("lone", "spread", "hot"))
+
+
+def test_a_checkout_that_looks_at_every_sku_is_seen(stores: Stores, monkeypatch: pytest.MonkeyPatch):
+    as_it_is = Offers._read_together
+
+    async def after_a_scan(self: Offers, batch: Any) -> Any:
+        await self._offers.find({"name": "no such thing"}).to_list(None)
+        return await as_it_is(self, batch)
+
+    monkeypatch.setattr(Offers, "_read_together", after_a_scan)
+    result = run(stores, replace(SMALL, rounds=1), nothing)
+    broken = judge(result, timed=False).broken
+    assert len(broken) == 1
+    assert "documentsExamined of a checkout: 2003 in the shop many_skus" in broken[0]
 
 
 @pytest.fixture

@@ -1,17 +1,20 @@
 """The benchmarks that need a served stack, each small, on one stack; and two faults planted in stacks of their own."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from needs import missing
+from pymongo import MongoClient
 
 from benchmarks.budgets.declared import load
 from benchmarks.budgets.run import plant
 from benchmarks.compression import live
 from benchmarks.expiry import run as expiry
 from benchmarks.expiry import verdict as expiry_verdict
+from benchmarks.expiry.holds import Holds
 from benchmarks.flood import run as flood
 from benchmarks.layers import run as layers
 from benchmarks.layers import verdict as layers_verdict
@@ -107,6 +110,25 @@ def test_a_burst_of_expired_holds_is_freed_once_while_buyers_check_out(stack: Se
     assert sum(result["sweptBy"].values()) == plan.holds
     assert result["checkoutsPerSecond"]["during"] > 0
     assert 0 <= result["expiryLagMs"]["p50"] <= result["expiryLagMs"]["max"]
+
+
+def test_a_hold_that_is_released_twice_would_be_seen(stack: Served):
+    once = {"sku": "S", "orderId": "o1", "kind": "expire"}
+    with MongoClient(stack.mongodb_uri) as client:
+        history = client[stack.database]["stock_history"]
+        history.insert_many([{"_id": f"S#{number}", **once} for number in (1, 2, 3)])
+        try:
+            assert asyncio.run(_released_twice(stack)) == 2
+        finally:
+            history.delete_many({"sku": "S"})
+
+
+async def _released_twice(stack: Served) -> int:
+    holds = Holds(stack)
+    try:
+        return (await holds.released()).released_twice
+    finally:
+        await holds.close()
 
 
 @pytest.mark.parametrize("name", ["products-json-saved", "indexes-missing"])

@@ -59,17 +59,18 @@ async def test_a_hold_in_time_is_left_alone(shop: Shop, clock: shops.MovableCloc
 
 async def test_checkouts_go_on_while_a_burst_of_expiries_is_swept(shop: Shop, clock: shops.MovableClock):
     """TigerBeetle 1657: a burst of expiries must not starve buyers."""
-    await shops.stock(shop, A=1_000, B=1_000)
-    await asyncio.gather(*(shops.buy(shop, user=f"u{n}", A=1) for n in range(600)))
+    await shops.stock(shop, A=4_000, B=1_000)
+    await asyncio.gather(*(shops.buy(shop, user=f"u{n}", A=1) for n in range(3_000)))
     clock.advance(shop.config.reservation_ttl_seconds)
     sweeping = asyncio.create_task(shop.expiry.sweep())
-    placed = 0
+    placed = meanwhile = 0
     while not sweeping.done():
-        await shops.buy(shop, user="late", A=1, B=1)
+        await shops.buy(shop, user=f"late{placed}", A=1, B=1)
         placed += 1
-    assert (await sweeping).released == 600
-    assert placed >= 3
-    assert await shops.levels(shop, "A") == (1_000, placed)
+        meanwhile += not sweeping.done()
+    assert (await sweeping).released == 3_000
+    assert meanwhile >= 3
+    assert await shops.levels(shop, "A") == (4_000, placed)
 
 
 async def test_an_order_shows_that_its_hold_expired_and_can_still_be_paid(shop: Shop, clock: shops.MovableClock):
