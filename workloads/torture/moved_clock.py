@@ -20,7 +20,7 @@ def _moved_time_ns():
         _state["look_at"] = _monotonic() + 0.05
         try:
             _state["ahead_ns"] = int(float(_file.read_text()) * 1e9)
-        except (OSError, ValueError):
+        except FileNotFoundError:
             _state["ahead_ns"] = 0
     return _time_ns() + _state["ahead_ns"]
 
@@ -43,4 +43,7 @@ class MovedClock:
         return {"PYTHONPATH": os.pathsep.join(filter(None, (str(self._folder), others)))}
 
     def move(self, process: str, seconds: float) -> None:
-        (self._folder / f"{process}.seconds").write_text(str(seconds))
+        """In one step: a process that read half a number would be back at the true time for a moment."""
+        whole = self._folder / f"{process}.seconds.new"
+        whole.write_text(str(seconds))
+        whole.replace(self._folder / f"{process}.seconds")
