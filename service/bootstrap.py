@@ -24,6 +24,7 @@ from service.cart.usecases import Carts
 from service.cart.wishlists import Wishlists
 from service.catalog.indexes import INDEXES as CATALOG_INDEXES
 from service.catalog.offers import Offers
+from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
 from service.catalog.reviews import Reviews
@@ -207,8 +208,9 @@ def build(
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, config)
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
+    reads = ProductReads(products, config)
     walks = SearchRepository(database, config.search_window_max)
-    catalog = Catalog(products, vocabulary, offers, inventory, transactions, outbox, clock, ids, config)
+    catalog = Catalog(products, reads, vocabulary, offers, inventory, transactions, outbox, clock, ids, config)
     provider, events = _payments(config, database, clock)
     gateway = gateway or provider
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
@@ -228,8 +230,8 @@ def build(
         inventory=inventory,
         offers=offers,
         catalog=catalog,
-        search=Search(walks, products, vocabulary, config),
-        suggestions=Suggestions(walks, products, vocabulary, config),
+        search=Search(walks, reads, vocabulary, config),
+        suggestions=Suggestions(walks, reads, vocabulary, config),
         reviews=Reviews(ReviewRepository(database), products, catalog, transactions, clock, ids),
         gateway=gateway,
         webhooks=Webhooks(events, EventRepository(database), clock),

@@ -70,6 +70,8 @@ class Config:
     cache_entries_max: int = 4_096
     cache_bytes_max: int = 67_108_864
     cache_body_max_bytes: int = 1_048_576
+    cache_batch_max: int = 64
+    product_reads_max: int = 512
 
     # carts, orders
     cart_lines_max: int = 500

@@ -14,6 +14,7 @@ from service.config import Config
 from service.inventory.models import Line
 
 BUYER = "nobody-pays"
+JOB = "expired-cleanup"
 AT_ONCE = 256
 TTL_SECONDS = 86_400  # far from any tick of the schedule until they are made due
 RELAYED_SECONDS_MAX, DRAINED_SECONDS_MAX, POLL_SECONDS = 120, 240, 0.05
@@ -74,13 +75,16 @@ class Holds:
         await self._database["orders"].update_many(of_buyer, {"$set": {"reservation.expiresAt": moment}})
 
     async def drained(self, due: datetime) -> None:
-        """Until none is held any more. Looks at one index entry at a time."""
+        """Until none is held any more. While a run of the job is open only that is looked at: what looks for the first
+        hold left has to step over the index entries of all that have gone, which the server keeps for a while."""
         give_up = self._shop.clock.monotonic() + DRAINED_SECONDS_MAX
-        while await self._database["reservations"].find_one(
-            {"status": "active", "expiresAt": {"$lte": due}}, {"_id": 1}
-        ):
+        left = {"status": "active", "expiresAt": {"$lte": due}}
+        while await self._is_running() or await self._database["reservations"].find_one(left, {"_id": 1}):
             _check(self._shop.clock.monotonic() < give_up, f"holds were not drained within {DRAINED_SECONDS_MAX} s")
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _is_running(self) -> bool:
+        return await self._database["job_runs"].find_one({"name": JOB, "open": True}, {"_id": 1}) is not None
 
     async def released(self) -> Released:
         found = self._database["reservations"].find({"userId": BUYER}, {"status": 1, "expiresAt": 1, "resolvedAt": 1})
@@ -102,7 +106,7 @@ class Holds:
     async def swept_by(self) -> dict[str, int]:
         """Holds released by each worker's runs of the job."""
         released: dict[str, int] = {}
-        async for run in self._database["job_runs"].find({"name": "expired-cleanup", "result.released": {"$gt": 0}}):
+        async for run in self._database["job_runs"].find({"name": JOB, "result.released": {"$gt": 0}}):
             worker = run["worker"].rpartition("/")[0].rpartition("/")[2] or run["worker"]
             released[worker] = released.get(worker, 0) + run["result"]["released"]
         return released

@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.closed_loop import Tally, drive
-from benchmarks.expiry.holds import Holds, Released
+from benchmarks.expiry.holds import JOB, Holds, Released
 from benchmarks.outcome import RunInvalid
 from benchmarks.over_http.checkout import ADMIN, ADMIN_PASSWORD, CheckoutRequests
 from benchmarks.over_http.shopfront import discover, expect, sign_in
@@ -25,7 +25,6 @@ from benchmarks.wire import Wire, request
 from service.infra.processes import ChildProcess, Command
 from service.infra.stack_folder import StackFolder
 
-JOB = "expired-cleanup"
 STOCK = 1_000_000
 SLICE_SECONDS = 0.25
 MADE_DUE_PER_SECOND = 10_000

@@ -15,6 +15,7 @@ from benchmarks.search_queries import query_mix
 from service.auth.repository import UserRepository
 from service.cart.models import CartLine
 from service.cart.repository import CartRepository
+from service.catalog.product_reads import ProductReads
 from service.catalog.repository import ACTIVE, CatalogRepository
 from service.catalog.search import Search
 from service.catalog.search_repository import SearchRepository
@@ -63,7 +64,7 @@ def product_search(database: Any, walked: Any = None) -> Run:
     """Only the walks along the term index are without it in "before"; the page is read by its ids in both."""
     config = Config()
     walks = SearchRepository(database if walked is None else walked, config.search_window_max)
-    search = Search(walks, CatalogRepository(database), Vocabulary(database), config)
+    search = Search(walks, ProductReads(CatalogRepository(database), config), Vocabulary(database), config)
     return lambda query: search.find(query, None, PAGE)
 
 

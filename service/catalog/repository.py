@@ -1,6 +1,6 @@
 """Products and categories: all their queries but search's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from pymongo import UpdateOne
@@ -50,15 +50,29 @@ class CatalogRepository:
 
     async def by_slug(self, slug: str) -> Product | None:
         """Whose slug it is now, else whose it once was."""
-        document = await self._products.find_one({"slug": slug}, WITHOUT_SEARCH_KEYS)
-        document = document or await self._products.find_one({"oldSlugs": slug}, WITHOUT_SEARCH_KEYS)
-        return None if document is None else to_product(document)
+        return (await self._by_slugs({slug})).get(slug)
 
-    async def by_ids(self, ids: Sequence[str]) -> list[Product]:
-        """The active ones of these products, in the order asked for."""
-        found = await self._products.find({"_id": {"$in": list(ids)}}, WITHOUT_SEARCH_KEYS).to_list(None)
-        active = {document["_id"]: to_product(document) for document in found if document["status"] == "active"}
-        return [active[each] for each in ids if each in active]
+    async def named(self, names: Set[str]) -> dict[str, Product]:
+        """Of each name the product whose id it is, else whose slug it is now, else whose it once was."""
+        found = await self._products.find({"_id": {"$in": sorted(names)}}, WITHOUT_SEARCH_KEYS).to_list(None)
+        by_id = {document["_id"]: to_product(document) for document in found}
+        return by_id | await self._by_slugs(names - by_id.keys())
+
+    async def _by_slugs(self, slugs: Set[str]) -> dict[str, Product]:
+        found: dict[str, Product] = {}
+        if slugs:
+            now = await self._products.find({"slug": {"$in": sorted(slugs)}}, WITHOUT_SEARCH_KEYS).to_list(None)
+            found = {document["slug"]: to_product(document) for document in now}
+        if left := slugs - found.keys():
+            once = await self._products.find({"oldSlugs": {"$in": sorted(left)}}, WITHOUT_SEARCH_KEYS).to_list(None)
+            found |= {slug: to_product(document) for document in once for slug in left & set(document["oldSlugs"])}
+        return found
+
+    async def on_sale(self, ids: Iterable[str]) -> dict[str, Product]:
+        """The active ones of these products."""
+        query = {"_id": {"$in": sorted(set(ids))}}
+        found = await self._products.find(query, WITHOUT_SEARCH_KEYS).to_list(None)
+        return {document["_id"]: to_product(document) for document in found if document["status"] == "active"}
 
     async def page(self, filters: Filters, sort: Sort, after: Place | None, limit: int) -> list[Placed]:
         """Active products in a sort order, each with its place (sort value, id), after the place of the last one seen.

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.catalog.models import Product
-from service.catalog.repository import CatalogRepository
+from service.catalog.product_reads import ProductReads
 from service.catalog.search_plan import Candidate, Stream, score, streams_for
 from service.catalog.search_repository import SearchRepository
 from service.catalog.search_terms import stem, stems_of, words_of
 from service.catalog.vocabulary import Vocabulary
 from service.config import Config
 from service.errors import Invalid
+from service.infra.group_commit import GroupCommit
 
 PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
 LOWEST = (-1, "")
@@ -54,10 +55,13 @@ class _Entry:
 
 class Search:
     def __init__(
-        self, repository: SearchRepository, products: CatalogRepository, vocabulary: Vocabulary, config: Config
+        self, repository: SearchRepository, products: ProductReads, vocabulary: Vocabulary, config: Config
     ) -> None:
         self._repository, self._products, self._vocabulary = repository, products, vocabulary
         self._config = config
+        self._counts: GroupCommit[tuple[str, ...], dict[str, int]] = GroupCommit(
+            self._counted_together, items_max=config.product_reads_max, waiting_max=config.postings_waiting_max
+        )
 
     async def find(self, query: str, position: Position | None, limit: int) -> SearchPage:
         """Products for the words of a query, the best first. Raises Invalid for another query's position."""
@@ -98,7 +102,7 @@ class Search:
     async def _words(self, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
         """The stems to search for, the rarest first, and which were taken for another. A word nobody wrote is taken for
         its nearest known one, or left out if others remain."""
-        counts = await self._vocabulary.counts(asked)
+        counts = await self._counts(tuple(asked))
         near = {word: await self._vocabulary.near(word) for word in asked if word not in counts}
         meant = {word: other for word, other in near.items() if other is not None}
         if meant:
@@ -106,12 +110,17 @@ class Search:
         rarest = sorted(counts, key=lambda each: (counts[each], each)) or list(asked)
         return tuple(rarest[: self._config.search_words_max]), meant
 
+    async def _counted_together(self, batch: Sequence[tuple[str, ...]]) -> Sequence[dict[str, int]]:
+        """Searches that wait share one look at the vocabulary."""
+        counts = await self._vocabulary.counts({word for asked in batch for word in asked})
+        return [{word: counts[word] for word in asked if word in counts} for asked in batch]
+
     async def _by_words(
         self, asked: tuple[str, ...], words: tuple[str, ...], position: Position | None, limit: int
     ) -> SearchPage:
         streams = streams_for(words)
         entries, edge = await self._entries(streams, words, position, limit + 1)
-        items = await self._products.by_ids([entry.id for entry in entries[:limit]])
+        items = await self._products.on_sale(entry.id for entry in entries[:limit])
         if len(entries) <= limit:
             return SearchPage(tuple(items), None)
         last = entries[limit - 1]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from service.catalog.models import Suggestion
-from service.catalog.repository import CatalogRepository
+from service.catalog.product_reads import ProductReads
 from service.catalog.search_plan import Candidate
 from service.catalog.search_repository import SearchRepository
 from service.catalog.search_terms import pair_key, stems_of, words_of
@@ -16,7 +16,7 @@ Completion = tuple[str, str]  # stem, word
 
 class Suggestions:
     def __init__(
-        self, repository: SearchRepository, products: CatalogRepository, vocabulary: Vocabulary, config: Config
+        self, repository: SearchRepository, products: ProductReads, vocabulary: Vocabulary, config: Config
     ) -> None:
         self._repository, self._products, self._vocabulary = repository, products, vocabulary
         self._config = config
@@ -29,7 +29,7 @@ class Suggestions:
         *before, prefix = words
         completions, found = await (self._beside(before, prefix) if before else self._alone(prefix))
         most = self._config.suggestions_max
-        products = await self._products.by_ids([each.id for each in found[:most]])
+        products = await self._products.on_sale(each.id for each in found[:most])
         queries = [Suggestion(" ".join([*before, word])) for _, word in completions[:most]]
         return queries + [Suggestion(product.name, product.slug) for product in products]
 

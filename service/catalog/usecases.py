@@ -29,6 +29,7 @@ from service.catalog.models import (
     tree_of,
 )
 from service.catalog.offers import Offer, Offers
+from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository, Place
 from service.catalog.vocabulary import Vocabulary
 from service.clock import Clock
@@ -58,6 +59,7 @@ class Catalog:
     def __init__(
         self,
         repository: CatalogRepository,
+        products: ProductReads,
         vocabulary: Vocabulary,
         offers: Offers,
         inventory: Inventory,
@@ -67,7 +69,7 @@ class Catalog:
         ids: Ids,
         config: Config,
     ) -> None:
-        self._repository, self._vocabulary, self._offers = repository, vocabulary, offers
+        self._repository, self._products, self._vocabulary, self._offers = repository, products, vocabulary, offers
         self._inventory, self._transactions, self._outbox = inventory, transactions, outbox
         self._clock, self._ids, self._config = clock, ids, config
 
@@ -75,7 +77,7 @@ class Catalog:
 
     async def get(self, id_or_slug: str) -> Product:
         """By id, by slug, or by a slug it once had; archived ones too."""
-        product = await self._repository.find(id_or_slug) or await self._repository.by_slug(id_or_slug)
+        product = await self._products.named(id_or_slug)
         if product is None:
             raise ProductNotFound()
         return product
@@ -291,7 +293,7 @@ class Catalog:
     async def record_sales(self, units: Mapping[str, int]) -> None:
         """Units sold per product id since the last call: popularity, and what follows from it. An estimate: a repeated
         call counts twice."""
-        known = await self._repository.by_ids(sorted(units)) if units else []
+        known = await self._products.on_sale(units)
         sold = [replace(each, popularity=each.popularity + units[each.id]) for each in known]
         await self._repository.add_popularity(sold, units)
 

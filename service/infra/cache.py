@@ -9,7 +9,7 @@ Without Redis nothing is kept and nothing is shared: every request reads for its
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 from service.clock import Clock
 from service.config import Config
 from service.infra.generation import Generation
+from service.infra.group_commit import GroupCommit
 from service.infra.redis import UNREACHABLE
 
 PREFIX = b"catalogue:"
@@ -34,6 +35,8 @@ class Ready(msgspec.Struct, array_like=True, frozen=True):
 
 Make = Callable[[], Awaitable[Ready]]
 Flight = tuple[bytes, bytes]
+Found = tuple[Ready, float]  # and until when it may be told
+Kept = tuple[bytes, Ready, float]  # its name, and until when
 
 
 class Shelf:
@@ -83,6 +86,12 @@ class Cache:
         self.shelf = Shelf(config.cache_entries_max, config.cache_bytes_max)
         self._flights: dict[Flight, asyncio.Task[Ready]] = {}
         self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Ready).decode
+        self._find: GroupCommit[bytes, Found | None] = GroupCommit(
+            self._find_together, items_max=config.cache_batch_max, waiting_max=config.gate_waiting_max
+        )
+        self._keep: GroupCommit[Kept, bool | None] = GroupCommit(
+            self._keep_together, items_max=config.cache_batch_max, waiting_max=config.gate_waiting_max
+        )
         self.hits = self.found = self.made = 0
 
     async def get(self, key: bytes, make: Make) -> Ready:
@@ -123,32 +132,50 @@ class Cache:
             self.shelf.put(key, ready, until)
         return ready
 
-    async def _find(self, name: bytes) -> tuple[Ready, float] | None:
-        """What Redis has, and until when, by Redis's own clock."""
+    async def _find_together(self, names: Sequence[bytes]) -> Sequence[Found | None]:
+        """What Redis has, and until when, by Redis's own clock: one round trip for all that wait."""
         asked_at = self._clock.monotonic()
+        asking = self._redis.pipeline(transaction=False)
+        for name in names:
+            asking.get(name).pttl(name)
         try:
-            packed, left_ms = await self._redis.pipeline(transaction=False).get(name).pttl(name).execute()
+            said = await asking.execute()
         except UNREACHABLE:
-            return None
+            return [None] * len(names)
+        return [self._found(packed, left_ms, asked_at) for packed, left_ms in zip(said[::2], said[1::2], strict=True)]
+
+    def _found(self, packed: bytes | None, left_ms: int, asked_at: float) -> Found | None:
         if packed is None:
             return None
         self.found += 1
         return self._decode(packed), asked_at + max(left_ms, 0) / 1000
 
-    async def _make(self, name: bytes, make: Make) -> tuple[Ready, float]:
+    async def _make(self, name: bytes, make: Make) -> Found:
         """A new answer; or, if another process was first, that one's."""
         until = self._clock.monotonic() + self._config.cache_ttl_seconds
         ready = await make()
         self.made += 1
-        left_ms = int((until - self._clock.monotonic()) * 1000)
-        if left_ms <= 0 or len(ready.body) > self._config.cache_body_max_bytes:
+        if len(ready.body) > self._config.cache_body_max_bytes or self._left_ms(until) <= 0:
             return ready, 0.0
-        try:
-            if await self._redis.set(name, self._encode(ready), px=left_ms, nx=True):
-                return ready, until
-        except UNREACHABLE:
+        kept = await self._keep((name, ready, until))
+        if kept is None:
             return ready, 0.0
+        if kept:
+            return ready, until
         return await self._find(name) or (ready, 0.0)
+
+    async def _keep_together(self, kept: Sequence[Kept]) -> Sequence[bool | None]:
+        """Whether Redis took each, as it keeps the first one of a name; None if it could not be asked."""
+        keeping = self._redis.pipeline(transaction=False)
+        for name, ready, until in kept:
+            keeping.set(name, self._encode(ready), px=max(1, self._left_ms(until)), nx=True)
+        try:
+            return [bool(taken) for taken in await keeping.execute()]
+        except UNREACHABLE:
+            return [None] * len(kept)
+
+    def _left_ms(self, until: float) -> int:
+        return int((until - self._clock.monotonic()) * 1000)
 
     async def close(self) -> None:
         for task in self._flights.values():

@@ -32,6 +32,7 @@ from service.orders.models import (
     Key,
     Order,
     OrderStatus,
+    Payment,
     PaymentStatus,
     Refund,
     before,
@@ -42,6 +43,7 @@ from service.orders.repository import (
     COUPONS,
     coupon_user_id,
     order_document,
+    payment_document,
     refund_document,
     status_update,
 )
@@ -98,6 +100,29 @@ def _coupon_uses(order: Order, step: int) -> tuple[Write, ...]:
     return (
         Write(COUPONS, order.coupon, update=counted),
         Write(COUPON_USERS, user, update=counted, upsert=True),
+    )
+
+
+def claimed(order: Order, attempt: Payment) -> Posting:
+    """For one attempt to pay it: nobody else can pay or cancel the order until that has ended."""
+    return Posting(
+        NoStock(),
+        actor=order.user_id,
+        reason="payment",
+        order_id=order.id,
+        expects=_unclaimed(order),
+        writes=(
+            Write(
+                COLLECTION, order.id, update={"$set": {"payment": payment_document(attempt)}, "$inc": {"version": 1}}
+            ),
+        ),
+    )
+
+
+def _unclaimed(order: Order) -> Guards:
+    return (
+        Expect(COLLECTION, order.id, "status", frozenset({OrderStatus.PENDING.value})),
+        Expect(COLLECTION, order.id, "payment.status", SETTLED),
     )
 
 
@@ -163,10 +188,7 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | No
         reason=reason,
         order_id=order.id,
         claim=_claim(key, {"orderId": order.id}, refusals=False),
-        expects=(
-            Expect(COLLECTION, order.id, "status", frozenset({OrderStatus.PENDING.value})),
-            Expect(COLLECTION, order.id, "payment.status", SETTLED),
-        ),
+        expects=_unclaimed(order),
         writes=(
             Write(COLLECTION, order.id, update=_cancelled(order, actor, at, reason)),
             *_coupon_uses(order, -1),

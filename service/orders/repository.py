@@ -75,14 +75,6 @@ class OrderRepository:
         found = self._orders.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
         return [to_order(document) for document in await found.to_list(limit)]
 
-    async def start_payment(self, order_id: str, payment: Payment) -> bool:
-        """Claims the order for one attempt. False if it is not pending or another attempt is open."""
-        result = await self._orders.update_one(
-            {"_id": order_id, "status": OrderStatus.PENDING.value, "payment.status": {"$nin": OPEN}},
-            {"$set": {"payment": payment_document(payment)}, "$inc": {"version": 1}},
-        )
-        return bool(result.modified_count)
-
     async def mark_payment(self, order_id: str, payment_id: str, status: PaymentStatus) -> None:
         await self._orders.update_one(
             {"_id": order_id, "payment.id": payment_id, "payment.status": {"$in": OPEN}},

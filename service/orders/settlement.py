@@ -58,7 +58,7 @@ class Settlement:
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
             return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
-        if not await self._repository.start_payment(order.id, attempt):
+        if not await self._claimed(order, attempt):
             return await self._not_started(order.id, key)
         started = await self._orders.get(order.id)
         return Answer(await self._settle(started, await self._charge(order, attempt), key))
@@ -67,6 +67,14 @@ class Settlement:
         if key is None or (order := await repeated(self._repository, key)) is None:
             return None
         return Answer(order.as_paid(), replayed=True)
+
+    async def _claimed(self, order: Order, attempt: Payment) -> bool:
+        """False if the order is not pending any more, or another attempt is open."""
+        try:
+            await self._ledger.post(postings.claimed(order, attempt))
+        except StateMoved:
+            return False
+        return True
 
     async def _not_started(self, order_id: str, key: Key | None) -> Answer:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""

@@ -12,6 +12,7 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import Invalid, Problem, revive
 from service.ids import Ids
+from service.infra.group_commit import GroupCommit
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
 from service.orders import postings
@@ -67,6 +68,9 @@ class Orders:
         self._repository, self._ledger, self._offers, self._limits = repository, ledger, offers, limits
         self._coupons, self._carts = coupons, carts
         self._clock, self._ids, self._config = clock, ids, config
+        self._read: GroupCommit[str, Order | None] = GroupCommit(
+            self._read_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
+        )
 
     async def checkout(
         self, user_id: str, lines: Sequence[Line], key: Key | None = None, coupon_code: str | None = None
@@ -206,10 +210,15 @@ class Orders:
         return await self.get(order_id)
 
     async def get(self, order_id: str) -> Order:
-        order = await self._repository.find(order_id)
+        """As it is now. Orders that are asked for at once are read together."""
+        order = await self._read(order_id)
         if order is None:
             raise OrderNotFound()
         return order
+
+    async def _read_together(self, batch: Sequence[str]) -> Sequence[Order | None]:
+        found = {order.id: order for order in await self._repository.find_all(set(batch))}
+        return [found.get(order_id) for order_id in batch]
 
     async def own(self, user_id: str, order_id: str) -> Order:
         """Another user's order is answered as if it did not exist."""
