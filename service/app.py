@@ -26,7 +26,7 @@ from service.cart.routes import routes as cart_routes
 from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
-from service.infra import log
+from service.infra import garbage, log
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
@@ -166,6 +166,7 @@ async def run(settings: Config, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with bootstrap.shop(settings) as shop, serving(shop, listener):
+        garbage.leave_alone_what_is_there()
         await stop.wait()
 
 

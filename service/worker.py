@@ -14,7 +14,7 @@ from taskiq.receiver import Receiver
 from service import bootstrap, config
 from service.bootstrap import Background
 from service.config import Config
-from service.infra import log
+from service.infra import garbage, log
 from service.infra.loops import repeat
 
 Step = Callable[[], Awaitable[float]]
@@ -24,6 +24,7 @@ FLUSH_SECONDS = 1.0
 async def work(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop:
         background = bootstrap.background(shop)
+        garbage.leave_alone_what_is_there()
         try:
             await _all_of(_worker_steps(background), stop, _listen(background, settings, stop))
         finally:
