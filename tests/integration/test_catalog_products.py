@@ -8,6 +8,7 @@ import pytest
 from catalogue import MUG, Client, call, catalogue, made, ok
 
 from service.bootstrap import Shop
+from service.catalog.models import ProductNotFound
 from service.inventory.models import Line
 
 
@@ -76,6 +77,22 @@ async def test_a_page_of_products_asks_for_stock_once(client: Client, shop: Shop
     reads = shop.inventory._read.batches
     assert len((await ok(client, "GET", ""))["items"]) == 5
     assert shop.inventory._read.batches == reads + 1
+
+
+async def test_products_asked_for_at_once_by_any_of_their_names_share_a_read(client: Client, shop: Shop) -> None:
+    first, second = await made(client), await made(client, name="Blue enamel mug")
+    await ok(client, "PATCH", f"/{first['id']}", {"name": "Green enamel mug"})
+    names = ["red-enamel-mug", "nothing-of-the-kind", second["id"], "green-enamel-mug", second["slug"]] * 10
+    reads = shop.catalog._products._named.batches
+    found = await asyncio.gather(*map(shop.catalog.get, names), return_exceptions=True)
+    assert [getattr(each, "id", type(each)) for each in found] == [
+        first["id"],
+        ProductNotFound,
+        second["id"],
+        first["id"],
+        second["id"],
+    ] * 10
+    assert shop.catalog._products._named.batches == reads + 1
 
 
 async def test_products_of_one_name_get_different_slugs(client: Client) -> None:
