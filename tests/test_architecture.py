@@ -22,7 +22,7 @@ DOMAIN_EXTRAS = {
     "auth": {"passwords", "sessions", "tokens"},
     "cart": {"wishlists"},
     "catalog": {
-        *("offers", "positions", "review_repository", "reviews", "suggestions", "vocabulary"),
+        *("offers", "positions", "product_reads", "review_repository", "reviews", "suggestions", "vocabulary"),
         *("search", "search_plan", "search_repository", "search_terms"),
     },
     "inventory": {"decisions", "ledger", "metrics"},
