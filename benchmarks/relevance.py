@@ -8,11 +8,9 @@ Nobody marks 100,000 products by hand, so the judgements are rules, written down
 """
 
 import math
-import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -20,10 +18,10 @@ from benchmarks.catalogue_data import CatalogueEntry, catalogue, read_trace_name
 from benchmarks.lookups.data import fill_catalogue
 from benchmarks.lookups.operations import PAGE, product_search, text_search
 from benchmarks.outcome import Outcome, RunInvalid, progress, table
+from benchmarks.own_stores import own_stores
 from benchmarks.percentiles import percentile
 from benchmarks.search_queries import Query, judged_queries
 from service.catalog.search_terms import stems_of
-from service.infra import embedded
 
 DATABASE = "bench_relevance"
 DEPTH = 10
@@ -165,8 +163,7 @@ def measure(plan: Plan) -> Outcome:
             client.close()
 
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("relevance", 2) as step,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):

@@ -1,12 +1,10 @@
 """`holdfast bench contention`: starts its own mongod, runs the plan, judges the result."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.contention.run import Plan, run
 from benchmarks.outcome import Outcome, RunInvalid, progress, table
-from service.infra import embedded
+from benchmarks.own_stores import own_stores
 
 COLUMNS = {
     "strategy": "name",
@@ -21,8 +19,7 @@ COLUMNS = {
 
 def measure(plan: Plan) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("contention", plan.turns) as step,
     ):
         result = run(stores.mongodb_uri, plan, step)

@@ -1,14 +1,12 @@
 """`holdfast bench growth`: starts its own mongod, fills it, measures, and judges that size costs a checkout nothing."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.growth.contestant import KINDS
 from benchmarks.growth.run import Plan, run
 from benchmarks.outcome import Outcome, progress, table
-from service.infra import embedded
+from benchmarks.own_stores import own_stores
 
 GROWTH_MAX = 1.10
 COUNTERS = ("commands", "keysExamined", "documentsExamined")
@@ -19,8 +17,7 @@ RATES = {"checkouts/s": "checkoutsPerSecond", "p50 ms": "p50Ms", "CPU ms": "cpuM
 
 def measure(plan: Plan) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("growth", plan.steps) as step,
     ):
         return judge(run(stores, plan, step), timed=plan.large >= Plan().large)

@@ -1,20 +1,17 @@
 """`holdfast bench index-cost`: starts its own mongod, runs the plan, shows the bill."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.index_cost.run import Plan, run
 from benchmarks.outcome import Outcome, progress, table
-from service.infra import embedded
+from benchmarks.own_stores import own_stores
 
 COLUMNS = ("index", "keys placed", "keys paid", "keys expired", "bytes an order", "CPU µs an order", "serves")
 
 
 def measure(plan: Plan) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("index cost", plan.steps) as step,
     ):
         return shown(run(stores.mongodb_uri, plan, step))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import psutil
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from benchmarks.cpu_time import cpu_seconds_of
 from benchmarks.index_cost.counters import Name, Written, difference, written
 from benchmarks.index_cost.shop import MeasuredShop
 from benchmarks.percentiles import median_interval
@@ -55,7 +55,7 @@ async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
         fewest = await _opened(client, "bench_fewest_indexes", UNIQUE, plan)
         step("two shops opened")
         counted = await _counted(every, plan.orders, step)
-        mongod = psutil.Process((await client.admin.command("serverStatus"))["pid"])
+        mongod = (await client.admin.command("serverStatus"))["pid"]
         turns = [await _round((every, fewest), mongod, plan, number, step) for number in range(plan.rounds)]
         return report(counted, turns, plan)
     finally:
@@ -94,7 +94,7 @@ async def _counted(shop: MeasuredShop, orders: int, step: Step) -> dict[str, dic
 
 
 async def _round(
-    shops: tuple[MeasuredShop, MeasuredShop], mongod: psutil.Process, plan: Plan, number: int, step: Step
+    shops: tuple[MeasuredShop, MeasuredShop], mongod: int, plan: Plan, number: int, step: Step
 ) -> tuple[float, float]:
     """CPU of mongod per order, in microseconds: with every index, with the fewest. Who comes first changes."""
     spent = {}
@@ -105,11 +105,10 @@ async def _round(
     return every, fewest
 
 
-async def _turn(shop: MeasuredShop, mongod: psutil.Process, orders: int) -> float:
-    before = mongod.cpu_times()
+async def _turn(shop: MeasuredShop, mongod: int, orders: int) -> float:
+    before = cpu_seconds_of(mongod)
     await shop.pay(await shop.check_out(orders))
-    after = mongod.cpu_times()
-    return (after.user + after.system - before.user - before.system) / orders * 1e6
+    return (cpu_seconds_of(mongod) - before) / orders * 1e6
 
 
 def report(

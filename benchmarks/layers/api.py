@@ -25,6 +25,7 @@ from benchmarks.layers.sampling import Sampler
 from service import app as service_app
 from service import bootstrap, config
 from service.config import Config
+from service.infra import garbage
 from service.infra.cache import Cache, Make, Ready
 from service.web.access import Principal
 
@@ -91,6 +92,7 @@ async def _served(app: Sanic[Any, Any], listener: socket.socket) -> AsyncIterato
     await server.before_start()
     await server.start_serving()
     await server.after_start()
+    garbage.leave_alone_what_is_there()  # as the service does, or the comparison would be of collectors
     try:
         yield
     finally:

@@ -37,14 +37,12 @@ def _parts(row: dict[str, Any]) -> list[tuple[str, float]]:
 def _broken(routes: list[dict[str, Any]], cache: dict[str, Any]) -> list[str]:
     """Availability is public, so its limits are those of an anonymous caller; what a token adds is shown."""
     broken = []
-    for row in routes:
-        name = f"{row['route']}, {row['caller']}"
-        if (row["route"], row["caller"]) != (AVAILABILITY, ANONYMOUS):
-            continue
-        if row["layersShare"] >= LAYERS_SHARE_MAX:
-            broken.append(f"{name}: the layers add {row['layersShare']:.0%}, {LAYERS_SHARE_MAX:.0%} is too much")
-        if row["perSecondPerCore"] < AVAILABILITY_PER_CORE_MIN:
-            broken.append(f"{name}: {row['perSecondPerCore']} a second and core, not {AVAILABILITY_PER_CORE_MIN}")
+    row = next(row for row in routes if (row["route"], row["caller"]) == (AVAILABILITY, ANONYMOUS))
+    name = f"{row['route']}, {row['caller']}"
+    if row["layersShare"] >= LAYERS_SHARE_MAX:
+        broken.append(f"{name}: the layers add {row['layersShare']:.0%}, {LAYERS_SHARE_MAX:.0%} is too much")
+    if row["perSecondPerCore"] < AVAILABILITY_PER_CORE_MIN:
+        broken.append(f"{name}: {row['perSecondPerCore']} a second and core, not {AVAILABILITY_PER_CORE_MIN}")
     if cache["ratio"] < CACHE_RATIO_MIN:
         broken.append(f"a cached list is {cache['ratio']} times as cheap, not {CACHE_RATIO_MIN}")
     if cache["cachedPerSecondPerCore"] < CACHED_PER_CORE_MIN:

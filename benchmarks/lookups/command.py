@@ -1,13 +1,11 @@
 """`holdfast bench lookups`: starts its own mongod, fills it, measures, and judges against the documented table."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.lookups.run import Plan, run
 from benchmarks.outcome import Outcome, progress, table
-from service.infra import embedded
+from benchmarks.own_stores import own_stores
 
 GROWTH_MAX = 2.0
 COLUMNS = {
@@ -26,8 +24,7 @@ CROWD = {"p95 before ms": "p95BeforeMs", "p95 after ms": "p95AfterMs", "times": 
 
 def measure(plan: Plan) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("lookups", plan.steps) as step,
     ):
         return judge(run(stores.mongodb_uri, plan, step), plan)

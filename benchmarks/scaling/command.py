@@ -1,11 +1,8 @@
 """`holdfast bench scaling`: starts its own mongod and ledgers, runs the plan, shows what came of it."""
 
-import tempfile
-from pathlib import Path
-
 from benchmarks.outcome import Outcome, progress, table
+from benchmarks.own_stores import own_stores
 from benchmarks.scaling.run import Plan, run
-from service.infra import embedded
 
 COLUMNS = {
     "ledgers": "processes",
@@ -24,8 +21,7 @@ COLUMNS = {
 
 def measure(plan: Plan) -> Outcome:
     with (
-        tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
-        embedded.opened(Path(folder) / "data", keep=False) as stores,
+        own_stores() as stores,
         progress("scaling", plan.rounds * len(plan.settings)) as step,
     ):
         result = run(stores.mongodb_uri, plan, step)

@@ -15,13 +15,13 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from benchmarks.contention.run import AMPLE_UNITS, UnitsMissing
 from benchmarks.contention.service_ledger import GroupCommit
 from benchmarks.outcome import RunInvalid
 from benchmarks.percentiles import percentile
 from benchmarks.scaling.ledger_process import Turn, serve
 
 DATABASE = "bench_scaling"
-AMPLE_UNITS = 10_000_000
 START_SECONDS_MAX = 90
 HEAD_START_SECONDS = 0.1
 
@@ -49,10 +49,6 @@ class Plan:
 
 
 QUICK = Plan(rounds=1, seconds=0.3, buyers=16, lone_buyers=(1, 6), skus=50)
-
-
-class UnitsMissing(AssertionError):
-    """A buyer was told yes and no hold says so, or the other way round."""
 
 
 def run(mongodb_uri: str, plan: Plan, progress: Progress = lambda turn: None) -> dict[str, Any]:
@@ -112,28 +108,23 @@ def _turn(
     mongodb_uri: str, pipes: Sequence[Connection], setting: tuple[int, int, float], plan: Plan, round_number: int
 ) -> dict[str, Any]:
     count, buyers, hot_share = setting
-    before, starts_at = asyncio.run(_server(mongodb_uri)), time.time() + HEAD_START_SECONDS
+    before, starts_at = asyncio.run(_store_cpu_seconds(mongodb_uri)), time.time() + HEAD_START_SECONDS
     for number, pipe in enumerate(pipes[:count]):
         seed = plan.seed + 1_000 * round_number + number
         pipe.send(Turn(_share(buyers, count, number), hot_share, plan.seconds, starts_at, seed))
     seen = [_answer(pipe, plan.seconds + 60) for pipe in pipes[:count]]
-    after = asyncio.run(_server(mongodb_uri))
-    store = {name: after[name] - before[name] for name in after}
-    return {"seen": seen, "store": store}
+    return {"seen": seen, "storeCpuSeconds": asyncio.run(_store_cpu_seconds(mongodb_uri)) - before}
 
 
 def _share(buyers: int, count: int, number: int) -> int:
     return buyers // count + (number < buyers % count)
 
 
-async def _server(mongodb_uri: str) -> dict[str, float]:
+async def _store_cpu_seconds(mongodb_uri: str) -> float:
     client: Any = AsyncIOMotorClient(mongodb_uri)
-    status = await client.admin.command("serverStatus")
+    used = (await client.admin.command("serverStatus"))["extra_info"]
     client.close()
-    used = status["extra_info"]
-    return {
-        "cpu_seconds": (used["user_time_us"] + used["system_time_us"]) / 1e6,
-    }
+    return float(used["user_time_us"] + used["system_time_us"]) / 1e6
 
 
 def _row(setting: tuple[int, int, float], rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -143,7 +134,7 @@ def _row(setting: tuple[int, int, float], rounds: Sequence[dict[str, Any]]) -> d
     latencies = [latency for process in seen for latency in process["latencies_ms"]]
     batches, attempts = max(1, total["batches"]), max(1, total["batches"] + total["retries"])
     rates = [sum(process["checkouts"] / process["wall_seconds"] for process in turn["seen"]) for turn in rounds]
-    worked = total["cpu_seconds"] + sum(turn["store"]["cpu_seconds"] for turn in rounds)
+    store_cpu_seconds = sum(turn["storeCpuSeconds"] for turn in rounds)
     return {
         "processes": count,
         "buyers": buyers,
@@ -156,8 +147,8 @@ def _row(setting: tuple[int, int, float], rounds: Sequence[dict[str, Any]]) -> d
         "batchMs": round(1_000 * total["attempt_seconds"] / batches, 3),
         "readMs": round(1_000 * total["read_seconds"] / attempts, 3),
         "processCpuMs": round(1_000 * total["cpu_seconds"] / batches, 3),
-        "storeCpuMs": round(1_000 * sum(turn["store"]["cpu_seconds"] for turn in rounds) / batches, 3),
-        "coresUsed": round(count * worked / total["wall_seconds"], 3),
+        "storeCpuMs": round(1_000 * store_cpu_seconds / batches, 3),
+        "coresUsed": round(count * (total["cpu_seconds"] + store_cpu_seconds) / total["wall_seconds"], 3),
         "cycleMs": round(1_000 * total["wall_seconds"] / batches, 3),
         "p50Ms": round(percentile(latencies, 50), 3),
         "p99Ms": round(percentile(latencies, 99), 3),

@@ -54,25 +54,28 @@ class CatalogRepository:
 
     async def named(self, names: Set[str]) -> dict[str, Product]:
         """Of each name the product whose id it is, else whose slug it is now, else whose it once was."""
-        found = await self._products.find({"_id": {"$in": sorted(names)}}, WITHOUT_SEARCH_KEYS).to_list(None)
-        by_id = {document["_id"]: to_product(document) for document in found}
+        by_id = {document["_id"]: to_product(document) for document in await self._with("_id", names)}
         return by_id | await self._by_slugs(names - by_id.keys())
 
     async def _by_slugs(self, slugs: Set[str]) -> dict[str, Product]:
         found: dict[str, Product] = {}
         if slugs:
-            now = await self._products.find({"slug": {"$in": sorted(slugs)}}, WITHOUT_SEARCH_KEYS).to_list(None)
-            found = {document["slug"]: to_product(document) for document in now}
+            found = {document["slug"]: to_product(document) for document in await self._with("slug", slugs)}
         if left := slugs - found.keys():
-            once = await self._products.find({"oldSlugs": {"$in": sorted(left)}}, WITHOUT_SEARCH_KEYS).to_list(None)
-            found |= {slug: to_product(document) for document in once for slug in left & set(document["oldSlugs"])}
+            for document in await self._with("oldSlugs", left):
+                found |= dict.fromkeys(left & set(document["oldSlugs"]), to_product(document))
         return found
 
     async def on_sale(self, ids: Iterable[str]) -> dict[str, Product]:
         """The active ones of these products."""
-        query = {"_id": {"$in": sorted(set(ids))}}
-        found = await self._products.find(query, WITHOUT_SEARCH_KEYS).to_list(None)
+        found = await self._with("_id", set(ids))
         return {document["_id"]: to_product(document) for document in found if document["status"] == "active"}
+
+    async def _with(self, field: str, values: Set[str]) -> list[Mapping[str, Any]]:
+        documents: list[Mapping[str, Any]] = await self._products.find(
+            {field: {"$in": sorted(values)}}, WITHOUT_SEARCH_KEYS
+        ).to_list(None)
+        return documents
 
     async def page(self, filters: Filters, sort: Sort, after: Place | None, limit: int) -> list[Placed]:
         """Active products in a sort order, each with its place (sort value, id), after the place of the last one seen.

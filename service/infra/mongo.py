@@ -46,6 +46,21 @@ class WholeNumbers(TypeDecoder):
 
 def connect(config: Config) -> Any:
     """A client with bounded waits. No operation outlives `mongo_timeout_seconds`, its retries included."""
+    return _client(config, maxPoolSize=config.mongo_pool_size, timeoutMS=int(config.mongo_timeout_seconds * 1000))
+
+
+@contextmanager
+def patient(config: Config) -> Iterator[Any]:
+    """A client for work on whole collections, which no request waits for: as long as there is a server, it is given
+    all the time it needs."""
+    client = _client(config)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _client(config: Config, **bounds: Any) -> Any:
     return AsyncIOMotorClient(
         config.mongodb_uri,
         appname=config.app_name,
@@ -53,28 +68,9 @@ def connect(config: Config) -> Any:
         retryWrites=True,
         tz_aware=True,
         type_registry=TypeRegistry([WholeNumbers()]),
-        maxPoolSize=config.mongo_pool_size,
-        timeoutMS=int(config.mongo_timeout_seconds * 1000),
         serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
+        **bounds,
     )
-
-
-@contextmanager
-def patient(config: Config) -> Iterator[Any]:
-    """A client for work on whole collections, which no request waits for: as long as there is a server, it is given
-    all the time it needs."""
-    client: Any = AsyncIOMotorClient(
-        config.mongodb_uri,
-        appname=config.app_name,
-        w="majority",
-        tz_aware=True,
-        type_registry=TypeRegistry([WholeNumbers()]),
-        serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 class Transactions:

@@ -47,7 +47,7 @@ class RunLog:
     def _go_on(self) -> list[Record]:
         """What is there, without a last line that was cut off."""
         text = self._path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
+        whole = _whole(text)
         if whole != text:
             self._path.write_text(whole, encoding="utf-8")
         asked, records = _parse(whole)
@@ -58,8 +58,11 @@ class RunLog:
 
 def read_log(path: Path) -> list[Record]:
     """The records of a log, one a seed; a last line that is still being written is left out."""
-    text = path.read_text(encoding="utf-8")
-    return _parse(text[: text.rfind("\n") + 1])[1]
+    return _parse(_whole(path.read_text(encoding="utf-8")))[1]
+
+
+def _whole(text: str) -> str:
+    return text[: text.rfind("\n") + 1]
 
 
 def _parse(text: str) -> tuple[Any, list[Record]]:
