@@ -56,6 +56,7 @@ from service.infra.lasting_metrics import LastingMetrics
 from service.infra.lease import Lease
 from service.infra.mail import Fill, Mailer, mails
 from service.infra.mongo import Transactions
+from service.infra.mongo_commands import OneThread, Sender
 from service.infra.outbox import INDEXES as OUTBOX_INDEXES
 from service.infra.outbox import Fact, Outbox
 from service.infra.relay import Consumer, Relay
@@ -110,6 +111,7 @@ class Stores:
     client: Any
     database: Any
     redis: Any
+    sender: Sender | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ def build(
     database = stores.database
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
-    ledger = Ledger(Bookkeeping(database), transactions, outbox, clock, config)
+    ledger = Ledger(Bookkeeping(stores.sender or OneThread(database)), transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, config)
     products, vocabulary = CatalogRepository(database), Vocabulary(database)

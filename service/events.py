@@ -1,25 +1,24 @@
 """Past-tense facts. A fact is written to the outbox in the transaction that made it true, and relayed afterwards."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 BY_NAME: dict[str, type["Event"]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     name: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
         BY_NAME[cls.name] = cls
 
     def document(self) -> dict[str, Any]:
-        names: tuple[str, ...] = self.__slots__
-        return {"name": self.name} | {name: getattr(self, name) for name in names}
+        return {"name": self.name, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
-class StockChanged(Event):
+class StockChanged(Event, frozen=True):
     """One SKU after one committed batch. `was` is its availability before: crossings are read off the pair."""
 
     name = "stock_changed"
@@ -30,52 +29,45 @@ class StockChanged(Event):
     threshold: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlaced(Event):
+class OrderPlaced(Event, frozen=True):
     name = "order_placed"
     order_id: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPaid(Event):
+class OrderPaid(Event, frozen=True):
     name = "order_paid"
     order_id: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCancelled(Event):
+class OrderCancelled(Event, frozen=True):
     name = "order_cancelled"
     order_id: str
     user_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRefunded(Event):
+class OrderRefunded(Event, frozen=True):
     name = "order_refunded"
     order_id: str
     user_id: str
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderShipped(Event):
+class OrderShipped(Event, frozen=True):
     name = "order_shipped"
     order_id: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderDelivered(Event):
+class OrderDelivered(Event, frozen=True):
     name = "order_delivered"
     order_id: str
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProductChanged(Event):
+class ProductChanged(Event, frozen=True):
     """A product was created, edited or archived. `version` only grows: a cache never goes back."""
 
     name = "product_changed"
@@ -83,8 +75,7 @@ class ProductChanged(Event):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class MailRequested(Event):
+class MailRequested(Event, frozen=True):
     """A mail that must follow a commit: `template` and what fills it. `key` makes sending it twice visible."""
 
     name = "mail_requested"
@@ -94,8 +85,7 @@ class MailRequested(Event):
     values: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRaised(Event):
+class AlertRaised(Event, frozen=True):
     """`kind` is low_stock or out_of_stock."""
 
     name = "alert_raised"
@@ -106,8 +96,7 @@ class AlertRaised(Event):
     threshold: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlertResolved(Event):
+class AlertResolved(Event, frozen=True):
     name = "alert_resolved"
     alert_id: str
     sku: str

@@ -5,6 +5,7 @@ import random
 from service.clock import Clock
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: nothing to misread aloud
+PAIRS = [first + second for second in CROCKFORD for first in CROCKFORD]
 
 
 class Ids:
@@ -20,7 +21,7 @@ class Ids:
     def number(self, prefix: str, digits: int = 10) -> str:
         """A number to read aloud that says nothing about how many came before it."""
         bits = self._random.getrandbits(5 * digits)
-        return prefix + "".join(CROCKFORD[bits >> shift & 31] for shift in range(0, 5 * digits, 5))
+        return prefix + "".join([PAIRS[bits >> shift & 1023] for shift in range(0, 5 * digits, 10)])[:digits]
 
     def secret(self) -> str:
         """256 bits as hex, for tokens."""

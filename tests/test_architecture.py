@@ -25,7 +25,7 @@ DOMAIN_EXTRAS = {
         *("offers", "positions", "product_reads", "review_repository", "reviews", "suggestions", "vocabulary"),
         *("search", "search_plan", "search_repository", "search_terms"),
     },
-    "inventory": {"decisions", "ledger", "metrics"},
+    "inventory": {"decisions", "known_stock", "ledger", "metrics"},
     "orders": {"audit", "coupons", "expiry", "hold_limits", "overview", "postings", "refunds", "sales", "settlement"},
     "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": set(),

@@ -5,6 +5,7 @@ from typing import Any
 from benchmarks.contention.run import Plan, run
 from benchmarks.outcome import Outcome, RunInvalid, progress, table
 from benchmarks.own_stores import own_stores
+from service.infra import garbage
 
 COLUMNS = {
     "strategy": "name",
@@ -18,6 +19,8 @@ COLUMNS = {
 
 
 def measure(plan: Plan) -> Outcome:
+    """The process looks for garbage as the service's does, for all strategies alike."""
+    garbage.leave_alone_what_is_there()
     with (
         own_stores() as stores,
         progress("contention", plan.turns) as step,

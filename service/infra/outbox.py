@@ -12,6 +12,7 @@ from service.events import BY_NAME, Event
 from service.ids import Ids
 from service.infra.indexes import Index, Probe
 from service.infra.mongo import Database, Session
+from service.infra.mongo_commands import Command, insert
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # due also on a clock that has been put back since
@@ -69,14 +70,20 @@ class Outbox:
 
     async def add(self, facts: Sequence[Event], session: Session) -> None:
         if facts:
-            entry: dict[str, Any] = {
-                "_id": self._ids.new(),
-                "createdAt": self._clock.now(),
-                "facts": [fact.document() for fact in facts],
-                "waiting": True,
-                "retryAt": ALWAYS,
-            }
-            await self._entries.insert_one(entry, session=session)
+            await self._entries.insert_one(self._entry(facts), session=session)
+
+    def commands(self, facts: Sequence[Event]) -> list[Command]:
+        """What `add` does, to be sent with a transaction's other writes."""
+        return [insert("outbox", [self._entry(facts)])] if facts else []
+
+    def _entry(self, facts: Sequence[Event]) -> dict[str, Any]:
+        return {
+            "_id": self._ids.new(),
+            "createdAt": self._clock.now(),
+            "facts": [fact.document() for fact in facts],
+            "waiting": True,
+            "retryAt": ALWAYS,
+        }
 
     async def waiting(self, limit: int) -> list[Entry]:
         """Entries to relay now, oldest first."""
@@ -127,5 +134,4 @@ def _to_event(document: Mapping[str, Any]) -> Event:
     kind = BY_NAME.get(document["name"])
     if kind is None:
         raise UnknownFact(f"This version does not know the fact {document['name']}")
-    names: tuple[str, ...] = kind.__slots__
-    return kind(*[document[name] for name in names])
+    return kind(*[document[name] for name in kind.__struct_fields__])

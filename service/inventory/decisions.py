@@ -1,9 +1,10 @@
 """What happens to a batch of postings: who fits, in arrival order. Pure: no clock, no store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from service.errors import NotFound, Problem, remember
 from service.inventory.models import (

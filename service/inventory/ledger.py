@@ -4,6 +4,7 @@ posting → queue → [ open the books | decide | write movements, holds, docume
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from service.clock import Clock
@@ -22,6 +23,7 @@ from service.inventory.models import (
     Recorded,
     Replayed,
     Stock,
+    StockMoved,
 )
 from service.inventory.repository import Bookkeeping
 
@@ -48,30 +50,45 @@ class Ledger:
         await self.group.drain()
 
     async def _commit(self, batch: Sequence[Posting]) -> Sequence[Decision]:
+        """A first try may go by the stock as this process left it; every other one reads it."""
+        tries, books = count(), Books({})
+
         async def body(session: Session) -> list[Decision]:
-            return await self._decide_and_write(batch, session)
+            nonlocal books
+            books = await self._books.open(batch, session, assume=next(tries) == 0)
+            return await self._decide_and_write(books, batch, session)
 
-        return await self._transactions.run(body)
+        try:
+            try:
+                decisions = await self._transactions.run(body)
+            except StockMoved:
+                decisions = await self._transactions.run(body)
+        except BaseException:
+            self._books.forget()
+            raise
+        self._books.keep(books.stock)
+        return decisions
 
-    async def _decide_and_write(self, batch: Sequence[Posting], session: Session) -> list[Decision]:
+    async def _decide_and_write(self, books: Books, batch: Sequence[Posting], session: Session) -> list[Decision]:
         now = self._clock.now()
-        books = await self._books.open(batch, session)
         before = dict(books.stock)
         known = set(books.recorded)
         decisions = decide(books, batch, now)
         accepted = [(p, d) for p, d in zip(batch, decisions, strict=True) if isinstance(d, Accepted)]
         changed = [(before[sku], stock) for sku, stock in books.stock.items() if stock is not before[sku]]
+        if books.assumed and len(changed) < len(before):
+            raise StockMoved  # nothing would be written that proves what a refusal went by
+        facts = [fact for posting, _ in accepted for fact in posting.facts]
         await self._books.write(
             changed,
             [movement for _, decision in accepted for movement in decision.movements],
             [hold for _, decision in accepted for hold in decision.holds],
             [write for posting, _ in accepted for write in posting.writes],
             _records(batch, books, known),
+            self._outbox.commands([*facts, *(_stock_fact(before, after) for before, after in changed)]),
             now,
             session,
         )
-        facts = [fact for posting, _ in accepted for fact in posting.facts]
-        await self._outbox.add(facts + [_stock_fact(before, after) for before, after in changed], session)
         return decisions
 
 

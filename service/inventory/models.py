@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from service.errors import Conflict, NotFound, Problem
 from service.events import Event
 
@@ -52,6 +54,10 @@ class KeyReused(Conflict):
     code, title = "idempotency_key_reused", "This Idempotency-Key was used for another request"
 
 
+class StockMoved(Exception):
+    """A SKU is not as the books have it: they have to be opened again."""
+
+
 class HoldStatus(StrEnum):
     ACTIVE = "active"
     CONFIRMED = "confirmed"
@@ -70,14 +76,12 @@ class MovementKind(StrEnum):
     RESTOCK = "restock"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     sku: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stock:
+class Stock(Struct, frozen=True):
     """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history."""
 
     sku: str
@@ -111,8 +115,7 @@ class Reservation:
     resolved_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """All reservations of one order: they are made, expire and are resolved together."""
 
     order_id: str
@@ -133,48 +136,41 @@ class Held:
 # What a posting asks for.
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """Goods in, an adjustment, a restock: `lines` carry signed quantities."""
 
     kind: MovementKind
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(Struct, frozen=True):
     order_id: str
     user_id: str
     lines: tuple[Line, ...]
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(Struct, frozen=True):
     """Sells what is held. A hold past its expiry, swept or not, is reserved again in the same step if stock allows."""
 
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(Struct, frozen=True):
     """Releases a hold only if it is past its expiry at the moment of the decision."""
 
     order_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoStock:
+class NoStock(Struct, frozen=True):
     """Moves no stock: a posting that only wants its documents, its guards and its idempotency key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """When stock counts as low. It goes through the ledger, so that it is never judged against stale stock; it is no
     movement. The quantities of `lines` are the thresholds."""
 
@@ -184,8 +180,7 @@ class Threshold:
 Action = Change | Reserve | Confirm | Release | Expire | NoStock | Threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(Struct, frozen=True):
     """A document must be in one of `allowed` states when the posting is decided. `field` may be dotted.
 
     The posting must also write that document: then no one else can change it between the decision and the commit."""
@@ -201,8 +196,7 @@ class Expect:
             raise StateMoved(state=state) if self.refusal is None else self.refusal()
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
+class Below(Struct, frozen=True):
     """A counter (0 where it is not there yet) must be below `limit`. The posting must also write it."""
 
     collection: str
@@ -216,8 +210,7 @@ class Below:
             raise self.refusal()
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """A document that appears (`update` is None) or changes with the movements; `upsert` changes it into being."""
 
     collection: str
@@ -227,8 +220,7 @@ class Write:
     upsert: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """An idempotency key: `outcome` is remembered with the posting, so that a repetition is answered the same.
     A refusal is remembered too, unless the caller has another step to take first (`refusals` is False)."""
 
@@ -239,8 +231,7 @@ class Claim:
     refusals: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(Struct, frozen=True):
     action: Action
     actor: str
     reason: str = ""
@@ -258,8 +249,7 @@ class Posting:
         return 1 + len(lines) + self.resolves
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """One StockHistory entry. Replaying a SKU's movements gives its state."""
 
     sku: str
@@ -275,8 +265,7 @@ class Movement:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """What an idempotency key already stands for."""
 
     fingerprint: str
@@ -291,18 +280,17 @@ class Books:
     holds: dict[str, Hold] = field(default_factory=dict)
     documents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     recorded: dict[str, Recorded] = field(default_factory=dict)
+    assumed: bool = False  # the stock was not read, but is as this process left it
 
 
-@dataclass(frozen=True, slots=True)
-class HoldChange:
+class HoldChange(Struct, frozen=True):
     """A hold that appears (`before` is None) or is resolved."""
 
     hold: Hold
     before: HoldStatus | None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """`stock` is each SKU the posting touched, as it left it."""
 
     movements: tuple[Movement, ...]
@@ -310,8 +298,7 @@ class Accepted:
     stock: tuple[Stock, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(Struct, frozen=True):
     outcome: Mapping[str, Any]
 
 

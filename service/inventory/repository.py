@@ -6,9 +6,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from pymongo import InsertOne, UpdateMany, UpdateOne
+from pymongo import UpdateOne
 
 from service.infra.mongo import Database, Session
+from service.infra.mongo_commands import Command, Find, Sender, insert, update
+from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     Books,
     Confirm,
@@ -24,6 +26,7 @@ from service.inventory.models import (
     Recorded,
     Release,
     Stock,
+    StockMoved,
     Write,
 )
 
@@ -51,53 +54,47 @@ def history_id(sku: str, seq: int) -> str:
 class Bookkeeping:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, sender: Sender) -> None:
+        self._sender, self._known = sender, KnownStock()
 
-    async def open(self, batch: Sequence[Posting], session: Session) -> Books:
-        resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
-        holds = await self._holds(resolved, session)
+    def keep(self, left: Mapping[str, Stock]) -> None:
+        """The stock as a committed batch left it, for the next one to go by."""
+        self._known.keep(left)
+
+    def forget(self) -> None:
+        """After a batch that failed, or whose end is not known."""
+        self._known.forget()
+
+    async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> Books:
+        holds = await self._holds(batch, session)
         skus = {line.sku for p in batch for line in getattr(p.action, "lines", ())}
         skus |= {line.sku for hold in holds.values() for line in hold.lines}
-        return Books(
-            await self._stock(skus, session),
-            holds,
-            await self._documents(batch, session),
-            await self._recorded([p.claim.id for p in batch if p.claim], session),
-        )
+        assumed = self._known.assumed(skus) if assume else None
+        reading = skus if assumed is None else set()
+        claims = {posting.claim.id for posting in batch if posting.claim is not None}
+        guarded = _guarded(batch)
+        finds = [
+            *([Find("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
+            *([Find("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
+            *guarded,
+        ]
+        found = iter(await self._sender.find_all(finds, session) if finds else [])
+        read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
+        recorded = {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
+        documents = {(find.collection, d["_id"]): d for find, each in zip(guarded, found, strict=True) for d in each}
+        self._known.compare(read)
+        return Books(assumed or read, holds, documents, recorded, assumed=bool(assumed))
 
-    async def _stock(self, skus: set[str], session: Session) -> dict[str, Stock]:
-        if not skus:
+    async def _holds(self, batch: Sequence[Posting], session: Session) -> dict[str, Hold]:
+        """Read first: the stock to be read depends on what the resolved orders hold."""
+        resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+        if not resolved:
             return {}
-        found = self._database["inventory"].find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)
-        return {document["_id"]: to_stock(document) for document in await found.to_list(None)}
-
-    async def _holds(self, order_ids: set[str], session: Session) -> dict[str, Hold]:
-        if not order_ids:
-            return {}
-        found = self._database["reservations"].find({"orderId": {"$in": sorted(order_ids)}}, session=session)
+        (found,) = await self._sender.find_all([Find("reservations", {"orderId": {"$in": sorted(resolved)}})], session)
         by_order: dict[str, list[Mapping[str, Any]]] = {}
-        for document in await found.to_list(None):
+        for document in found:
             by_order.setdefault(document["orderId"], []).append(document)
         return {order_id: _to_hold(documents) for order_id, documents in by_order.items()}
-
-    async def _documents(self, batch: Sequence[Posting], session: Session) -> dict[tuple[str, str], Mapping[str, Any]]:
-        wanted: dict[str, set[str]] = {}
-        fields: dict[str, int] = {}
-        for expect in (expect for posting in batch for expect in posting.expects):
-            wanted.setdefault(expect.collection, set()).add(expect.id)
-            fields[expect.field] = 1
-        documents: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for collection, ids in wanted.items():
-            found = self._database[collection].find({"_id": {"$in": sorted(ids)}}, fields, session=session)
-            documents |= {(collection, document["_id"]): document for document in await found.to_list(None)}
-        return documents
-
-    async def _recorded(self, claims: Sequence[str], session: Session) -> dict[str, Recorded]:
-        if not claims:
-            return {}
-        found = self._database["idempotency"].find({"_id": {"$in": sorted(set(claims))}}, session=session)
-        return {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in await found.to_list(None)}
 
     async def write(
         self,
@@ -106,70 +103,97 @@ class Bookkeeping:
         holds: Sequence[HoldChange],
         writes: Sequence[Write],
         records: Sequence[Mapping[str, Any]],
+        facts: Sequence[Command],
         now: datetime,
         session: Session,
     ) -> None:
-        """`stock` holds each changed SKU as it was read and as it is now."""
-        await self._write_stock(stock, now, session)
-        if movements:
-            await self._database["stock_history"].insert_many(
-                [_history_document(movement) for movement in movements], ordered=False, session=session
-            )
-        await self._write_holds(holds, now, session)
-        await self._write_documents(writes, session)
-        if records:
-            await self._database["idempotency"].insert_many(records, ordered=False, session=session)
+        """`stock` holds each changed SKU as it was read and as it is now; `facts` are the outbox's."""
+        guarded = self._stock_commands(stock, now)
+        commands = [
+            *guarded,
+            *self._history_commands(movements),
+            *self._hold_commands(holds, now),
+            *self._document_commands(writes),
+            *([insert("idempotency", records)] if records else []),
+            *facts,
+        ]
+        if commands:
+            replies = await self._sender.send_all(commands, session)
+            if sum(reply["n"] for reply in replies[: len(guarded)]) != len(stock):
+                raise StockMoved
 
-    async def _write_stock(self, stock: Sequence[tuple[Stock, Stock]], now: datetime, session: Session) -> None:
-        """One guarded update per SKU: `seq` must still be what the batch read."""
-        if not stock:
-            return
+    def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
+        """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
+        a movement, so `seq` alone does not tell."""
         updates = [
-            UpdateOne({"_id": after.sku, "seq": before.seq}, {"$set": _stock_fields(after, now)})
+            {
+                "q": {"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                "u": {"$set": _stock_fields(after, now)},
+            }
             for before, after in stock
         ]
-        result = await self._database["inventory"].bulk_write(updates, ordered=False, session=session)
-        assert result.matched_count == len(updates), "a SKU moved outside the ledger"
+        return [update("inventory", updates)] if updates else []
 
-    async def _write_holds(self, holds: Sequence[HoldChange], now: datetime, session: Session) -> None:
-        """Neighbours that change alike share an operation: a sweep is one update, not hundreds."""
-        operations: list[Any] = []
-        for (before, after), alike in groupby(holds, key=lambda change: (change.before, change.hold.status)):
-            if before is None:
-                operations += [
-                    InsertOne(found) for change in alike for found in _reservation_documents(change.hold, now)
-                ]
-            else:
-                of_orders = {"orderId": {"$in": [change.hold.order_id for change in alike]}, "status": before.value}
-                operations.append(UpdateMany(of_orders, {"$set": {"status": after.value, "resolvedAt": now}}))
-        if operations:  # ordered: a hold may expire and be sold again in one batch
-            await self._database["reservations"].bulk_write(operations, ordered=True, session=session)
+    def _history_commands(self, movements: Sequence[Movement]) -> list[Command]:
+        return [insert("stock_history", [_history_document(movement) for movement in movements])] if movements else []
 
-    async def _write_documents(self, writes: Sequence[Write], session: Session) -> None:
+    def _hold_commands(self, holds: Sequence[HoldChange], now: datetime) -> list[Command]:
+        """Neighbours that change alike share a statement: a sweep is one update, not hundreds."""
+        born = [change.hold for change in holds if change.before is None]
+        resolved = [change for change in holds if change.before is not None]
+        updates = [
+            {
+                "q": {"orderId": {"$in": [change.hold.order_id for change in alike]}, "status": before},
+                "u": {"$set": {"status": after.value, "resolvedAt": now}},
+                "multi": True,
+            }
+            for (before, after), alike in groupby(resolved, key=lambda change: (change.before, change.hold.status))
+        ]
+        return _commands("reservations", [one for hold in born for one in _reservation_documents(hold, now)], updates)
+
+    def _document_commands(self, writes: Sequence[Write]) -> list[Command]:
         by_collection: dict[str, list[Write]] = {}
         for write in writes:
             by_collection.setdefault(write.collection, []).append(write)
-        for collection, wanted in by_collection.items():
-            await self._database[collection].bulk_write(_operations(wanted), ordered=True, session=session)
+        return [
+            command
+            for collection, wanted in by_collection.items()
+            for command in _commands(collection, _new_documents(wanted), _statements(wanted))
+        ]
 
 
-def _operations(writes: Sequence[Write]) -> list[Any]:
-    """In order; neighbours that change different documents alike share an operation."""
-    operations: list[Any] = []
-    for update, run in groupby(writes, key=lambda write: write.update):
+def _guarded(batch: Sequence[Posting]) -> list[Find]:
+    """The documents that postings expect something of, with the fields they look at."""
+    wanted: dict[str, set[str]] = {}
+    fields: dict[str, int] = {}
+    for expect in (expect for posting in batch for expect in posting.expects):
+        wanted.setdefault(expect.collection, set()).add(expect.id)
+        fields[expect.field] = 1
+    return [Find(collection, {"_id": {"$in": sorted(ids)}}, fields) for collection, ids in wanted.items()]
+
+
+def _commands(collection: str, new: Sequence[Mapping[str, Any]], updates: Sequence[Mapping[str, Any]]) -> list[Command]:
+    """What appears goes first: nothing that a batch inserts is looked for by a change it makes to older documents."""
+    inserted = [insert(collection, new)] if new else []
+    return [*inserted, update(collection, updates)] if updates else inserted
+
+
+def _new_documents(writes: Sequence[Write]) -> list[Mapping[str, Any]]:
+    return [{"_id": write.id, **write.document} for write in writes if write.document is not None]
+
+
+def _statements(writes: Sequence[Write]) -> list[Mapping[str, Any]]:
+    """In order; neighbours that change different documents alike share a statement."""
+    statements: list[Mapping[str, Any]] = []
+    changing = [write for write in writes if write.document is None]
+    for change, run in groupby(changing, key=lambda write: write.update):
         alike = list(run)
         ids = [write.id for write in alike]
-        if update is not None and not any(write.upsert for write in alike) and len(set(ids)) == len(ids):
-            operations.append(UpdateMany({"_id": {"$in": ids}}, dict(update)))
+        if not any(write.upsert for write in alike) and len(set(ids)) == len(ids):
+            statements.append({"q": {"_id": {"$in": ids}}, "u": change, "multi": True})
         else:
-            operations += map(_operation, alike)
-    return operations
-
-
-def _operation(write: Write) -> Any:
-    if write.document is not None:
-        return InsertOne({"_id": write.id, **write.document})
-    return UpdateOne({"_id": write.id}, dict(write.update or {}), upsert=write.upsert)
+            statements += [{"q": {"_id": write.id}, "u": change, "upsert": write.upsert} for write in alike]
+    return statements
 
 
 def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:

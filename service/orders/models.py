@@ -1,9 +1,12 @@
 """An order's rules: what a line costs, which status may follow which, what a coupon takes off."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import Conflict, Invalid, NotFound
 from service.inventory.models import HoldStatus
@@ -112,8 +115,7 @@ class Key:
     expires_at: datetime = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class OrderLine:
+class OrderLine(Struct, frozen=True):
     """Money in minor units; the price is the catalogue's at checkout."""
 
     sku: str
@@ -127,8 +129,7 @@ class OrderLine:
         return self.quantity * self.unit_price
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationState:
+class ReservationState(Struct, frozen=True):
     status: HoldStatus
     expires_at: datetime
 
@@ -144,8 +145,7 @@ class Payment:
     key: Key | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChange:
+class StatusChange(Struct, frozen=True):
     status: OrderStatus
     at: datetime
     actor: str
@@ -164,8 +164,7 @@ class Refund:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     id: str
     number: str
     user_id: str

@@ -4,10 +4,12 @@ Each entry replaces one decision of the service by its wrong twin; nothing else 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from msgspec.structs import replace
+
+from service.infra.mongo_commands import Command, update
 from service.inventory import decisions, models, repository
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
@@ -35,25 +37,30 @@ def guard_removed() -> Iterator[None]:
     the history no longer refuses a second entry of one number."""
     original, documented = Bookkeeping.open, repository._history_document
 
-    async def read_outside(self: Bookkeeping, batch: Any, session: Any) -> Any:
+    async def read_outside(self: Bookkeeping, batch: Any, session: Any, assume: bool) -> Any:
         return await original(self, batch, None)
 
     def entry_of_any_number(movement: models.Movement) -> dict[str, Any]:
         return {**documented(movement), "_id": f"{movement.sku}#{movement.seq}-{movement.order_id}-{movement.kind}"}
 
-    async def write_stock(self: Bookkeeping, stock: Sequence[tuple[Stock, Stock]], now: Any, session: Any) -> None:
-        for before, after in stock:
-            change = {
+    def stock_commands(self: Bookkeeping, stock: Sequence[tuple[Stock, Stock]], now: Any) -> list[Command]:
+        changes = [
+            {
                 "onHand": after.on_hand - before.on_hand,
                 "reserved": after.reserved - before.reserved,
                 "available": after.available - before.available,
                 "seq": after.seq - before.seq,
             }
-            await self._database["inventory"].update_one({"_id": after.sku}, {"$inc": change}, session=session)
+            for before, after in stock
+        ]
+        steps = [
+            {"q": {"_id": after.sku}, "u": {"$inc": change}} for (_, after), change in zip(stock, changes, strict=True)
+        ]
+        return [update("inventory", steps)] if steps else []
 
     with (
         patch.object(Bookkeeping, "open", read_outside),
-        patch.object(Bookkeeping, "_write_stock", write_stock),
+        patch.object(Bookkeeping, "_stock_commands", stock_commands),
         patch.object(repository, "_history_document", entry_of_any_number),
     ):
         yield
@@ -157,7 +164,7 @@ def idempotency_read_then_write() -> Iterator[None]:
         claim = posting.claim
         if claim is None:
             return await original(self, posting)
-        keys = self._books._database["idempotency"]
+        keys = self._outbox._entries.database["idempotency"]
         known = await keys.find_one({"_id": claim.id})
         if known is not None:
             return models.Replayed(known["outcome"])

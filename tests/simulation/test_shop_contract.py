@@ -15,7 +15,7 @@ from service.errors import Problem
 from service.infra.indexes import Index, reconcile
 from service.inventory.models import Line
 from service.orders.models import Key
-from workloads.simulation.shop import offers_of
+from workloads.simulation.shop import offers_of, stores_on
 from workloads.simulation.world import World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -39,15 +39,14 @@ class ScriptClock:
         self.seconds += seconds
 
 
-async def run_script(client: Any, name: str) -> tuple[list[str], dict[str, list[Any]]]:
+async def run_script(stores: Stores) -> tuple[list[str], dict[str, list[Any]]]:
     """(how each step ended, all documents of the collections above)."""
     clock = ScriptClock()
-    stores = Stores(client, client[name], None)
-    shop = build(Config(), stores, clock, random.Random(7))
+    shop, database = build(Config(), stores, clock, random.Random(7)), stores.database
     # The text, wildcard and collation indexes serve the catalogue, which the mock does not simulate.
-    await reconcile(client[name], [index for index in INDEXES if _simple(index)])
+    await reconcile(database, [index for index in INDEXES if _simple(index)])
     said = [await told(step(shop, clock)) for step in SCRIPT]
-    return said, {collection: await _dump(client[name][collection]) for collection in COLLECTIONS}
+    return said, {collection: await _dump(database[collection]) for collection in COLLECTIONS}
 
 
 def _simple(index: Index) -> bool:
@@ -146,13 +145,13 @@ def test_the_same_script_leaves_the_same_documents_on_the_simulation_and_on_mong
     request: pytest.FixtureRequest,
 ) -> None:
     world = World(1)
-    simulated = world.run(lambda: run_script(world.client(), "shop"))
+    simulated = world.run(lambda: run_script(stores_on(world.client())))
     stores, name = request.getfixturevalue("stores"), request.getfixturevalue("database")
 
     async def on_mongod() -> tuple[list[str], dict[str, list[Any]]]:
         client = AsyncIOMotorClient(stores.mongodb_uri, w="majority", tz_aware=True)
         try:
-            return await run_script(client, name)
+            return await run_script(Stores(client, client[name], None))
         finally:
             client.close()
 

@@ -1,13 +1,13 @@
 """The rules of stock, posting by posting. Nothing here waits, and nothing is stored."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import NotFound, Problem
 from service.events import OrderPlaced

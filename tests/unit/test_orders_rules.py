@@ -1,11 +1,11 @@
 """What an order may become, what a coupon takes off, what a refund gives back."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.inventory.models import HoldStatus
 from service.orders import postings

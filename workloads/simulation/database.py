@@ -12,9 +12,10 @@ from typing import Any
 
 from bson import ObjectId
 from mongomock_motor import AsyncMongoMockClient
-from pymongo import IndexModel, InsertOne
+from pymongo import IndexModel, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
+from service.infra.mongo_commands import Find
 from workloads.simulation import mock
 from workloads.simulation.session import Link, Session
 from workloads.simulation.store import Document, Locked, Store
@@ -81,6 +82,26 @@ class Database:
     async def command(self, command: Any, *args: Any, **kwargs: Any) -> Any:
         await self.client.link.request("command", False)
         return await self.client.cluster.motor[self.name].command(command)
+
+    async def find_all(self, finds: Sequence[Find], session: Session) -> list[list[Document]]:
+        """As infra/mongo_commands: one after the other; anything may go wrong between them."""
+        return [await self[f.collection].find(f.filter, f.projection, session=session).to_list() for f in finds]
+
+    async def send_all(self, commands: Sequence[Document], session: Session) -> list[Document]:
+        return [await self._send(command, session) for command in commands]
+
+    async def _send(self, command: Document, session: Session) -> Document:
+        if "insert" in command:
+            documents = command["documents"]
+            await self[command["insert"]].insert_many(documents, ordered=command["ordered"], session=session)
+            return {"n": len(documents), "ok": 1}
+        requests = [_request(**statement) for statement in command["updates"]]
+        result = await self[command["update"]].bulk_write(requests, ordered=command["ordered"], session=session)
+        return {"n": result.matched_count + result.upserted_count, "ok": 1}
+
+
+def _request(q: Document, u: Document, multi: bool = False, upsert: bool = False) -> UpdateMany | UpdateOne:
+    return UpdateMany(q, u, upsert=upsert) if multi else UpdateOne(q, u, upsert=upsert)
 
 
 class Collection:

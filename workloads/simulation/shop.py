@@ -19,6 +19,7 @@ from service.inventory.models import Line
 from service.inventory.repository import InventoryRepository
 from service.payments.simulator import SimulatedGateway
 from workloads.simulation.auditor import Auditor
+from workloads.simulation.database import Client
 from workloads.simulation.desk import Desk
 from workloads.simulation.faults import NO_FAULTS, FaultPlan, Misfortune
 from workloads.simulation.processes import Latency, Process, SimulatedClock
@@ -66,14 +67,13 @@ class SimulatedShop:
         await self.desk.notify_of_payment(payment_id)
 
     def _build(self, process: Process[Shop]) -> Shop:
-        stores = Stores(process.client, process.client[DATABASE], redis=None)
-        return build(self.setting.config, stores, process.clock, process.random, self.provider)
+        return build(self.setting.config, stores_on(process.client), process.clock, process.random, self.provider)
 
     def quiet(self) -> Shop:
         """The same use cases on a connection without delay or fault, for setting up and cleaning up."""
         client = self.world.client()
         source = random.Random(f"quiet {self.seed}")
-        return build(self.setting.config, Stores(client, client[DATABASE], None), self.clock, source, self.provider)
+        return build(self.setting.config, stores_on(client), self.clock, source, self.provider)
 
     async def open(self, stock: dict[str, int]) -> None:
         """Indexes, catalogue and goods in; then the background jobs start."""
@@ -129,6 +129,11 @@ class SimulatedShop:
             for order_id, facts in orders.items()
             if facts.document is not None and facts.document["status"] in {"paid", "shipped"}
         ]
+
+
+def stores_on(client: Client) -> Stores:
+    database = client[DATABASE]
+    return Stores(client, database, None, database)
 
 
 def offers_of(skus: Iterable[str]) -> list[Offer]:

@@ -1,0 +1,43 @@
+"""The stock this process left when it last moved a SKU, so that a hot SKU is not read again for every batch.
+
+What is assumed here is never trusted: the ledger's guarded update names it, and fails if another process has moved
+the SKU meanwhile. So a wrong assumption costs a second try, and nothing is assumed while others move the same SKUs."""
+
+from collections.abc import Iterable, Mapping
+
+from service.inventory.models import Stock
+
+SKUS_MAX = 10_000
+AGREEMENTS_MIN = 8  # batches in a row that found the stock as this process had left it
+
+
+class KnownStock:
+    def __init__(self) -> None:
+        self._left: dict[str, Stock] = {}
+        self._agreements = 0
+
+    def assumed(self, skus: Iterable[str]) -> dict[str, Stock] | None:
+        """All of them, or None: then they have to be read."""
+        if self._agreements < AGREEMENTS_MIN:
+            return None
+        try:
+            return {sku: self._left[sku] for sku in skus}
+        except KeyError:
+            return None
+
+    def compare(self, read: Mapping[str, Stock]) -> None:
+        """With what a batch has found."""
+        seen = [sku for sku in read if sku in self._left]
+        if seen:
+            self._agreements = self._agreements + 1 if all(self._left[sku] == read[sku] for sku in seen) else 0
+
+    def keep(self, left: Mapping[str, Stock]) -> None:
+        """As a committed batch left it."""
+        if len(self._left) + len(left) > SKUS_MAX:
+            self._left.clear()
+        self._left |= left
+
+    def forget(self) -> None:
+        """After a batch that failed, or whose end is not known."""
+        self._left.clear()
+        self._agreements = 0
