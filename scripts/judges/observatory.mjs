@@ -1,14 +1,18 @@
 // MDN HTTP Observatory's own scorer on a running site over TLS: A+ for every GET of the API and every page.
 //
 //   npm i --prefix DIR --ignore-scripts @mdn/mdn-http-observatory
+//   python3 -m pip install --target DIR/python hstspreload
 //   JUDGES=DIR .venv/bin/python scripts/judges/site.py node scripts/judges/observatory.mjs
 //
-// The scorer's maximum is 145, and each line says under `missed` what it did not give. Three rewards, of 5 each, are
-// not for every answer: `cookies` is for setting a cookie the way it should be set, `hsts` for a host name on the
-// browsers' preload list (its owner's to ask for), `subresource-integrity` for scripts in HTML. So an answer in JSON
-// can reach 135 if it sets a cookie, 130 if it sets none, and that is what is wanted here.
+// The site is judged under a host name that browsers only ever reach over TLS, as a shop's should be: one below a
+// top-level domain on their preload list (hstspreload is that list), which here leads to this machine and nowhere else.
+// Another shop asks for its own name: the service's header says `preload`. Judged as localhost, all scores are 5 less.
+// The scorer's maximum is 145, and each line says under `missed` what it did not give. Two rewards, of 5 each, are not
+// for every answer: `cookies` is for setting a cookie the way it should be set, `subresource-integrity` for scripts in
+// HTML. So an answer in JSON can reach 140 if it sets a cookie, 135 if it sets none, and that is what is wanted here.
 import { spawnSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import dns from "node:dns";
+import { writeFileSync } from "node:fs";
 
 if (process.env.NODE_EXTRA_CA_CERTS !== process.env.SITE_CA) {
   // Node reads the authority to trust at its start only.
@@ -19,7 +23,12 @@ if (process.env.NODE_EXTRA_CA_CERTS !== process.env.SITE_CA) {
 const packageFolder = `${process.env.JUDGES}/node_modules/@mdn/mdn-http-observatory`;
 const source = `${packageFolder}/src`;
 const preloaded = `${packageFolder}/conf/hsts-preload.json`;
-if (!existsSync(preloaded)) writeFileSync(preloaded, "{}"); // browsers' list, fetched by npm scripts; not for localhost
+const { hostname } = new URL(process.env.SITE_NAMED_URL);
+if (!isPreloaded(hostname)) throw new Error(`${hostname} is not on the browsers' preload list`);
+// What the scorer's own npm script fetches, as far as it is about this name.
+writeFileSync(preloaded, JSON.stringify({ [hostname]: { mode: "force-https", includeSubDomains: true } }));
+const lookUp = dns.lookup;
+dns.lookup = (name, ...rest) => lookUp(name === hostname ? "127.0.0.1" : name, ...rest);
 const { retrieve } = await import(`${source}/retriever/retriever.js`);
 const { ALL_TESTS } = await import(`${source}/constants.js`);
 const { getGradeForScore, getScoreModifier } = await import(`${source}/grader/grader.js`);
@@ -27,8 +36,15 @@ const { MINIMUM_SCORE_FOR_EXTRA_CREDIT } = await import(`${source}/grader/charts
 const CLOSED_PORT = 9; // nothing of the site answers plain http
 const ENDLESS = "/api/inventory/stream";
 const PAGES = ["/", "/login", "/cart", "/orders", "/docs", "/no-such-page"];
-const WITHOUT_COOKIE = 130;
-const WITH_COOKIE = 135;
+const WITHOUT_COOKIE = 135;
+const WITH_COOKIE = 140;
+
+/** Asks the published list, not ourselves. */
+function isPreloaded(name) {
+  const ask = "import sys, hstspreload; sys.exit(not hstspreload.in_hsts_preload(sys.argv[1]))";
+  const env = { ...process.env, PYTHONPATH: `${process.env.JUDGES}/python` };
+  return spawnSync("python3", ["-c", ask, name], { env }).status === 0;
+}
 
 async function apiPaths() {
   const document = await (await fetch(`${process.env.SITE_URL}/openapi.json`)).json();
@@ -37,7 +53,7 @@ async function apiPaths() {
 }
 
 async function judge(path) {
-  const { hostname, port } = new URL(process.env.SITE_TLS_URL);
+  const { port } = new URL(process.env.SITE_NAMED_URL);
   const found = await retrieve(hostname, { httpsPort: Number(port), httpPort: CLOSED_PORT, path });
   const results = ALL_TESTS.map((test) => test(found)).filter((result) => result.result);
   const modifiers = results.map((result) => getScoreModifier(result.result));

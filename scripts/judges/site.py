@@ -2,7 +2,7 @@
 
     .venv/bin/python scripts/judges/site.py COMMAND...     runs COMMAND while the site is up; its exit code is ours
 
-COMMAND finds in its environment SITE_URL, SITE_TLS_URL with SITE_CA to trust, and the access tokens
+COMMAND finds in its environment SITE_URL, SITE_TLS_URL and SITE_NAMED_URL with SITE_CA to trust, and the access tokens
 TOKEN_CUSTOMER, TOKEN_OTHER, TOKEN_STAFF and TOKEN_ADMIN. JUDGE_SCALE multiplies the rate limits (default 100000).
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 
+PRELOADED = "shop.example.dev"  # all of .dev is on the browsers' list; here the judge sends it to this machine
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
@@ -33,10 +34,10 @@ from service.web.openapi_schemas import USUAL  # noqa: E402
 
 
 def self_signed(folder: Path) -> Path:
-    """A certificate for localhost that is its own authority, with its key beside it."""
+    """A certificate for this machine's names that is its own authority, with its key beside it."""
     certificate = folder / "site.pem"
     asked = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    names = ["-addext", f"subjectAltName=DNS:localhost,DNS:{PRELOADED},IP:127.0.0.1"]
     paths = ["-keyout", str(folder / "site.key"), "-out", str(certificate)]
     subprocess.run(["openssl", *asked.split(), *names, *paths], check=True, capture_output=True)
     return certificate
@@ -98,6 +99,7 @@ async def run(command: list[str], site: WholeSite, tls_port: int, certificate: P
     environment = {
         "SITE_URL": site.url,
         "SITE_TLS_URL": f"https://localhost:{tls_port}",
+        "SITE_NAMED_URL": f"https://{PRELOADED}:{tls_port}",
         "SITE_CA": str(certificate),
         **{f"TOKEN_{name.upper()}": token for name, token in site.tokens.items()},
     }

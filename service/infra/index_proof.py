@@ -27,7 +27,7 @@ async def prove(database: Database, indexes: Sequence[Index]) -> dict[str, Any]:
         "count": len(proofs),
         "indexes": proofs,
         "redundant": redundant(indexes),
-        "unused": await _unused(database, indexes),
+        "unused": await unused(database, indexes),
     }
 
 
@@ -140,11 +140,14 @@ def redundant(indexes: Sequence[Index]) -> list[dict[str, str]]:
     return found
 
 
-async def _unused(database: Database, indexes: Sequence[Index]) -> list[str]:
-    """Declared indexes that no operation has used since the server started; the proof's own explains do not count."""
+async def unused(database: Database, indexes: Sequence[Index]) -> list[str]:
+    """Declared indexes that no operation has used since the server started; the proof's own explains do not count.
+
+    An index that deletes what is too old is left out: the server's own monitor uses it, and does not count that."""
+    wanted = [index for index in indexes if index.expire_after_seconds is None]
     used = set()
-    for collection in {index.collection for index in indexes}:
+    for collection in {index.collection for index in wanted}:
         async for row in database[collection].aggregate([{"$indexStats": {}}]):
             if row["accesses"]["ops"]:
                 used.add((collection, row["name"]))
-    return [f"{i.collection}.{i.name}" for i in indexes if (i.collection, i.name) not in used]
+    return [f"{i.collection}.{i.name}" for i in wanted if (i.collection, i.name) not in used]

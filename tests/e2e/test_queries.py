@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import seen_commands
+from api import Api
+from mixed_workload import ask_for_everything, hold_within_limits
 from motor.motor_asyncio import AsyncIOMotorClient
 from recorded_commands import explain, shape_of
 from stacks import Stack
 
 from service.bootstrap import INDEXES
-from service.infra.index_proof import filled_beside
+from service.infra.index_proof import filled_beside, unused
 
 SHAPES_OF_THE_SUITE_MIN = 120
 CONTRACT_TESTS_MIN = 150
@@ -61,3 +63,15 @@ async def test_no_query_of_the_service_scans_a_collection_or_sorts_one_in_memory
                 wrong[shape] = "sorts in memory", plan
     live.close()
     assert not wrong
+
+
+async def test_after_a_mixed_workload_no_index_is_unused(
+    client: seen_commands.Client, stack: Stack, hasty: Stack, staff: Api
+) -> None:
+    """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats)."""
+    ask_for_everything(stack, staff)
+    hold_within_limits(hasty)
+    live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
+    never = set(await unused(live[seen_commands.DATABASE], INDEXES)) & set(await unused(live["hasty"], INDEXES))
+    live.close()
+    assert not never, "\n".join(sorted(never))
