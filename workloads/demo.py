@@ -23,7 +23,7 @@ from rich.table import Table
 
 from workloads import demo_trace
 from workloads.asking import CommandFailed, ask
-from workloads.demo_report import write_report
+from workloads.demo_report import counted, write_report
 from workloads.provenance import commit, machine, versions
 from workloads.run_folder import write_json
 from workloads.stack import holdfast_command
@@ -190,7 +190,7 @@ def show(results: Mapping[str, Any]) -> None:
             f"{row['clientRetries']:,}",
         )
     sale, replay = results["flashSale"], results["replay"]
-    click.echo(f"flash sale: {sale['outcomes']}, books {'balance' if sale['auditOk'] else 'DO NOT balance'}")
+    click.echo(f"flash sale: {counted(sale['outcomes'])}; books {'balance' if sale['auditOk'] else 'DO NOT balance'}")
     click.echo(
         f"replay: {replay['invoices']['total']} invoices, {replay['matching']['matched']} sales matched one to one"
     )

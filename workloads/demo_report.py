@@ -16,6 +16,8 @@ def write_report(folder: Path, results: Mapping[str, Any]) -> Path:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     html = environment.from_string(TEMPLATE.read_text()).render(
         results=results,
+        counted=counted,
+        facts=_facts,
         plots=[
             {"caption": "Checkouts a second on one hot SKU (logarithmic)", "svg": _plot(_contention, results)},
             {"caption": "Look-ups with and without their index (logarithmic)", "svg": _plot(_lookups, results)},
@@ -26,6 +28,15 @@ def write_report(folder: Path, results: Mapping[str, Any]) -> Path:
     path = folder / "report.html"
     path.write_text(html)
     return path
+
+
+def counted(outcomes: Mapping[str, int]) -> str:
+    """{"paid": 1234} as "1,234 paid"."""
+    return ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in outcomes.items())
+
+
+def _facts(of: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in of.items())
 
 
 def _plot(draw: Callable[[Any, Mapping[str, Any]], None], results: Mapping[str, Any]) -> str:

@@ -91,13 +91,17 @@ class Torture:
         shopping = [
             asyncio.create_task(buyer.shop_until(stop, SKUS, Random(self._chance.random()))) for buyer in buyers
         ]
-        await asyncio.sleep(self._chance.uniform(*BEFORE_SECONDS))
-        async with fault.strike(self._setup, self._chance):
-            over_at = now()
-            recovered_at = await self._recovered(buyers, over_at)
-            await asyncio.sleep(AFTER_SECONDS)
-        stop.set()
-        await asyncio.gather(*shopping)
+        try:
+            await asyncio.sleep(self._chance.uniform(*BEFORE_SECONDS))
+            async with fault.strike(self._setup, self._chance):
+                over_at = now()
+                recovered_at = await self._recovered(buyers, over_at)
+                await asyncio.sleep(AFTER_SECONDS)
+            stop.set()
+            await asyncio.gather(*shopping)
+        finally:
+            for task in shopping:
+                task.cancel()  # only those of a run that ends early are still going
         if recovered_at is None:
             result.complaints.append(f"no checkout succeeded within {RECOVERY_SECONDS_MAX:.0f} s of {fault.name}")
         else:
