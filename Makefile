@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 CODE := service workloads benchmarks tests
 
+# What Python compiles is kept: a stack starts five processes, and without that each compiles every module it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format lock notebooks lab clean
 
