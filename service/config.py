@@ -39,6 +39,7 @@ class Config:
     reservation_ttl_seconds: float = 900
     group_commit: bool = True
     batch_postings_max: int = 256
+    worker_batch_postings_max: int = 128  # the larger a sweep's batch, the longer checkouts of its SKUs wait for it
     batch_lines_max: int = 2_000
     postings_waiting_max: int = 20_000
     transaction_deadline_seconds: float = 15

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import uvloop
 from taskiq.receiver import Receiver
@@ -89,6 +90,8 @@ def main() -> None:
     parser.add_argument("--scheduler", action="store_true", help="say when jobs are due instead of running them")
     arguments = parser.parse_args()
     settings = config.load()
+    batch_max = min(settings.batch_postings_max, settings.worker_batch_postings_max)
+    settings = replace(settings, batch_postings_max=batch_max)
     log.configure(settings)
     uvloop.run(_run(schedule if arguments.scheduler else work, settings))
 

@@ -3,11 +3,11 @@
 What is assumed here is never trusted: the ledger's guarded update names it, and fails if another process has moved
 the SKU meanwhile. So a wrong assumption costs a second try, and nothing is assumed while others move the same SKUs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from service.inventory.models import Stock
 
-SKUS_MAX = 10_000
+SKUS_MAX = 64  # those moved last: a SKU that is not hot is read, however many or few SKUs the shop has
 AGREEMENTS_MIN = 8  # batches in a row that found the stock as this process had left it
 
 
@@ -16,7 +16,7 @@ class KnownStock:
         self._left: dict[str, Stock] = {}
         self._agreements = 0
 
-    def assumed(self, skus: Iterable[str]) -> dict[str, Stock] | None:
+    def assumed(self, skus: Collection[str]) -> dict[str, Stock] | None:
         """All of them, or None: then they have to be read."""
         if self._agreements < AGREEMENTS_MIN:
             return None
@@ -33,9 +33,11 @@ class KnownStock:
 
     def keep(self, left: Mapping[str, Stock]) -> None:
         """As a committed batch left it."""
-        if len(self._left) + len(left) > SKUS_MAX:
-            self._left.clear()
-        self._left |= left
+        for sku, stock in left.items():
+            self._left.pop(sku, None)
+            self._left[sku] = stock
+        while len(self._left) > SKUS_MAX:
+            del self._left[next(iter(self._left))]
 
     def forget(self) -> None:
         """After a batch that failed, or whose end is not known."""

@@ -9,7 +9,7 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.infra.mongo_commands import Find
-from service.inventory.known_stock import AGREEMENTS_MIN, KnownStock
+from service.inventory.known_stock import AGREEMENTS_MIN, SKUS_MAX, KnownStock
 from service.inventory.models import InsufficientStock, Line, Stock
 
 WARM = AGREEMENTS_MIN + 2
@@ -61,6 +61,16 @@ async def test_a_sku_this_process_never_moved_is_read(shop: Shop, other: Shop):
     await shops.buy(shop, user="u", A=1, B=1)
     assert len(reads) == 1
     assert await shops.levels(shop, "B") == (3, 1)
+
+
+async def test_a_wide_batch_is_read(shop: Shop):
+    wide = {f"W{n}": 1 for n in range(SKUS_MAX + 1)}
+    await shops.stock(shop, A=100, **dict.fromkeys(wide, 9))
+    await shops.buy(shop, user="before", **wide)
+    await warmed(shop)
+    reads = stock_reads(shop)
+    await shops.buy(shop, user="u", **wide)
+    assert len(reads) == 1
 
 
 async def test_what_another_process_sold_in_between_is_not_sold_again(shop: Shop, other: Shop):
@@ -127,6 +137,12 @@ async def test_a_batch_that_failed_is_not_gone_by(shop: Shop):
 
 def test_what_is_kept_has_a_limit():
     known = KnownStock()
-    for n in range(3):
-        known.keep({f"{n}-{sku}": Stock(str(sku), 1, 0, 0) for sku in range(6_000)})
-    assert len(known._left) == 6_000
+    for seq in range(AGREEMENTS_MIN + 1):
+        known.compare({"hot": Stock("hot", 9, 0, seq)})
+        known.keep(
+            {"hot": Stock("hot", 9, 0, seq), **{str(sku): Stock(str(sku), 1, 0, seq) for sku in range(3 * SKUS_MAX)}}
+        )
+        known.keep({"hot": Stock("hot", 9, 0, seq + 1)})
+    assert known.assumed(["hot"]) == {"hot": Stock("hot", 9, 0, seq + 1)}
+    assert known.assumed(["0"]) is None
+    assert len(known._left) == SKUS_MAX
