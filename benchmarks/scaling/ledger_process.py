@@ -51,15 +51,15 @@ class TimedBooks:
     def __init__(self, books: Any, seen: Seen) -> None:
         self._books, self.seen = books, seen
 
-    async def open(self, *arguments: Any) -> Any:
+    async def open(self, *arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
         try:
-            return await self._books.open(*arguments)
+            return await self._books.open(*arguments, **named)
         finally:
             self.seen.read_seconds += time.perf_counter() - began
 
-    async def write(self, *arguments: Any) -> None:
-        await self._books.write(*arguments)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._books, name)
 
 
 def serve(pipe: Connection, mongodb_uri: str, database: str, skus: Sequence[str], seed: int) -> None:

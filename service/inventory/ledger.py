@@ -49,6 +49,10 @@ class Ledger:
     async def drain(self) -> None:
         await self.group.drain()
 
+    def forget(self) -> None:
+        """The next batch reads its stock, whoever moved it last."""
+        self._books.forget()
+
     async def _commit(self, batch: Sequence[Posting]) -> Sequence[Decision]:
         """A first try may go by the stock as this process left it; every other one reads it."""
         tries, books = count(), Books({})

@@ -4,18 +4,20 @@ Runs after the contract (files run in the order of their names) on what its Mong
 with thousands of documents: what was planned on the suite's own few says little."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import seen_commands
 from api import Api
-from mixed_workload import ask_for_everything, hold_within_limits
+from mixed_workload import ask_for_everything
 from motor.motor_asyncio import AsyncIOMotorClient
 from recorded_commands import explain, shape_of
 from stacks import Stack
 
 from service.bootstrap import INDEXES
 from service.infra.index_proof import filled_beside, unused
+from service.inventory.repository import InventoryRepository
 
 SHAPES_OF_THE_SUITE_MIN = 120
 CONTRACT_TESTS_MIN = 150
@@ -66,12 +68,13 @@ async def test_no_query_of_the_service_scans_a_collection_or_sorts_one_in_memory
 
 
 async def test_after_a_mixed_workload_no_index_is_unused(
-    client: seen_commands.Client, stack: Stack, hasty: Stack, staff: Api
+    client: seen_commands.Client, stack: Stack, staff: Api
 ) -> None:
-    """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats)."""
+    """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats). What a
+    customer holds is not counted where limits are lifted, as on this stack, so that one is asked by its own code."""
     ask_for_everything(stack, staff)
-    hold_within_limits(hasty)
     live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
-    never = set(await unused(live[seen_commands.DATABASE], INDEXES)) & set(await unused(live["hasty"], INDEXES))
+    await InventoryRepository(live[seen_commands.DATABASE]).held_by({"somebody"}, datetime.now(UTC))
+    never = await unused(live[seen_commands.DATABASE], INDEXES)
     live.close()
-    assert not never, "\n".join(sorted(never))
+    assert not never, "\n".join(never)
