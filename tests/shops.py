@@ -1,7 +1,7 @@
 """The wired shop on a test's own stores, a clock a test can move, and goods to sell."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,23 @@ async def open_shop(config: Config, clock: MovableClock, gateway: Gateway | None
     finally:
         stores.client.close()
         await stores.redis.aclose()
+
+
+@contextmanager
+def failing_once_written(shop: Shop) -> Iterator[None]:
+    """Every batch of its ledger is written, and then its transaction fails."""
+    sender: Any = shop.ledger._books._sender
+    send_all = sender.send_all
+
+    async def broken(*given: Any) -> None:
+        await send_all(*given)
+        raise RuntimeError("the disk is full")
+
+    sender.send_all = broken
+    try:
+        yield
+    finally:
+        sender.send_all = send_all
 
 
 async def stock(shop: Shop, price: int = PRICE, **quantities: int) -> None:

@@ -4,7 +4,6 @@ posting → queue → [ open the books | decide | write movements, holds, docume
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from typing import Any
 
 from service.clock import Clock
@@ -54,20 +53,24 @@ class Ledger:
         self._books.forget()
 
     async def _commit(self, batch: Sequence[Posting]) -> Sequence[Decision]:
-        """A first try may go by the stock as this process left it; every other one reads it."""
-        tries, books = count(), Books({})
+        try:
+            return await self._transact(batch, assume=True)
+        except StockMoved:
+            return await self._transact(batch, assume=False)
+
+    async def _transact(self, batch: Sequence[Posting], assume: bool) -> Sequence[Decision]:
+        """`assume`: the first run may go by the stock as this process left it; every other one reads it."""
+        books = Books({})
 
         async def body(session: Session) -> list[Decision]:
-            nonlocal books
-            books = await self._books.open(batch, session, assume=next(tries) == 0)
+            nonlocal books, assume
+            books = await self._books.open(batch, session, assume)
+            assume = False
             return await self._decide_and_write(books, batch, session)
 
         try:
-            try:
-                decisions = await self._transactions.run(body)
-            except StockMoved:
-                decisions = await self._transactions.run(body)
-        except BaseException:
+            decisions = await self._transactions.run(body)
+        except BaseException:  # also StockMoved: what is sold out would be assumed in vain for every batch
             self._books.forget()
             raise
         self._books.keep(books.stock)

@@ -106,6 +106,17 @@ async def test_nobody_is_refused_by_an_assumption(shop: Shop, other: Shop):
     assert await shops.levels(shop, "A") == (WARM + 1, WARM + 1)
 
 
+async def test_what_is_sold_out_is_not_assumed_in_vain_for_every_batch(shop: Shop):
+    await shops.stock(shop, A=WARM)
+    await warmed(shop)
+    reads = stock_reads(shop)
+    for n in range(4):
+        with pytest.raises(InsufficientStock):
+            await shops.buy(shop, user=f"late{n}", A=1)
+    assert len(reads) == 4
+    assert shop.ledger._books._known._agreements < AGREEMENTS_MIN
+
+
 async def test_a_threshold_set_by_another_process_is_kept(shop: Shop, other: Shop):
     await shops.stock(shop, A=100)
     await warmed(shop)
@@ -118,17 +129,8 @@ async def test_a_threshold_set_by_another_process_is_kept(shop: Shop, other: Sho
 async def test_a_batch_that_failed_is_not_gone_by(shop: Shop):
     await shops.stock(shop, A=100)
     await warmed(shop)
-    sender: Any = shop.ledger._books._sender
-    send_all = sender.send_all
-
-    async def broken(*given: Any) -> None:
-        await send_all(*given)
-        raise RuntimeError("the disk is full")
-
-    sender.send_all = broken
-    with pytest.raises(RuntimeError):
+    with shops.failing_once_written(shop), pytest.raises(RuntimeError):
         await shops.buy(shop, user="lost", A=50)
-    sender.send_all = send_all
     reads = stock_reads(shop)
     await shops.buy(shop, user="next", A=60)
     assert len(reads) == 1
