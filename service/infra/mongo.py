@@ -1,4 +1,4 @@
-"""Motor, named here and in the repositories only, so that another driver can take its place in a day."""
+"""Motor, named in infra and the repositories only, so that another driver can take its place in a day."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
