@@ -206,7 +206,8 @@ def build(
     database = stores.database
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
-    ledger = Ledger(Bookkeeping(stores.sender or OneThread(database)), transactions, outbox, clock, config)
+    books = Bookkeeping(stores.sender or OneThread(database), config.stock_assumed_after)
+    ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, config)
     products, vocabulary = CatalogRepository(database), Vocabulary(database)

@@ -41,6 +41,7 @@ class Config:
     batch_postings_max: int = 256
     worker_batch_postings_max: int = 128  # the larger a sweep's batch, the longer checkouts of its SKUs wait for it
     batch_lines_max: int = 2_000
+    stock_assumed_after: int = 8  # batches in a row that found the stock as this process had left it
     postings_waiting_max: int = 20_000
     transaction_deadline_seconds: float = 15
     retry_pause_seconds: float = 0.002

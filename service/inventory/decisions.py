@@ -35,6 +35,7 @@ from service.inventory.models import (
     Reserve,
     Stock,
     StockLimit,
+    StockMoved,
     Threshold,
     UnknownSku,
     merge,
@@ -216,6 +217,8 @@ class _Step:
         )
         if after.on_hand > STOCK_MAX:
             raise StockLimit(sku=sku, limit=STOCK_MAX)
+        if self._books.assumed and not 0 <= after.reserved <= after.on_hand:
+            raise StockMoved  # holds are always read: this one was born after the stock that is assumed here
         assert after.reserved >= 0, f"{sku}: more was freed than was reserved"
         assert after.available >= 0, f"{sku}: {kind} would oversell"
         self._stock[sku] = after

@@ -8,17 +8,18 @@ from collections.abc import Collection, Mapping
 from service.inventory.models import Stock
 
 SKUS_MAX = 64  # those moved last: a SKU that is not hot is read, however many or few SKUs the shop has
-AGREEMENTS_MIN = 8  # batches in a row that found the stock as this process had left it
 
 
 class KnownStock:
-    def __init__(self) -> None:
+    def __init__(self, assumed_after: int) -> None:
+        """`assumed_after`: batches in a row that found the stock as this process had left it."""
+        self._assumed_after = assumed_after
         self._left: dict[str, Stock] = {}
         self._agreements = 0
 
     def assumed(self, skus: Collection[str]) -> dict[str, Stock] | None:
         """All of them, or None: then they have to be read."""
-        if self._agreements < AGREEMENTS_MIN:
+        if self._agreements < self._assumed_after:
             return None
         try:
             return {sku: self._left[sku] for sku in skus}

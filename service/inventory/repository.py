@@ -54,8 +54,8 @@ def history_id(sku: str, seq: int) -> str:
 class Bookkeeping:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, sender: Sender) -> None:
-        self._sender, self._known = sender, KnownStock()
+    def __init__(self, sender: Sender, stock_assumed_after: int) -> None:
+        self._sender, self._known = sender, KnownStock(stock_assumed_after)
 
     def keep(self, left: Mapping[str, Stock]) -> None:
         """The stock as a committed batch left it, for the next one to go by."""

@@ -9,10 +9,11 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.infra.mongo_commands import Find
-from service.inventory.known_stock import AGREEMENTS_MIN, SKUS_MAX, KnownStock
+from service.inventory.known_stock import SKUS_MAX, KnownStock
 from service.inventory.models import InsufficientStock, Line, Stock
 
-WARM = AGREEMENTS_MIN + 2
+ASSUMED_AFTER = Config().stock_assumed_after
+WARM = ASSUMED_AFTER + 2
 
 
 @pytest.fixture
@@ -106,6 +107,15 @@ async def test_nobody_is_refused_by_an_assumption(shop: Shop, other: Shop):
     assert await shops.levels(shop, "A") == (WARM + 1, WARM + 1)
 
 
+async def test_a_hold_that_another_process_made_is_paid_here(shop: Shop, other: Shop):
+    """Holds are always read, so one may be younger than the stock that is assumed beside it."""
+    await shops.stock(shop, A=100)
+    await warmed(shop)
+    order = await shops.buy(other, user="o1", A=50)
+    await shops.pay(shop, order)
+    assert await shops.levels(shop, "A") == (50, WARM)
+
+
 async def test_what_is_sold_out_is_not_assumed_in_vain_for_every_batch(shop: Shop):
     await shops.stock(shop, A=WARM)
     await warmed(shop)
@@ -114,7 +124,7 @@ async def test_what_is_sold_out_is_not_assumed_in_vain_for_every_batch(shop: Sho
         with pytest.raises(InsufficientStock):
             await shops.buy(shop, user=f"late{n}", A=1)
     assert len(reads) == 4
-    assert shop.ledger._books._known._agreements < AGREEMENTS_MIN
+    assert shop.ledger._books._known._agreements < ASSUMED_AFTER
 
 
 async def test_a_threshold_set_by_another_process_is_kept(shop: Shop, other: Shop):
@@ -138,8 +148,8 @@ async def test_a_batch_that_failed_is_not_gone_by(shop: Shop):
 
 
 def test_what_is_kept_has_a_limit():
-    known = KnownStock()
-    for seq in range(AGREEMENTS_MIN + 1):
+    known = KnownStock(ASSUMED_AFTER)
+    for seq in range(ASSUMED_AFTER + 1):
         known.compare({"hot": Stock("hot", 9, 0, seq)})
         known.keep(
             {"hot": Stock("hot", 9, 0, seq), **{str(sku): Stock(str(sku), 1, 0, seq) for sku in range(3 * SKUS_MAX)}}

@@ -20,11 +20,15 @@ NAMED = {
     "declined_order_keeps_its_hold": {"leaked_hold"},
     "money_kept_when_the_stock_is_gone": {"money_mismatch"},
     "replayed_refusal_taken_for_a_yes": {"answered_not_done"},
+    "assumed_stock_never_doubted": {"internal_error", "job_failed"},
 }
+# It takes a payment after the hold died and the stock went: one seed in a hundred of the usual sale has one, in which
+# the webhook wins as well; one in ten when most pay late and half come back for what was freed.
+LATE_RUSH = {"replayed_refusal_taken_for_a_yes": FlashSale(buyers=80, late_share=0.7, back_share=0.5)}
 
 
-def flash_sale(seed: int) -> Outcome:
-    return simulate(FlashSale().scenario, seed, plan=FAULTS)
+def run(name: str, seed: int) -> Outcome:
+    return simulate(LATE_RUSH.get(name, FlashSale()).scenario, seed, plan=FAULTS)
 
 
 def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:
@@ -36,16 +40,16 @@ def test_a_planted_bug_is_found_and_its_seed_replays_it(
     name: str, bug: Bug, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bug():
-        seed = _first_seed_that_shows(NAMED[name])
-        first, again = flash_sale(seed), flash_sale(seed)
+        seed = _first_seed_that_shows(name)
+        first, again = run(name, seed), run(name, seed)
     with capsys.disabled():
         print(f"\n{name}: found by seed {seed}: {first.violations[0].rule}")  # noqa: T201 - the seed is the report
     assert (first.digest, first.violations) == (again.digest, again.violations)
-    assert flash_sale(seed).violations == ()
+    assert run(name, seed).violations == ()
 
 
-def _first_seed_that_shows(rules: set[str]) -> int:
+def _first_seed_that_shows(name: str) -> int:
     for seed in range(SEEDS_MAX):
-        if rules & {violation.rule for violation in flash_sale(seed).violations}:
+        if NAMED[name] & {violation.rule for violation in run(name, seed).violations}:
             return seed
     pytest.fail(f"not found in {SEEDS_MAX} seeds")
