@@ -24,6 +24,7 @@ from service.cart.usecases import Carts
 from service.cart.wishlists import Wishlists
 from service.catalog.indexes import INDEXES as CATALOG_INDEXES
 from service.catalog.offers import Offers
+from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
@@ -213,7 +214,10 @@ def build(
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
     reads = ProductReads(products, config)
     walks = SearchRepository(database, config.search_window_max)
-    catalog = Catalog(products, reads, vocabulary, offers, inventory, transactions, outbox, clock, ids, config)
+    popularity = Popularity(database, products, reads)
+    catalog = Catalog(
+        products, reads, vocabulary, popularity, offers, inventory, transactions, outbox, clock, ids, config
+    )
     provider, events = _payments(config, database, clock)
     gateway = gateway or provider
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)

@@ -22,8 +22,8 @@ DOMAIN_EXTRAS = {
     "auth": {"passwords", "sessions", "tokens"},
     "cart": {"wishlists"},
     "catalog": {
-        *("offers", "positions", "product_reads", "review_repository", "reviews", "suggestions", "vocabulary"),
-        *("search", "search_plan", "search_repository", "search_terms"),
+        *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews"),
+        *("suggestions", "vocabulary", "search", "search_plan", "search_repository", "search_terms"),
     },
     "inventory": {"decisions", "known_stock", "ledger", "metrics"},
     "orders": {"audit", "coupons", "expiry", "hold_limits", "overview", "postings", "refunds", "sales", "settlement"},

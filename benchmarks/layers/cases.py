@@ -1,17 +1,15 @@
 """The read routes that are compared, as anonymous and as logged-in callers ask for them."""
 
-import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.over_http.routes import ROUTES, checkout_of
+from benchmarks.over_http.routes import ROUTES
 from benchmarks.over_http.shopfront import Shopfront, expect
 from benchmarks.wire import Wire, request
 
 AVAILABILITY, PRODUCTS, ORDERS = "GET /api/inventory/availability", "GET /api/products", "GET /api/orders"
 ANONYMOUS, BEARER = "anonymous", "bearer"
-ORDERS_PER_BUYER = 5
 POOL = 512
 
 
@@ -30,10 +28,9 @@ class Case:
 
 
 async def cases(shop: Shopfront, randomness: random.Random) -> list[Case]:
-    """`shop` must be served behind all layers. Its buyers are given a history first."""
+    """`shop` must be served behind all layers."""
     reads = [route for route in ROUTES if route.name.startswith("GET ")]
     async with Wire(shop.url) as wire:
-        await _buy(shop, wire)
         made = []
         for route in reads:
             requests = await route.make(shop, POOL, randomness)
@@ -46,12 +43,6 @@ async def cases(shop: Shopfront, randomness: random.Random) -> list[Case]:
 async def _case(wire: Wire, route: str, caller: str, requests: Sequence[bytes]) -> Case:
     answer = expect(await wire.send(requests[0]), 200)
     return Case(route, caller, requests, len(answer.body))
-
-
-async def _buy(shop: Shopfront, wire: Wire) -> None:
-    for number, token in itertools.product(range(ORDERS_PER_BUYER), shop.tokens):
-        bearer = {"Authorization": f"Bearer {token}"}
-        expect(await wire.send(checkout_of(shop.skus[number], bearer)), 201)
 
 
 def _availability(shop: Shopfront, randomness: random.Random) -> bytes:

@@ -9,6 +9,7 @@ from uuid import uuid4
 from benchmarks.over_http.shopfront import PASSWORD, Shopfront, expect
 from benchmarks.wire import Wire, request
 
+ORDERS_PER_BUYER = 20
 MakeRequests = Callable[[Shopfront, int, random.Random], Awaitable[list[bytes]]]
 
 
@@ -40,7 +41,17 @@ async def availability(shop: Shopfront, count: int, randomness: random.Random) -
 
 
 async def history(shop: Shopfront, count: int, randomness: random.Random) -> list[bytes]:
+    """Every buyer has a page of orders to look at, placed first and unmeasured."""
+    async with Wire(shop.url) as wire:
+        for token in shop.tokens:
+            await _fill_history(shop, wire, {"Authorization": f"Bearer {token}"}, randomness)
     return [request("GET", "/api/orders", headers=shop.bearer(randomness)) for _ in range(count)]
+
+
+async def _fill_history(shop: Shopfront, wire: Wire, bearer: dict[str, str], randomness: random.Random) -> None:
+    page = expect(await wire.send(request("GET", "/api/orders", headers=bearer)), 200).json()
+    for _ in range(ORDERS_PER_BUYER - len(page["items"])):
+        expect(await wire.send(checkout_of(randomness.choice(shop.skus), bearer)), 201)
 
 
 async def login(shop: Shopfront, count: int, randomness: random.Random) -> list[bytes]:

@@ -7,6 +7,7 @@ from service.catalog.usecases import Catalog
 from service.infra.job_runner import Job, Progress
 
 NIGHTLY = "30 3 * * *"
+EVERY_MINUTE = "* * * * *"
 
 
 def jobs(catalog: Catalog) -> tuple[Job, ...]:
@@ -15,4 +16,7 @@ def jobs(catalog: Catalog) -> tuple[Job, ...]:
         progress.say(words=words)
         return {"words": words}
 
-    return (Job("catalogue-recount", NIGHTLY, catalogue_recount),)
+    async def sales_count(progress: Progress) -> Mapping[str, Any]:
+        return {"products": await catalog.count_sales()}
+
+    return (Job("catalogue-recount", NIGHTLY, catalogue_recount), Job("sales-count", EVERY_MINUTE, sales_count))

@@ -29,6 +29,7 @@ from service.catalog.models import (
     tree_of,
 )
 from service.catalog.offers import Offer, Offers
+from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository, Place
 from service.catalog.vocabulary import Vocabulary
@@ -61,6 +62,7 @@ class Catalog:
         repository: CatalogRepository,
         products: ProductReads,
         vocabulary: Vocabulary,
+        popularity: Popularity,
         offers: Offers,
         inventory: Inventory,
         transactions: Transactions,
@@ -69,7 +71,8 @@ class Catalog:
         ids: Ids,
         config: Config,
     ) -> None:
-        self._repository, self._products, self._vocabulary, self._offers = repository, products, vocabulary, offers
+        self._repository, self._products, self._offers = repository, products, offers
+        self._vocabulary, self._popularity = vocabulary, popularity
         self._inventory, self._transactions, self._outbox = inventory, transactions, outbox
         self._clock, self._ids, self._config = clock, ids, config
 
@@ -291,11 +294,12 @@ class Catalog:
     # What buyers move.
 
     async def record_sales(self, units: Mapping[str, int]) -> None:
-        """Units sold per product id since the last call: popularity, and what follows from it. An estimate: a repeated
-        call counts twice."""
-        known = await self._products.on_sale(units)
-        sold = [replace(each, popularity=each.popularity + units[each.id]) for each in known]
-        await self._repository.add_popularity(sold, units)
+        """Units sold per product id since the last call. An estimate: a repeated call counts twice."""
+        await self._popularity.sold(units)
+
+    async def count_sales(self) -> int:
+        """Makes products as popular as they sold since the last call. Returns how many sold."""
+        return await self._popularity.count()
 
     async def recount(self) -> int:
         """Counts the words of the catalogue anew and forgets words and brands that are gone. Returns how many words

@@ -57,11 +57,11 @@ def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
         accepted = _Step(books, posting, now).run()
         decision: Decision = accepted
         _apply_writes(books, posting)
-        if claim is not None:
+        if claim is not None and claim.kept:
             books.recorded[claim.id] = Recorded(claim.fingerprint, _outcome(posting, claim, accepted))
     except Problem as refusal:
         decision = refusal
-        if claim is not None and claim.refusals:
+        if claim is not None and claim.kept and claim.refusals:
             books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
     return decision
 

@@ -222,13 +222,15 @@ class Write(Struct, frozen=True):
 
 class Claim(Struct, frozen=True):
     """An idempotency key: `outcome` is remembered with the posting, so that a repetition is answered the same.
-    A refusal is remembered too, unless the caller has another step to take first (`refusals` is False)."""
+    A refusal is remembered too, unless the caller has another step to take first (`refusals` is False). One that is
+    not `kept` only asks whether the key already stands for something: a first step of several."""
 
     id: str
     fingerprint: str
     outcome: Mapping[str, Any]
     expires_at: datetime
     refusals: bool = True
+    kept: bool = True
 
 
 class Posting(Struct, frozen=True):

@@ -56,6 +56,11 @@ def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True) -> C
     return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals)
 
 
+def _asked(key: Key) -> Claim:
+    """Is it known already? Nothing is remembered of a step that settles nothing."""
+    return Claim(key.id, key.fingerprint, {}, key.expires_at, refusals=False, kept=False)
+
+
 def placed(order: Order, key: Key | None, coupon: Coupon | None = None, cart: Emptied | None = None) -> Posting:
     """The order, its holds and its key appear together; its coupon is used and its cart emptied with them."""
     return Posting(
@@ -110,6 +115,7 @@ def claimed(order: Order, attempt: Payment) -> Posting:
         actor=order.user_id,
         reason="payment",
         order_id=order.id,
+        claim=None if attempt.key is None else _asked(attempt.key),
         expects=_unclaimed(order),
         writes=(
             Write(

@@ -14,7 +14,7 @@ class Sales:
         self._repository, self._catalog = repository, catalog
 
     async def follow(self, facts: Sequence[Fact]) -> None:
-        """Counts the units of orders just paid. Told twice it counts twice: popularity is an estimate."""
+        """Tallies the units of orders just paid. Told twice it counts twice: popularity is an estimate."""
         paid = {fact.event.order_id for fact in facts if isinstance(fact.event, OrderPaid)}
         units: Counter[str] = Counter()
         for order in await self._repository.find_all(paid) if paid else ():

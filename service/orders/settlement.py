@@ -9,6 +9,8 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from service.clock import Clock
 from service.config import Config
 from service.errors import Problem
@@ -52,29 +54,24 @@ class Settlement:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
         ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
         PaymentInProgress, IdempotencyInProgress, KeyReused."""
-        if answer := await self._repeated(key):
-            return answer
         payment = order.payment
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
-            return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
+            return await self._pay_again(order, payment, key)
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
-        if not await self._claimed(order, attempt):
+        try:
+            claimed = await self._ledger.post(postings.claimed(order, attempt))
+        except StateMoved:
             return await self._not_started(order.id, key)
-        started = await self._orders.get(order.id)
+        if isinstance(claimed, Replayed):
+            return _repetition(await replayed_order(self._repository, claimed))
+        started = replace(order, payment=attempt)
         return Answer(await self._settle(started, await self._charge(order, attempt), key))
 
-    async def _repeated(self, key: Key | None) -> Answer | None:
-        if key is None or (order := await repeated(self._repository, key)) is None:
-            return None
-        return Answer(order.as_paid(), replayed=True)
-
-    async def _claimed(self, order: Order, attempt: Payment) -> bool:
-        """False if the order is not pending any more, or another attempt is open."""
-        try:
-            await self._ledger.post(postings.claimed(order, attempt))
-        except StateMoved:
-            return False
-        return True
+    async def _pay_again(self, order: Order, payment: Payment, key: Key | None) -> Answer:
+        """The last attempt's outcome is not known: it is asked for, nothing is charged."""
+        if key is not None and (known := await repeated(self._repository, key)):
+            return _repetition(known)
+        return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
 
     async def _not_started(self, order_id: str, key: Key | None) -> Answer:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
@@ -83,7 +80,7 @@ class Settlement:
         if order.status is OrderStatus.PENDING:
             raise (IdempotencyInProgress if repeats else PaymentInProgress)(retry_after_seconds=1)
         if repeats and order.status is not OrderStatus.CANCELLED:
-            return Answer(order.as_paid(), replayed=True)
+            return _repetition(order)
         if repeats or order.cancel_reason == "reservation_expired":
             raise _why_cancelled(order)
         raise wrong_status(order)
@@ -170,6 +167,10 @@ class Settlement:
         except Problem as refusal:
             log.info("payment %s settled: %s", order.payment.id, refusal.code)
         return True
+
+
+def _repetition(order: Order) -> Answer:
+    return Answer(order.as_paid(), replayed=True)
 
 
 def _why_cancelled(order: Order) -> Problem:

@@ -128,6 +128,7 @@ async def change(shop: Shop) -> None:
     made = await shop.catalog.create(NewProduct("Red heart clock", 500, "kitchen"))
     await shop.catalog.edit(made.id, {"name": "Blue heart clock", "price": 1})
     await shop.catalog.record_sales({made.id: 3})
+    await shop.catalog.count_sales()
     review = await shop.reviews.submit(made.id, "u1", "A customer", 5, "")
     await shop.reviews.own(made.id, "u1")
     await shop.reviews.moderate(review.id, ReviewStatus.APPROVED)

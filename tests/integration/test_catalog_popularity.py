@@ -1,6 +1,7 @@
 """What sells and is liked comes first: from a paid order to the order of lists and searches."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import shops
@@ -37,6 +38,7 @@ async def test_a_paid_order_makes_its_products_popular(shop: Shop, background: B
     assert (await shop.catalog.get(mug.id)).popularity == 0
     await shops.pay(shop, order)
     await background.relay.relay()
+    assert (await background.jobs.run_now("sales-count"))["result"] == {"products": 1}
     assert (await shop.catalog.get(mug.id)).popularity == 7
     for sort in (Sort.POPULAR, Sort.RELEVANCE):
         assert await listed(shop, sort) == ["Red mug", "Red cup"]
@@ -54,12 +56,34 @@ async def test_a_facts_of_other_kinds_count_nothing(shop: Shop, background: Back
 async def test_sales_of_a_product_that_is_gone_are_no_error(shop: Shop) -> None:
     mug, _ = await two_mugs(shop)
     await shop.catalog.record_sales({"nothing": 3, mug.id: 2})
+    await shop.catalog.count_sales()
     assert (await shop.catalog.get(mug.id)).popularity == 2
+
+
+async def test_what_is_sold_while_sales_are_counted_is_counted_next_time(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mug, cup = await two_mugs(shop)
+    await shop.catalog.record_sales({mug.id: 2})
+    repository: Any = shop.catalog._repository
+    add = repository.add_popularity
+
+    async def add_while_more_is_sold(sold: Any, units: Any) -> None:
+        monkeypatch.undo()
+        await shop.catalog.record_sales({mug.id: 5, cup.id: 1})
+        await add(sold, units)
+
+    monkeypatch.setattr(repository, "add_popularity", add_while_more_is_sold)
+    await shop.catalog.count_sales()
+    await shop.catalog.count_sales()
+    assert [(await shop.catalog.get(each.id)).popularity for each in (mug, cup)] == [7, 1]
+    assert await shop.catalog.count_sales() == 0
 
 
 async def test_a_change_by_staff_keeps_what_buyers_moved(shop: Shop) -> None:
     mug, _ = await two_mugs(shop)
     await shop.catalog.record_sales({mug.id: 31})
+    await shop.catalog.count_sales()
     changed = await shop.catalog.edit(mug.id, {"price": 1})
     kept = await shop.catalog.get(mug.id)
     assert (changed.popularity, kept.popularity, kept.price) == (31, 31, 1)

@@ -87,6 +87,7 @@ async def test_the_shorter_of_two_names_fits_better(shop: Shop) -> None:
 async def test_of_equal_names_the_one_that_sells_comes_first(shop: Shop) -> None:
     slow, fast = await shop.catalog.create_all([goods("Red mug"), goods("Red mug")])
     await shop.catalog.record_sales({fast.id: 1_000})
+    await shop.catalog.count_sales()
     page = await shop.search.find("red mug", None, 24)
     assert [product.id for product in page.items] == [fast.id, slow.id]
 
