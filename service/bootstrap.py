@@ -223,7 +223,7 @@ def build(
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
     order_repository = OrderRepository(database)
-    limits = HoldLimits(inventory, config)
+    limits = HoldLimits(order_repository, clock, config)
     orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
         config=config,

@@ -173,8 +173,10 @@ class _Step:
         self._holds.append(HoldChange(replace(hold, status=HoldStatus.CONFIRMED), None))
 
     def _release(self, hold: Hold) -> None:
-        if hold.status is HoldStatus.ACTIVE:
+        if hold.status is HoldStatus.ACTIVE and self._now < hold.expires_at:
             self._free(MovementKind.RELEASE, hold, HoldStatus.RELEASED)
+        elif hold.status is HoldStatus.ACTIVE:
+            self._free(MovementKind.EXPIRE, hold, HoldStatus.EXPIRED)
         elif hold.status is not HoldStatus.EXPIRED:  # an expired hold has nothing left to free
             raise HoldResolved(reservation=hold.status.value)
 

@@ -28,13 +28,6 @@ INDEXES = (
         partial={"status": "active"},
     ),
     Index(
-        "reservations",
-        (("userId", 1), ("expiresAt", 1)),
-        serves="what customers hold and have not paid: nobody may hoard",
-        probe=Probe({"status": "active", "userId": {"$in": ["u1", "u2"]}, "expiresAt": {"$gt": A_MOMENT}}),
-        partial={"status": "active"},
-    ),
-    Index(
         "idempotency",
         (("expiresAt", 1),),
         serves="idempotency keys delete themselves after two days",

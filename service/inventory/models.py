@@ -125,14 +125,6 @@ class Hold(Struct, frozen=True):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What one customer holds and has not paid: how many orders, and how many units of each SKU."""
-
-    orders: int
-    units: Mapping[str, int]
-
-
 # What a posting asks for.
 
 

@@ -1,6 +1,5 @@
 """All queries of inventory. `Bookkeeping` is the ledger's: the only code that writes quantities."""
 
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -15,7 +14,6 @@ from service.inventory.models import (
     Books,
     Confirm,
     Expire,
-    Held,
     Hold,
     HoldChange,
     HoldStatus,
@@ -326,16 +324,6 @@ class InventoryRepository:
         )
         by_sku = sorted(await found.to_list(limit), key=lambda document: document["sku"])
         return list({document["orderId"]: document["expiresAt"] for document in by_sku}.items())
-
-    async def held_by(self, user_ids: Iterable[str], now: datetime) -> dict[str, Held]:
-        """What each of those who hold anything holds."""
-        query = {"status": "active", "userId": {"$in": sorted(user_ids)}, "expiresAt": {"$gt": now}}
-        orders: dict[str, set[str]] = defaultdict(set)
-        units: dict[str, Counter[str]] = defaultdict(Counter)
-        async for line in self._reservations.find(query, {"userId": 1, "orderId": 1, "sku": 1, "quantity": 1}):
-            orders[line["userId"]].add(line["orderId"])
-            units[line["userId"]][line["sku"]] += line["quantity"]
-        return {user_id: Held(len(orders[user_id]), units[user_id]) for user_id in orders}
 
     async def active_holds(self) -> int:
         count: int = await self._reservations.count_documents({"status": "active"})

@@ -14,7 +14,6 @@ from service.inventory.models import (
     Accepted,
     Change,
     Claim,
-    Held,
     Line,
     Movement,
     MovementKind,
@@ -24,8 +23,6 @@ from service.inventory.models import (
     UnknownSku,
 )
 from service.inventory.repository import InventoryRepository
-
-NOTHING_HELD = Held(0, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,6 @@ class Inventory:
             waiting_max=config.postings_waiting_max,
             weigh=len,
         )
-        self._held: GroupCommit[str, Held] = GroupCommit(
-            self._held_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
-        )
 
     async def open(self, products: Mapping[str, str], session: Session = None) -> None:
         """Empty stock for each new SKU (SKU → product id), in the transaction that makes its product."""
@@ -72,14 +66,6 @@ class Inventory:
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Stock]]:
         stock = await self._repository.stock({sku for wanted in batch for sku in wanted})
         return [{sku: stock[sku] for sku in wanted if sku in stock} for wanted in batch]
-
-    async def held_by(self, user_id: str) -> Held:
-        """What the customer holds and has not paid, holds past their expiry left out."""
-        return await self._held(user_id)
-
-    async def _held_together(self, batch: Sequence[str]) -> list[Held]:
-        held = await self._repository.held_by(set(batch), self._clock.now())
-        return [held.get(user_id, NOTHING_HELD) for user_id in batch]
 
     async def get(self, sku: str) -> Stock:
         stock = (await self.availability([sku])).get(sku)

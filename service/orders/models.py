@@ -24,6 +24,14 @@ class OrderTooLarge(Invalid):
     code, title = "order_too_large", "The order is larger than allowed"
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one customer holds and has not paid: how many orders, and how many units of each SKU."""
+
+    orders: int
+    units: Mapping[str, int]
+
+
 class TooMuchHeld(Conflict):
     """The customer holds as much unpaid stock as anybody may."""
 
@@ -194,6 +202,13 @@ class Order(Struct, frozen=True):
             for sku, quantity in refund.lines:
                 left[sku] -= quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
+
+    def seen_at(self, now: datetime) -> "Order":
+        """A hold ends with its time, whether or not it has been swept."""
+        held = self.status is OrderStatus.PENDING and self.reservation.status is HoldStatus.ACTIVE
+        if not held or now < self.reservation.expires_at:
+            return self
+        return replace(self, reservation=ReservationState(HoldStatus.EXPIRED, self.reservation.expires_at))
 
     def as_placed(self) -> "Order":
         """As its checkout answered: what a repeated checkout is answered with."""

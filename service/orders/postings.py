@@ -207,7 +207,7 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | No
 def _cancelled(
     order: Order, actor: str, at: datetime, reason: str, payment: PaymentStatus | None = None
 ) -> dict[str, Any]:
-    lapsed = reason == "reservation_expired" or order.reservation.status is HoldStatus.EXPIRED
+    lapsed = reason == "reservation_expired" or order.seen_at(at).reservation.status is HoldStatus.EXPIRED
     hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
     fields = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:
@@ -216,14 +216,9 @@ def _cancelled(
 
 
 def expired(order_id: str) -> Posting:
-    """The hold is freed; the order stays pending and can still be paid if stock allows."""
-    return Posting(
-        Expire(order_id),
-        actor="system",
-        reason="expired",
-        order_id=order_id,
-        writes=(Write(COLLECTION, order_id, update={"$set": {"reservation.status": HoldStatus.EXPIRED.value}}),),
-    )
+    """The hold is freed; the order stays pending and can still be paid if stock allows. It needs no writing: whoever
+    reads it sees by the time that its hold has ended."""
+    return Posting(Expire(order_id), actor="system", reason="expired", order_id=order_id)
 
 
 def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Posting:

@@ -1,5 +1,6 @@
 """All queries of orders. Statuses change only by a write that names the status it expects."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
     CouponKind,
+    Held,
     Key,
     Order,
     OrderLine,
@@ -32,6 +34,15 @@ OPEN = [status.value for status in OPEN_PAYMENTS]
 def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
     """`refunds.done` is asked for twice: a partial index is not seen through an $elemMatch alone."""
     return {"refunds.done": False, "refunds": {"$elemMatch": {"done": False, "at": {"$lt": made_before}}}}
+
+
+def held_filter(user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Any]:
+    return {
+        "userId": {"$in": sorted(user_ids)},
+        "createdAt": {"$gte": placed_after},
+        "status": OrderStatus.PENDING.value,
+        "reservation.expiresAt": {"$gt": now},
+    }
 
 
 class OrderRepository:
@@ -74,6 +85,18 @@ class OrderRepository:
             }
         found = self._orders.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
         return [to_order(document) for document in await found.to_list(limit)]
+
+    async def held_by(self, user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Held]:
+        """What each of those who hold anything holds, by orders whose hold has not ended. `placed_after` bounds the
+        search: no hold is older."""
+        query = held_filter(user_ids, placed_after, now)
+        orders: Counter[str] = Counter()
+        units: dict[str, Counter[str]] = defaultdict(Counter)
+        async for order in self._orders.find(query, {"userId": 1, "items.sku": 1, "items.quantity": 1}):
+            orders[order["userId"]] += 1
+            for line in order["items"]:
+                units[order["userId"]][line["sku"]] += line["quantity"]
+        return {user_id: Held(count, units[user_id]) for user_id, count in orders.items()}
 
     async def mark_payment(self, order_id: str, payment_id: str, status: PaymentStatus) -> None:
         await self._orders.update_one(

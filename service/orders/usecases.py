@@ -217,7 +217,8 @@ class Orders:
         return order
 
     async def _read_together(self, batch: Sequence[str]) -> Sequence[Order | None]:
-        found = {order.id: order for order in await self._repository.find_all(set(batch))}
+        now = self._clock.now()
+        found = {order.id: order.seen_at(now) for order in await self._repository.find_all(set(batch))}
         return [found.get(order_id) for order_id in batch]
 
     async def own(self, user_id: str, order_id: str) -> Order:
@@ -237,8 +238,9 @@ class Orders:
     ) -> OrderPage:
         """Newest first, of one user, of one status, of both, or of all; with `number`, that order if it is there."""
         found = await self._repository.newest(user_id, status, after, limit + 1, number)
-        last = found[limit - 1] if len(found) > limit else None
-        return OrderPage(tuple(found[:limit]), None if last is None else (last.created_at, last.id))
+        now = self._clock.now()
+        orders = tuple(order.seen_at(now) for order in found[:limit])
+        return OrderPage(orders, (orders[-1].created_at, orders[-1].id) if len(found) > limit else None)
 
 
 async def repeated(repository: OrderRepository, key: Key) -> Order | None:

@@ -5,7 +5,6 @@ with thousands of documents: what was planned on the suite's own few says little
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from stacks import Stack
 
 from service.bootstrap import INDEXES
 from service.infra.index_proof import filled_beside, unused
-from service.inventory.repository import InventoryRepository
 
 SHAPES_OF_THE_SUITE_MIN = 120
 TICK_SECONDS_MAX = 75
@@ -72,11 +70,9 @@ async def test_no_query_of_the_service_scans_a_collection_or_sorts_one_in_memory
 async def test_after_a_mixed_workload_no_index_is_unused(
     client: seen_commands.Client, stack: Stack, staff: Api
 ) -> None:
-    """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats). What a
-    customer holds is not counted where limits are lifted, as on this stack, so that one is asked by its own code."""
+    """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats)."""
     ask_for_everything(stack, staff)
     live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
-    await InventoryRepository(live[seen_commands.DATABASE]).held_by({"somebody"}, datetime.now(UTC))
     for _ in range(TICK_SECONDS_MAX):
         if not (never := await unused(live[seen_commands.DATABASE], INDEXES)):
             break

@@ -77,10 +77,34 @@ async def test_an_order_shows_that_its_hold_expired_and_can_still_be_paid(shop: 
     await shops.stock(shop, A=5)
     order = await shops.buy(shop, A=1)
     clock.advance(shop.config.reservation_ttl_seconds)
-    await shop.expiry.sweep()
-    after = await shop.orders.get(order.id)
-    assert (after.status, after.reservation.status) == (OrderStatus.PENDING, HoldStatus.EXPIRED)
+    for _ in range(2):  # before it is swept and after
+        after = await shop.orders.get(order.id)
+        (listed,) = (await shop.orders.newest("u1", None, None, 24)).items
+        assert after == listed
+        assert (after.status, after.reservation.status) == (OrderStatus.PENDING, HoldStatus.EXPIRED)
+        await shop.expiry.sweep()
     assert (await shops.pay(shop, order)).status is OrderStatus.PAID
+
+
+@pytest.mark.parametrize("swept", [False, True])
+async def test_an_order_cancelled_after_its_hold_ended_says_that_it_expired(
+    shop: Shop, clock: shops.MovableClock, swept: bool
+):
+    await shops.stock(shop, A=5)
+    order = await shops.buy(shop, A=1)
+    clock.advance(shop.config.reservation_ttl_seconds)
+    if swept:
+        await shop.expiry.sweep()
+    await shop.orders.cancel(order, "u1")
+    after = await shop.orders.get(order.id)
+    (held,) = await shop.stores.database["reservations"].find({"orderId": order.id}).to_list(None)
+    assert (after.status, after.reservation.status, held["status"]) == (
+        OrderStatus.CANCELLED,
+        HoldStatus.EXPIRED,
+        "expired",
+    )
+    assert await shops.levels(shop, "A") == (5, 0)
+    assert await shops.violations(shop) == {}
 
 
 async def test_orders_nobody_paid_are_cancelled_a_day_after_their_hold_ended(

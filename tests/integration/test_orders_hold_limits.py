@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import shops
@@ -9,6 +10,7 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.orders.models import TooMuchHeld
+from service.orders.repository import held_filter
 
 HOLDS_MAX, UNITS_MAX = 3, 10
 
@@ -76,3 +78,14 @@ async def test_a_burst_of_checkouts_holds_little_more_than_the_limit(shop: Shop)
 async def test_load_tests_lift_the_limit_with_the_rate_limits(config: Config, clock: shops.MovableClock) -> None:
     async with shops.open_shop(replace(config, rate_limit_scale=1_000_000), clock) as shop:
         await held(shop, HOLDS_MAX * 3)
+
+
+async def test_what_is_held_is_found_without_a_look_at_older_orders(shop: Shop, clock: shops.MovableClock) -> None:
+    await held(shop, HOLDS_MAX)
+    ttl = timedelta(seconds=shop.config.reservation_ttl_seconds)
+    clock.advance(ttl.total_seconds() + 1)
+    await shops.buy(shop, CUP=1)
+    query = held_filter({"u1", "u2"}, clock.now() - ttl, clock.now())
+    finding = {"find": "orders", "filter": query, "projection": {"userId": 1}}
+    plan = await shop.stores.database.command("explain", finding, verbosity="executionStats")
+    assert (plan["executionStats"]["nReturned"], plan["executionStats"]["totalDocsExamined"]) == (1, 1)
