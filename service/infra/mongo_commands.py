@@ -1,4 +1,4 @@
-"""Several calls of one transaction that need nothing from each other's answers, made one after the other in one thread.
+"""Several calls of one transaction that need nothing from each other's answers, sent one after the other by one thread.
 
 Motor gives every call a turn of its own in a thread: between two writes of a batch the event loop would be asked
 twice for nothing. Plain commands also spare the driver's bulk machinery, which costs more than encoding does."""
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from motor.frameworks.asyncio import run_on_executor
-from pymongo.errors import BulkWriteError, InvalidOperation
 
+from service.infra import mongo_pipeline
 from service.infra.mongo import Database, Session
+from service.infra.mongo_pipeline import Reply, exchange
 
+FOUND_AT_ONCE = 100_000
+UNANSWERED_MAX = 65_536  # bytes of requests whose answers may be large: less than a socket holds
 Document = Mapping[str, Any]
-Command = Mapping[str, Any]
-Reply = Mapping[str, Any]
+Command = mongo_pipeline.Command
 Result = TypeVar("Result")
 
 
@@ -44,7 +46,7 @@ class Sender(Protocol):
 
     async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
         """One reply a command. Raises the first error (BulkWriteError when a document was refused); what follows it
-        is not sent."""
+        is not carried out."""
 
 
 class OneThread:
@@ -55,14 +57,10 @@ class OneThread:
         self._database = database
 
     async def find_all(self, finds: Sequence[Find], session: Session) -> list[list[Document]]:
-        return await self._in_thread(
-            lambda database, session: [_find(database, each, session) for each in finds], session
-        )
+        return await self._in_thread(lambda database, session: _find_all(database, finds, session), session)
 
     async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
-        return await self._in_thread(
-            lambda database, session: [_send(database, each, session) for each in commands], session
-        )
+        return await self._in_thread(lambda database, session: _send_all(database, commands, session), session)
 
     async def _in_thread(self, work: Callable[[Any, Any], Result], session: Session) -> Result:
         loop = asyncio.get_running_loop()
@@ -75,15 +73,27 @@ class OneThread:
         return result
 
 
-def _find(database: Any, find: Find, session: Any) -> list[Document]:
-    return list(database[find.collection].find(find.filter, find.projection, session=session))
+def _find_all(database: Any, finds: Sequence[Find], session: Any) -> list[list[Document]]:
+    replies = exchange(database, [_find(each) for each in finds], session, UNANSWERED_MAX)
+    return [_documents(database, reply, session) for reply in replies]
 
 
-def _send(database: Any, command: Command, session: Any) -> Reply:
-    """Never outside the transaction, also when somebody has ended it meanwhile: half a batch would stay."""
-    if not session.in_transaction:
-        raise InvalidOperation("The transaction was ended before everything had been written")
-    reply: Reply = database.command(command, session=session)
-    if reply.get("writeErrors"):
-        raise BulkWriteError(dict(reply))
-    return reply
+def _find(find: Find) -> Command:
+    projection = {} if find.projection is None else {"projection": find.projection}
+    return {"find": find.collection, "filter": find.filter, **projection, "batchSize": FOUND_AT_ONCE}
+
+
+def _documents(database: Any, reply: Reply, session: Any) -> list[Document]:
+    """The first batch and, where one answer could not hold them all, those behind it."""
+    cursor = reply["cursor"]
+    documents: list[Document] = list(cursor["firstBatch"])
+    while cursor["id"]:
+        more = {"getMore": cursor["id"], "collection": cursor["ns"].partition(".")[2], "batchSize": FOUND_AT_ONCE}
+        (answer,) = exchange(database, [more], session, UNANSWERED_MAX)
+        cursor = answer["cursor"]
+        documents += cursor["nextBatch"]
+    return documents
+
+
+def _send_all(database: Any, commands: Sequence[Command], session: Any) -> list[Reply]:
+    return exchange(database, commands, session, None)  # a write is answered in a few bytes

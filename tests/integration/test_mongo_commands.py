@@ -1,14 +1,18 @@
-"""Commands sent in one go on a real server: what is cancelled or ended in between leaves nothing behind."""
+"""Commands sent in one go on a real server: what fails, is cancelled or ended in between leaves nothing behind."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import InvalidOperation
+from pymongo.errors import AutoReconnect, InvalidOperation, OperationFailure
+from pymongo.synchronous.pool import Connection
 
-from service.infra.mongo_commands import OneThread, insert
+from service.config import Config
+from service.infra.mongo import connect
+from service.infra.mongo_commands import UNANSWERED_MAX, Find, OneThread, insert, update
 
 MANY = [insert("things", [{"_id": f"{n}-{number}"} for number in range(500)]) for n in range(20)]
 
@@ -45,3 +49,69 @@ async def test_nothing_is_sent_once_the_transaction_has_ended(things: Any):
         with pytest.raises(InvalidOperation, match="ended before everything"):
             await OneThread(things).send_all(MANY[:1], session)
     assert await things.things.count_documents({}) == 1
+
+
+async def test_what_cannot_be_encoded_takes_what_was_sent_before_it_along(things: Any):
+    async with await things.client.start_session() as session:
+        session.start_transaction()
+        with pytest.raises(InvalidDocument):
+            await OneThread(things).send_all([MANY[0], insert("things", [{"_id": object()}])], session)
+        await session.abort_transaction()
+    assert await things.things.count_documents({}) == 1
+
+
+async def test_a_conflict_is_told_as_the_driver_tells_it(things: Any):
+    changed = [update("things", [{"q": {"_id": "there"}, "u": {"$inc": {"n": 1}}}]), MANY[0]]
+    async with await things.client.start_session() as first, await things.client.start_session() as second:
+        for session in (first, second):
+            session.start_transaction()
+        await OneThread(things).send_all(changed[:1], first)
+        with pytest.raises(OperationFailure, match="WriteConflict") as caught:
+            await OneThread(things).send_all(changed, second)
+        assert caught.value.has_error_label("TransientTransactionError")
+        await first.commit_transaction()
+    assert await things.things.find({}).to_list(None) == [{"_id": "there", "n": 1}]
+
+
+async def test_a_connection_lost_in_between_is_told_as_the_driver_tells_it(
+    things: Any, monkeypatch: pytest.MonkeyPatch
+):
+    receive, answers = Connection.receive_message, iter([True, False])
+
+    def cut_off(self: Connection, request_id: int | None) -> Any:
+        if request_id is not None and not next(answers, True):
+            self._raise_connection_failure(OSError("cut off"))
+        return receive(self, request_id)
+
+    async with await things.client.start_session() as session:
+        session.start_transaction()
+        monkeypatch.setattr(Connection, "receive_message", cut_off)
+        with pytest.raises(AutoReconnect) as caught:
+            await OneThread(things).send_all(MANY[:3], session)
+        assert caught.value.has_error_label("TransientTransactionError")
+        await session.abort_transaction()
+    assert await things.things.count_documents({}) == 1
+
+
+async def test_answers_of_any_size_come_whole(things: Any):
+    """More than a socket holds both ways, and more than one answer holds."""
+    await things.large.insert_many([{"_id": n, "text": "x" * 1_000_000} for n in range(20)])
+    wanted = {"_id": {"$in": [*range(20), *(f"{n:020}" for n in range(UNANSWERED_MAX // 50))]}}
+    async with await things.client.start_session() as session:
+        session.start_transaction()
+        found = await OneThread(things).find_all([Find("large", wanted, {"text": 1}), Find("large", wanted)], session)
+        counts = await OneThread(things).find_all([Find("things", {})], session)
+        await session.commit_transaction()
+    assert [[document["_id"] for document in documents] for documents in found] == [list(range(20))] * 2
+    assert counts == [[{"_id": "there"}]]
+
+
+async def test_whole_numbers_past_31_bits_are_read_as_any_other(stores: Any, config: Config):
+    client = connect(config)
+    await client[config.database].large.insert_one({"_id": 1, "total": 2**40, "lines": [{"n": 2**33}]})
+    async with await client.start_session() as session:
+        session.start_transaction()
+        ((found,),) = await OneThread(client[config.database]).find_all([Find("large", {})], session)
+        await session.commit_transaction()
+    client.close()
+    assert [type(number) for number in (found["total"], found["lines"][0]["n"])] == [int, int]

@@ -15,8 +15,8 @@ CACHE_GIB = 1.0
 OPLOG_MIB = 512
 # A process killed inside a transaction keeps its documents locked this long at most; 60 by default.
 TRANSACTION_LIFETIME_SECONDS = 3
-# What was just written stays in memory until the checkpoint. By default pages are written out as soon as 50 MB of so small
-# a cache are dirty, and again when they change: a quarter of the server's time while many holds expire at once.
+# What was just written stays in memory until the checkpoint. By default a cache so small is written out once 50 MB are
+# dirty, and again when they change: a quarter of the server's time while many holds expire at once.
 ENGINE = "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=40,eviction_updates_trigger=60"
 SELECTION_TIMEOUT_MS = 200  # also what closing a client waits when mongod has just died
 COMMAND_TIMEOUT_MS = 5_000
