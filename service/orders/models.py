@@ -1,7 +1,7 @@
 """An order's rules: what a line costs, which status may follow which, what a coupon takes off."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service.errors import Conflict, Invalid, NotFound
-from service.inventory.models import HoldStatus
+from service.inventory.models import HoldStatus, Line
 
 
 class OrderNotFound(NotFound):
@@ -114,16 +114,21 @@ OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True, rename="camel", eq=False):
     """An Idempotency-Key: `id` names caller and key, `fingerprint` what was asked. Those two make it the same key."""
 
     id: str
     fingerprint: str
-    expires_at: datetime = field(compare=False)
+    expires_at: datetime
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and (self.id, self.fingerprint) == (other.id, other.fingerprint)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.fingerprint))
 
 
-class OrderLine(Struct, frozen=True):
+class OrderLine(Struct, frozen=True, rename="camel"):
     """Money in minor units; the price is the catalogue's at checkout."""
 
     sku: str
@@ -137,13 +142,12 @@ class OrderLine(Struct, frozen=True):
         return self.quantity * self.unit_price
 
 
-class ReservationState(Struct, frozen=True):
+class ReservationState(Struct, frozen=True, rename="camel"):
     status: HoldStatus
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True, rename="camel"):
     """The latest attempt. `key` is that of the request that makes it, answered also if another process settles it."""
 
     id: str
@@ -159,20 +163,25 @@ class StatusChange(Struct, frozen=True):
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(Struct, frozen=True):
     """`lines` says what of the order was given back; `restocked` whether it went on the shelf again."""
 
     id: str
     amount: int
     restocked: bool
-    lines: tuple[tuple[str, int], ...]
+    lines: tuple[Line, ...]
     at: datetime
     actor: str
     done: bool = False
 
 
-class Order(Struct, frozen=True):
+AS_STORED = {
+    **{"id": "_id", "lines": "items"},
+    **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason"},
+}
+
+
+class Order(Struct, frozen=True, rename=AS_STORED):
     id: str
     number: str
     user_id: str
@@ -199,8 +208,8 @@ class Order(Struct, frozen=True):
         """What has not been given back yet, by SKU."""
         left = {line.sku: line.quantity for line in self.lines}
         for refund in self.refunds:
-            for sku, quantity in refund.lines:
-                left[sku] -= quantity
+            for line in refund.lines:
+                left[line.sku] -= line.quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
 
     def seen_at(self, now: datetime) -> "Order":

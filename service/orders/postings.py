@@ -237,13 +237,12 @@ def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Postin
 
 def refunded(order: Order, refund: Refund, key: Key | None) -> Posting:
     """The refund is promised (the provider is asked afterwards, once) and what comes back is on the shelf again."""
-    lines = tuple(Line(sku, quantity) for sku, quantity in refund.lines)
     update: dict[str, Any] = {"$push": {"refunds": refund_document(refund)}, "$inc": {"version": 1}}
-    if order.refundable() == dict(refund.lines):
+    if order.refundable() == {line.sku: line.quantity for line in refund.lines}:
         update = status_update(OrderStatus.REFUNDED, refund.actor, refund.at)
         update["$push"]["refunds"] = refund_document(refund)
     return Posting(
-        Change(MovementKind.RESTOCK, lines) if refund.restocked else NoStock(),
+        Change(MovementKind.RESTOCK, refund.lines) if refund.restocked else NoStock(),
         actor=refund.actor,
         reason="refund",
         order_id=order.id,

@@ -77,7 +77,8 @@ class Refunds:
         if excess:
             raise RefundTooLarge(errors=[{"path": "items", "message": f"{sku}: more than is left"} for sku in excess])
         amount = order.total - order.refunded if wanted == left else _share(order, wanted)
-        return Refund(self._ids.new(), amount, restock, tuple(wanted.items()), self._clock.now(), actor)
+        given = tuple(Line(sku, quantity) for sku, quantity in wanted.items())
+        return Refund(self._ids.new(), amount, restock, given, self._clock.now(), actor)
 
     async def _fulfil(self, order: Order, refund: Refund) -> bool:
         assert order.payment is not None, "only paid orders are refunded"

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from service.infra.mongo import Database
-from service.inventory.models import HoldStatus
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -21,8 +21,6 @@ from service.orders.models import (
     Payment,
     PaymentStatus,
     Refund,
-    ReservationState,
-    StatusChange,
 )
 
 COLLECTION = "orders"
@@ -245,7 +243,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "id": refund.id,
         "amount": refund.amount,
         "restocked": refund.restocked,
-        "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in refund.lines],
+        "lines": [{"sku": line.sku, "quantity": line.quantity} for line in refund.lines],
         "at": refund.at,
         "actor": refund.actor,
         "done": refund.done,
@@ -253,55 +251,7 @@ def refund_document(refund: Refund) -> dict[str, Any]:
 
 
 def to_order(document: Mapping[str, Any]) -> Order:
-    reservation, payment = document["reservation"], document.get("payment")
-    return Order(
-        id=document["_id"],
-        number=document["number"],
-        user_id=document["userId"],
-        status=OrderStatus(document["status"]),
-        lines=tuple(
-            OrderLine(line["sku"], line["productId"], line["name"], line["quantity"], line["unitPrice"])
-            for line in document["items"]
-        ),
-        subtotal=document["subtotal"],
-        discount=document["discount"],
-        total=document["total"],
-        currency=document["currency"],
-        created_at=document["createdAt"],
-        reservation=ReservationState(HoldStatus(reservation["status"]), reservation["expiresAt"]),
-        payment=None if payment is None else _to_payment(payment),
-        cancel_reason=document.get("cancelReason"),
-        coupon=document.get("coupon"),
-        history=tuple(
-            StatusChange(OrderStatus(change["status"]), change["at"], change["actor"]) for change in document["history"]
-        ),
-        refunds=tuple(_to_refund(refund) for refund in document.get("refunds", ())),
-        version=document["version"],
-    )
-
-
-def _to_payment(document: Mapping[str, Any]) -> Payment:
-    key = document.get("key")
-    return Payment(
-        document["id"],
-        PaymentStatus(document["status"]),
-        document["method"],
-        document["startedAt"],
-        None if key is None else Key(key["id"], key["fingerprint"], key["expiresAt"]),
-    )
-
-
-def _to_refund(document: Mapping[str, Any]) -> Refund:
-    lines = tuple((line["sku"], line["quantity"]) for line in document["lines"])
-    return Refund(
-        document["id"],
-        document["amount"],
-        document["restocked"],
-        lines,
-        document["at"],
-        document["actor"],
-        document["done"],
-    )
+    return msgspec.convert(document, Order)
 
 
 def _coupon_document(coupon: Coupon) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def order_view(order: Order) -> OrderView:
                 id=refund.id,
                 amount=refund.amount,
                 restocked=refund.restocked,
-                items=[Item(sku=sku, quantity=quantity) for sku, quantity in refund.lines],
+                items=[Item(sku=line.sku, quantity=line.quantity) for line in refund.lines],
                 at=refund.at,
             )
             for refund in order.refunds

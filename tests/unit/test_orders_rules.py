@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from service.inventory.models import HoldStatus
+from service.inventory.models import HoldStatus, Line
 from service.orders import postings
 from service.orders.models import (
     REFUNDABLE,
@@ -106,7 +106,7 @@ def test_a_coupon_counts_from_its_first_to_before_its_last_moment():
 
 
 def refund(order_: Order, number: int, amount: int, **lines: int) -> Order:
-    given = Refund(f"r{number}", amount, False, tuple(lines.items()), NOW, "staff")
+    given = Refund(f"r{number}", amount, False, tuple(Line(*each) for each in lines.items()), NOW, "staff")
     return replace(order_, refunds=(*order_.refunds, given))
 
 
@@ -137,8 +137,8 @@ def test_refunds_line_by_line_give_back_exactly_what_was_paid(lines: list[tuple[
 
 def test_the_last_refund_is_the_one_that_leaves_nothing_whatever_the_amounts():
     free = order(("A", 1, 100), ("B", 1, 100), discount=200, status=OrderStatus.PAID)
-    first = Refund("r1", 0, False, (("A", 1),), NOW, "staff")
-    second = Refund("r2", 0, False, (("B", 1),), NOW, "staff")
+    first = Refund("r1", 0, False, (Line("A", 1),), NOW, "staff")
+    second = Refund("r2", 0, False, (Line("B", 1),), NOW, "staff")
     assert "$set" not in postings.refunded(free, first, None).writes[0].update
     left = replace(free, refunds=(first,))
     assert postings.refunded(left, second, None).writes[0].update["$set"]["status"] == "refunded"
