@@ -53,7 +53,7 @@ class Config:
     availability_skus_max: int = 100
     sweep_orders_max: int = 500
     sweep_window_max: int = 20_000
-    sweep_rate_max: float = 3_500  # holds a second
+    sweep_rate_max: float = 2_900  # holds a second: what is left of two cores is the checkouts'
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
     # Nobody can hoard by reserving: both are multiplied by `rate_limit_scale`, as the rate limits are.
@@ -151,7 +151,7 @@ class Config:
     queue_block_seconds: float = 1
 
     # what follows a commit
-    outbox_poll_seconds: float = 0.05
+    outbox_poll_seconds: float = 0.1
     outbox_entries_max: int = 100
     outbox_attempts_max: int = 10
     outbox_lease_seconds: float = 10

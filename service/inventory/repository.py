@@ -29,6 +29,7 @@ from service.inventory.models import (
 )
 
 STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1}
+HOLD_FIELDS = {"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1, "status": 1, "expiresAt": 1}
 HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
 SEQ_DIGITS = 12
 
@@ -88,7 +89,9 @@ class Bookkeeping:
         resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
         if not resolved:
             return {}
-        (found,) = await self._sender.find_all([Find("reservations", {"orderId": {"$in": sorted(resolved)}})], session)
+        (found,) = await self._sender.find_all(
+            [Find("reservations", {"orderId": {"$in": sorted(resolved)}}, HOLD_FIELDS)], session
+        )
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
             by_order.setdefault(document["orderId"], []).append(document)
