@@ -73,6 +73,7 @@ class Visitor(FastHttpUser):
             return session
 
     def intended(self) -> Visit:
+        """What it came for: each kind of shopper says so for itself."""
         raise NotImplementedError
 
     @task

@@ -1,7 +1,7 @@
 """What sells comes first, a minute later: units sold are tallied apart and added to their products by a job.
 
 A product's popularity stands in ten of its indexes, and a change of it makes the server work out the keys of all others
-too, those of its text included. Paid for with every order, that cost MongoDB as much as the payment itself.
+too, those of its text included. Done with every payment, that took a third of MongoDB's time.
 """
 
 from collections.abc import Mapping

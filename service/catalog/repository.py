@@ -19,11 +19,10 @@ from service.catalog.models import (
     rank_of,
 )
 from service.catalog.search_terms import name_keys, stems_of, text_keys
-from service.infra.mongo import Database, Session
+from service.infra.mongo import DUPLICATE_KEY, Database, Session
 
 PRODUCTS, CATEGORIES, BRANDS = "products", "categories", "brands"
 ASCENDING, DESCENDING = 1, -1
-DUPLICATE_KEY = 11_000
 ACTIVE = {"status": ProductStatus.ACTIVE.value}
 SORT_KEYS = {
     Sort.RELEVANCE: ("standing", DESCENDING),

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import BulkWriteError
 
 from service.clock import Clock
 from service.config import Config
@@ -20,7 +19,7 @@ from service.ids import Ids
 from service.infra.dead_letters import DeadLetters
 from service.infra.indexes import Index, Probe
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.mongo import DUPLICATE_KEY, Database
+from service.infra.mongo import Database, insert_new
 
 log = logging.getLogger(__name__)
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,11 +92,7 @@ class Deliveries:
         if not deliveries:
             return
         now = self._clock.now()
-        try:
-            await self._deliveries.insert_many([_document(delivery, now) for delivery in deliveries], ordered=False)
-        except BulkWriteError as error:
-            if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
-                raise
+        await insert_new(self._deliveries, [_document(delivery, now) for delivery in deliveries])
 
     async def step(self) -> float:
         """Sends what is due, some at once. Returns the seconds to pause."""

@@ -9,11 +9,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pymongo.errors import BulkWriteError
-
 from service.infra.index_samples import samples
 from service.infra.indexes import Index
-from service.infra.mongo import DUPLICATE_KEY, Database
+from service.infra.mongo import Database, insert_new
 
 SUFFIX = "_index_proof"
 NOT_COPIED = {"v", "ns", "expireAfterSeconds"}  # samples are of any age: they must not delete themselves meanwhile
@@ -39,7 +37,7 @@ async def filled_beside(database: Database, indexes: Sequence[Index]) -> AsyncIt
     try:
         for collection, declared in _by_collection(indexes).items():
             await _copy_indexes(database[collection], proving[collection])
-            await _insert(proving[collection], samples(declared))
+            await insert_new(proving[collection], samples(declared))  # those a unique index refuses are left out
         yield proving
     finally:
         await database.client.drop_database(proving.name)
@@ -60,15 +58,6 @@ async def _copy_indexes(live: Any, proving: Any) -> None:
     ]
     if specifications:
         await proving.database.command("createIndexes", proving.name, indexes=specifications)
-
-
-async def _insert(collection: Any, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Samples that a unique index refuses are left out."""
-    try:
-        await collection.insert_many(documents, ordered=False)
-    except BulkWriteError as error:
-        if any(failure["code"] != DUPLICATE_KEY for failure in error.details["writeErrors"]):
-            raise
 
 
 async def prove_one(database: Database, index: Index) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Motor, named in infra and the repositories only, so that another driver can take its place in a day."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -122,6 +122,18 @@ class Transactions:
                     raise
                 log.warning("commit answer lost, asking again: %s", error)
             await self._clock.sleep(self._config.retry_pause_max_seconds)
+
+
+async def insert_new(collection: Any, documents: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Inserts those that are not there yet; returns the ids of the others. Raises BulkWriteError for anything else."""
+    try:
+        await collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        refused = error.details["writeErrors"]
+        if error.details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in refused):
+            raise
+        return [each["op"]["_id"] for each in refused]
+    return []
 
 
 def _is_duplicate(error: PyMongoError) -> bool:

@@ -60,7 +60,10 @@ class OneThread:
         return await self._in_thread(lambda database, session: _find_all(database, finds, session), session)
 
     async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
-        return await self._in_thread(lambda database, session: _send_all(database, commands, session), session)
+        return await self._in_thread(
+            lambda database, session: exchange(database, commands, session, None),  # a write is answered in a few bytes
+            session,
+        )
 
     async def _in_thread(self, work: Callable[[Any, Any], Result], session: Session) -> Result:
         loop = asyncio.get_running_loop()
@@ -93,7 +96,3 @@ def _documents(database: Any, reply: Reply, session: Any) -> list[Document]:
         cursor = answer["cursor"]
         documents += cursor["nextBatch"]
     return documents
-
-
-def _send_all(database: Any, commands: Sequence[Command], session: Any) -> list[Reply]:
-    return exchange(database, commands, session, None)  # a write is answered in a few bytes

@@ -52,13 +52,8 @@ from service.payments.models import PaymentDeclined
 Guards = tuple[Expect | Below, ...]
 
 
-def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True) -> Claim | None:
-    return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals)
-
-
-def _asked(key: Key) -> Claim:
-    """Is it known already? Nothing is remembered of a step that settles nothing."""
-    return Claim(key.id, key.fingerprint, {}, key.expires_at, refusals=False, kept=False)
+def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True) -> Claim | None:
+    return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals, kept)
 
 
 def placed(order: Order, key: Key | None, coupon: Coupon | None = None, cart: Emptied | None = None) -> Posting:
@@ -115,7 +110,7 @@ def claimed(order: Order, attempt: Payment) -> Posting:
         actor=order.user_id,
         reason="payment",
         order_id=order.id,
-        claim=None if attempt.key is None else _asked(attempt.key),
+        claim=_claim(attempt.key, {}, kept=False),  # is it known already? this step settles nothing
         expects=_unclaimed(order),
         writes=(
             Write(

@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import BulkWriteError
-
 from service.clock import Clock
 from service.infra.group_commit import GroupCommit
-from service.infra.mongo import Database
+from service.infra.mongo import Database, insert_new
 from service.payments.models import Charge, Outcome
 
 AT_ONCE_MAX = 256
 WAITING_MAX = 20_000
-DUPLICATE_KEY = 11_000
 
 
 class SimulatedGateway:
@@ -47,11 +44,8 @@ class SimulatedGateway:
 
     async def _record_together(self, charges: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
         """The first word on an attempt stands."""
-        try:
-            await self._charges.insert_many(charges, ordered=False)
-            known: dict[str, str] = {}
-        except BulkWriteError as error:
-            known = await self._known(_duplicates(error))
+        there = await insert_new(self._charges, charges)
+        known = await self._known(there) if there else {}
         return [Outcome(known.get(charge["_id"], charge["status"])) for charge in charges]
 
     async def _known(self, payment_ids: Sequence[str]) -> dict[str, str]:
@@ -68,14 +62,6 @@ class SimulatedGateway:
 
     async def close(self) -> None:
         """The database is the shop's."""
-
-
-def _duplicates(error: BulkWriteError) -> list[str]:
-    """The ids that were there already. Raises the error if it is about anything else."""
-    refused = error.details["writeErrors"]
-    if error.details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in refused):
-        raise error
-    return [each["op"]["_id"] for each in refused]
 
 
 def _document(charge: Charge, status: Outcome, at: datetime) -> dict[str, Any]:
