@@ -22,6 +22,7 @@ Document = dict[str, Any]
 
 ATOMS = frozenset({str, int, float, bool, bytes, type(None), ObjectId})
 COMPARED = ATOMS | {datetime}
+LISTS = (list, tuple)
 PLAIN_OPERATORS = {"$set", "$inc", "$push"}
 # Operator, path and value of one part of an update.
 Change = tuple[str, str, Any]
@@ -60,15 +61,17 @@ def stored(value: Any) -> Any:
 
 def shown(value: Any) -> Any:
     """As the driver hands it out: moments say that they are UTC."""
+    if isinstance(value, datetime):
+        return _with_zone(value)
     if isinstance(value, dict):
         copy = dict(value)
         for key, item in value.items():
             if type(item) not in ATOMS:
                 copy[key] = shown(item)
         return copy
-    if isinstance(value, list | tuple):
+    if isinstance(value, LISTS):
         return [item if type(item) in ATOMS else shown(item) for item in value]
-    return _with_zone(value) if isinstance(value, datetime) else value
+    return value
 
 
 # One moment stands in many documents and is read many times.

@@ -161,10 +161,16 @@ class Collection(mongomock.collection.Collection):
     def read(self, filter: Any, projection: Any, chain: Mapping[str, tuple[Any, ...]]) -> list[Document]:
         """A find with what was chained to it (sort, skip, limit), without a cursor: mongomock's slices its list anew
         for every document."""
-        sort = helpers.create_index_list(*chain["sort"]) if "sort" in chain else None
-        found = self._get_dataset(stored(filter), sort, projection, dict)
         skip, limit = (chain.get(name, (0,))[0] for name in ("skip", "limit"))
+        found = self._found(stored(filter), projection, chain)
         return [shown(document) for document in islice(found, skip, skip + abs(limit) if limit else None)]
+
+    def _found(self, filter: Any, projection: Any, chain: Mapping[str, tuple[Any, ...]]) -> Iterable[Document]:
+        if "sort" in chain or not (projection is None or is_plain_projection(projection)):
+            sort = helpers.create_index_list(*chain["sort"]) if "sort" in chain else None
+            return self._get_dataset(filter, sort, projection, dict)  # type: ignore[no-any-return]
+        matching = self._store.matching(filter)
+        return (_only(document, projection) for document in matching) if projection else matching
 
     def find_one(self, filter: Any = None, *args: Any, **options: Any) -> Document | None:
         """mongomock's own opens a cursor and reads it to its end."""
@@ -195,9 +201,7 @@ class Collection(mongomock.collection.Collection):
             return doc
         if not is_plain_projection(fields):
             return super()._copy_only_fields(doc, fields, container)  # type: ignore[no-any-return]
-        wanted = {name: value for name, value in doc.items() if name in fields and name != "_id"}
-        wanted["_id"] = doc["_id"]
-        return wanted
+        return _only(doc, fields)
 
     def _update(self, spec: Any, document: Any, upsert: bool = False, **options: Any) -> dict[str, Any]:
         """mongomock's own copies every document it changes once more, to see whether it did."""
@@ -232,6 +236,13 @@ class Collection(mongomock.collection.Collection):
         if totals["writeErrors"]:
             raise BulkWriteError(totals)
         return BulkWriteResult(totals, acknowledged=True)
+
+
+def _only(document: Document, fields: Mapping[str, Any]) -> Document:
+    """The wanted top-level fields, and `_id`."""
+    wanted = {name: document[name] for name in fields if name in document}
+    wanted["_id"] = document["_id"]
+    return wanted
 
 
 def operate(

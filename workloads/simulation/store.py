@@ -27,6 +27,7 @@ Change = tuple[str, Key, Document | None, Document | None]
 Listener = Callable[[list[Change]], None]
 
 SCALARS = (str, int, float, datetime, ObjectId)
+IDS = {str, ObjectId}
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 
@@ -319,7 +320,7 @@ def _duplicate(index: IndexSpec, entry: tuple[Any, ...]) -> DuplicateKeyError:
 
 def named_ids(wanted: Any) -> list[Key] | None:
     """The only keys a condition on `_id` can hold for; None when it names none."""
-    if isinstance(wanted, str | ObjectId):
+    if type(wanted) in IDS:
         return [wanted]
     if isinstance(wanted, dict) and "$in" in wanted:
         return [_hashable(value) for value in wanted["$in"]]
