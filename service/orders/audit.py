@@ -66,13 +66,14 @@ class Audit:
         )
         on_hand, reserved, available, gaps = checks = [Check(name) for name in names]
         async for stock in self._database["inventory"].find({}, session=session):
-            history = sums.pop(stock["_id"], {"onHand": 0, "reserved": 0, "entries": 0, "last": 0})
+            history = sums.pop(stock["_id"], {"onHand": 0, "reserved": 0, "entries": 0, "last": 0, "lowest": 0})
             if (stock["onHand"], stock["reserved"]) != (history["onHand"], history["reserved"]):
                 on_hand.add({"sku": stock["_id"], "onHand": stock["onHand"], "history": history["onHand"]})
             if stock["reserved"] != held.pop(stock["_id"], 0):
                 reserved.add({"sku": stock["_id"], "reserved": stock["reserved"]})
-            if stock["available"] != stock["onHand"] - stock["reserved"] or stock["available"] < 0:
-                available.add({"sku": stock["_id"], "available": stock["available"]})
+            lowest = min(stock["available"], history["lowest"])
+            if stock["available"] != stock["onHand"] - stock["reserved"] or lowest < 0:
+                available.add({"sku": stock["_id"], "available": stock["available"], "lowest": lowest})
             if not stock["seq"] == history["entries"] == history["last"]:
                 gaps.add({"sku": stock["_id"], "seq": stock["seq"], "entries": history["entries"]})
         for sku in sums:
@@ -87,6 +88,7 @@ class Audit:
             "reserved": {"$sum": "$reservedDelta"},
             "entries": {"$sum": 1},
             "last": {"$max": "$seq"},
+            "lowest": {"$min": {"$subtract": ["$onHand", "$reserved"]}},  # an oversell that goods in made up for
         }
         return self._rows("stock_history", [{"$group": {"_id": "$sku", **totals}}], session)
 
