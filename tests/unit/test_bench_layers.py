@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from benchmarks.cpu_time import cpu_seconds_of
-from benchmarks.layers.cases import ANONYMOUS, AVAILABILITY, PRODUCTS, Case
+from benchmarks.layers.cases import ANONYMOUS, AVAILABILITY, BEARER, PRODUCTS, Case
 from benchmarks.layers.parts import DRIVERS, LOOP, SANIC, is_layer, part_of
 from benchmarks.layers.verdict import judge
 
 GOOD = {
     "routes": [
         {
-            **{"route": AVAILABILITY, "caller": ANONYMOUS, "bareFramework": 60.0, "bareRoute": 150.0},
-            **{"allLayers": 190.0, "layersShare": 0.27, "perSecondPerCore": 5_263, "perLayer": [], "elsewhere": []},
+            **{"route": AVAILABILITY, "caller": caller, "bareFramework": 60.0, "bareRoute": 150.0},
+            **{"allLayers": 190.0, "layersShare": 0.27, "layersShareInterval": [0.25, 0.29]},
+            **{"perSecondPerCore": 5_263, "perLayer": [], "elsewhere": []},
         }
+        for caller in (ANONYMOUS, BEARER)
     ],
     "cache": {"route": PRODUCTS, "cached": 150.0, "uncached": 1_500.0, "ratio": 10.0, "cachedPerSecondPerCore": 6_666},
 }
@@ -65,6 +67,7 @@ def test_a_measurement_within_its_limits_passes() -> None:
     assert judge(GOOD).broken == ()
 
 
+@pytest.mark.parametrize("caller", [0, 1])
 @pytest.mark.parametrize(
     ("place", "key", "value"),
     [
@@ -74,9 +77,9 @@ def test_a_measurement_within_its_limits_passes() -> None:
         ("cache", "cachedPerSecondPerCore", 4_999),
     ],
 )
-def test_each_limit_breaks_the_command(place: str, key: str, value: float) -> None:
+def test_each_limit_breaks_the_command(place: str, key: str, value: float, caller: int) -> None:
     result: dict[str, Any] = deepcopy(GOOD)
-    (result[place][0] if place == "routes" else result[place])[key] = value
+    (result[place][caller] if place == "routes" else result[place])[key] = value
     assert len(judge(result).broken) == 1
 
 
