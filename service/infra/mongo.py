@@ -83,6 +83,7 @@ class Transactions:
 
     def __init__(self, client: Any, clock: Clock, ids: Ids, config: Config) -> None:
         self._client, self._clock, self._ids, self._config = client, clock, ids, config
+        self._sessions: list[Session] = []  # at rest: the driver takes a turn in a thread to begin one, and to end one
         self.retries = 0
 
     async def run(self, body: Callable[[Session], Awaitable[Result]]) -> Result:
@@ -102,15 +103,17 @@ class Transactions:
             pause = min(pause * 2, self._config.retry_pause_max_seconds)
 
     async def _attempt(self, body: Callable[[Session], Awaitable[Result]], deadline: float) -> Result:
-        async with await self._client.start_session() as session:
+        """A session whose transaction did not end well is not used again."""
+        session = self._sessions.pop() if self._sessions else await self._client.start_session()
+        try:
             session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=MAJORITY)
-            try:
-                result = await body(session)
-            except BaseException:
-                await session.abort_transaction()
-                raise
+            result = await body(session)
             await self._commit(session, deadline)
-            return result
+        except BaseException:
+            await session.end_session()  # aborts what is open
+            raise
+        self._sessions.append(session)
+        return result
 
     async def _commit(self, session: Session, deadline: float) -> None:
         while True:
