@@ -26,7 +26,7 @@ from service.cart.routes import routes as cart_routes
 from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
-from service.infra import garbage, log
+from service.infra import garbage, json, log
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
@@ -45,7 +45,6 @@ from service.web.jobs import routes as jobs_routes
 from service.web.layers import setup_layers
 from service.web.openapi_routes import publisher
 from service.web.openapi_routes import routes as openapi_routes
-from service.web.operation import WIRE
 
 App = Sanic[Any, Any]
 
@@ -56,7 +55,7 @@ BACKLOG = 4_096
 def create_app(shop: Shop, front: Front, background: Background) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
-        f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=WIRE.encode, log_config=None, env_prefix=None
+        f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=json.encode, log_config=None, env_prefix=None
     )
     _limit(app, shop.config)
     app.error_handler.add(Exception, front.layers.answer)

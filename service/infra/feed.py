@@ -19,6 +19,7 @@ import msgspec
 from service.clock import Clock
 from service.config import Config
 from service.errors import Unavailable
+from service.infra import json
 from service.infra.loops import repeat
 from service.infra.redis import UNREACHABLE
 
@@ -60,7 +61,7 @@ class FeedWriter:
     async def publish(self, states: Sequence[State]) -> None:
         try:
             for start in range(0, len(states), STATES_PER_ENTRY):
-                entry = {"states": msgspec.json.encode(states[start : start + STATES_PER_ENTRY])}
+                entry = {"states": json.encode(states[start : start + STATES_PER_ENTRY])}
                 await self._redis.xadd(self._stream, entry, maxlen=self._entries_kept, approximate=True)
         except UNREACHABLE as error:
             log.warning("%d states were not published: %s", len(states), error)

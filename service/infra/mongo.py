@@ -5,8 +5,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bson.codec_options import TypeDecoder, TypeRegistry
-from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import (
     BulkWriteError,
@@ -35,15 +33,6 @@ DUPLICATES_MAX = 3
 MAJORITY = WriteConcern("majority")
 
 
-class WholeNumbers(TypeDecoder):
-    """The driver hands out integers past 31 bits as a class of its own, which the JSON encoder does not know."""
-
-    bson_type = Int64
-
-    def transform_bson(self, value: Int64) -> int:
-        return int(value)
-
-
 def connect(config: Config) -> Any:
     """A client with bounded waits. No operation outlives `mongo_timeout_seconds`, its retries included."""
     return _client(config, maxPoolSize=config.mongo_pool_size, timeoutMS=int(config.mongo_timeout_seconds * 1000))
@@ -67,7 +56,6 @@ def _client(config: Config, **bounds: Any) -> Any:
         w="majority",
         retryWrites=True,
         tz_aware=True,
-        type_registry=TypeRegistry([WholeNumbers()]),
         serverSelectionTimeoutMS=int(config.mongo_timeout_seconds * 1000),
         **bounds,
     )

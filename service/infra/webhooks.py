@@ -9,10 +9,10 @@ import hmac
 from collections.abc import Sequence
 
 import aiohttp
-import msgspec
 
 from service.clock import Clock
 from service.config import Config
+from service.infra import json
 from service.infra.deliveries import Delivery, Refused
 from service.infra.outbox import Fact
 
@@ -43,7 +43,7 @@ def to_tell(facts: Sequence[Fact], urls: Sequence[str]) -> list[Delivery]:
 def _body(fact: Fact) -> str:
     data = {_camel(name): value for name, value in fact.event.document().items() if name != "name"}
     told = {"id": fact.id, "type": fact.event.name, "at": fact.at, "data": data}
-    return msgspec.json.encode(told).decode()
+    return json.encode(told).decode()
 
 
 def _camel(name: str) -> str:

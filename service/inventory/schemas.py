@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from service.infra import json
 from service.infra.feed import State
 from service.inventory.models import Movement, Stock
-from service.web.operation import WIRE, Wire
+from service.web.operation import Wire
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
 Sku = Annotated[str, msgspec.Meta(pattern=SKU_PATTERN, examples=["85123A"])]
@@ -144,7 +145,7 @@ def stock_state(sku: str, version: int, available: int, threshold: int) -> State
         action="add_to_cart" if available > 0 else "notify_me",
         version=version,
     )
-    return State(sku, version, msgspec.Raw(WIRE.encode(event)))
+    return State(sku, version, msgspec.Raw(json.encode(event)))
 
 
 def inventory_view(stock: Stock) -> InventoryReply:

@@ -202,7 +202,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
 
     @property
     def refunded(self) -> int:
-        return sum(refund.amount for refund in self.refunds)
+        return sum([refund.amount for refund in self.refunds]) if self.refunds else 0
 
     def refundable(self) -> dict[str, int]:
         """What has not been given back yet, by SKU."""

@@ -4,11 +4,11 @@ import logging
 from collections import Counter
 from typing import Any
 
-import msgspec
 from sanic import Request
 
 from service.clock import Clock
 from service.errors import Problem
+from service.infra import json
 from service.infra.mongo import UNREACHABLE
 from service.web.access import Access, Principal
 from service.web.audit_chain import Entry
@@ -82,7 +82,7 @@ class Audit:
             await self._log.record(entry)
         except (*UNREACHABLE, Problem) as error:
             # What happened has happened: the entry goes where it can still be read, and the answer stays true.
-            log.error("audit entry not stored (%s): %s", error, msgspec.json.encode(entry).decode())
+            log.error("audit entry not stored (%s): %s", error, json.encode(entry).decode())
 
     async def drain(self) -> None:
         await self._log.drain()

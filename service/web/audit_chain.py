@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
+from service.infra import json
 
 SEQ_DIGITS = 12
 EXAMPLES_MAX = 20
@@ -57,7 +57,7 @@ class Seal:
     def hash(self, document: Mapping[str, Any]) -> str:
         """Over every field but the hash itself, whatever their order in the store."""
         fields = sorted((name, value) for name, value in document.items() if name != "hash")
-        return hmac.new(self._key, msgspec.json.encode(fields), "sha256").hexdigest()
+        return hmac.new(self._key, json.encode(fields), "sha256").hexdigest()
 
 
 def entry_id(chain: str, seq: int) -> str:

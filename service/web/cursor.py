@@ -8,12 +8,13 @@ from typing import TypeVar
 import msgspec
 
 from service.errors import Invalid
+from service.infra import json
 
 Position = TypeVar("Position")
 
 
 def encode(position: object) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(json.encode(position)).rstrip(b"=").decode()
 
 
 def decode(cursor: str, kind: type[Position]) -> Position:

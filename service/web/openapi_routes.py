@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from sanic import Blueprint, Request
 
+from service.infra import json
 from service.web.access import Access
 from service.web.cookies import CookieNames
 from service.web.openapi import document
@@ -37,7 +37,7 @@ def routes(published: Published) -> Blueprint:
         limit="read",
     )
     async def openapi(call: Call[Nothing]) -> Reply:
-        body = msgspec.json.encode(published(call.request))
+        body = json.encode(published(call.request))
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         return Reply(200, body, {"ETag": etag, "Cache-Control": "public, max-age=300"})
 

@@ -18,13 +18,13 @@ import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.errors import Invalid, Malformed, Problem, Unauthenticated, Unsupported
+from service.infra import json
 from service.web.access import Access, Principal
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
-WIRE = msgspec.json.Encoder(decimal_format="number")
 
 
 class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -147,7 +147,7 @@ def operation(
 
 
 def render(reply: Reply) -> HTTPResponse:
-    body = b"" if reply.body is None else reply.body if isinstance(reply.body, bytes) else WIRE.encode(reply.body)
+    body = b"" if reply.body is None else reply.body if isinstance(reply.body, bytes) else json.encode(reply.body)
     response = HTTPResponse(body, reply.status, reply.headers, reply.content_type if body else None)
     for cookie in reply.cookies:
         response.add_cookie(**cookie)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import msgspec
 from sanic import HTTPMethod, HTTPResponse, Request
 from sanic.exceptions import SanicException
 
@@ -26,6 +25,7 @@ from service.errors import (
     Unavailable,
     Unsupported,
 )
+from service.infra import json
 from service.infra.mongo import UNREACHABLE as MONGO_UNREACHABLE
 from service.infra.redis import UNREACHABLE as REDIS_UNREACHABLE
 
@@ -122,4 +122,4 @@ def _document(
         "requestId": request_id,
         **extra,
     }
-    return msgspec.json.encode(document)
+    return json.encode(document)

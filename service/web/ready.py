@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from service.infra import json
 from service.infra.cache import Cache, Ready
 from service.web.accept_encoding import IDENTITY, choose
 from service.web.compress import Codecs, accept_encoding, encode
-from service.web.operation import WIRE, Call, Reply
+from service.web.operation import Call, Reply
 
 JSON = "application/json"
 TAG_BYTES = 12
@@ -39,7 +40,7 @@ class ReadyReplies:
         await self._cache.generation.end()
 
     def _made(self, view: Any, accepted: str | None) -> Ready:
-        body = WIRE.encode(view)
+        body = json.encode(view)
         tag = hashlib.blake2b(body, digest_size=TAG_BYTES).hexdigest()
         encoded = encode(body, JSON, accepted, self._codecs)
         return Ready(encoded.body, encoded.coding, tag)

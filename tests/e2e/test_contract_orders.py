@@ -318,3 +318,15 @@ def test_amounts_past_31_bits_come_back_as_they_went(customer: Api, staff: Api, 
     code = f"BIG-{uuid4().hex[:8].upper()}"
     staff.post("/api/orders/coupons", {"code": code, "kind": "fixed", "value": 10, "minimumSubtotal": 10**12})
     assert staff.get(f"/api/orders/coupons/{code}").json["coupon"]["minimumSubtotal"] == 10**12
+
+
+def test_sums_and_prices_beyond_31_bits_are_numbers_everywhere(customer: Api, staff: Api, sell: Sell):
+    """The store keeps them in another type than small ones."""
+    price = 900_000_000
+    sku = sell(price=price)
+    placed = paid(customer, sku, 7)
+    assert placed["total"] == 7 * price
+    assert [found["total"] for found in customer.get("/api/orders").json["items"]] == [7 * price]
+    assert customer.get(f"/api/orders/{placed['id']}").json["order"]["items"][0]["lineTotal"] == 7 * price
+    refunded = staff.post(f"/api/orders/{placed['id']}/refund", {"restock": True})
+    assert (refunded.status, refunded.json["order"]["refunded"]) == (200, 7 * price), refunded.body

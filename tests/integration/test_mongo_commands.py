@@ -11,6 +11,7 @@ from pymongo.errors import AutoReconnect, InvalidOperation, OperationFailure
 from pymongo.synchronous.pool import Connection
 
 from service.config import Config
+from service.infra import json
 from service.infra.mongo import connect
 from service.infra.mongo_commands import UNANSWERED_MAX, Find, OneThread, insert, update
 
@@ -106,12 +107,15 @@ async def test_answers_of_any_size_come_whole(things: Any):
     assert counts == [[{"_id": "there"}]]
 
 
-async def test_whole_numbers_past_31_bits_are_read_as_any_other(stores: Any, config: Config):
+async def test_whole_numbers_past_31_bits_are_written_as_any_other(stores: Any, config: Config):
+    """The driver hands them out as a class of its own."""
     client = connect(config)
     await client[config.database].large.insert_one({"_id": 1, "total": 2**40, "lines": [{"n": 2**33}]})
     async with await client.start_session() as session:
         session.start_transaction()
-        ((found,),) = await OneThread(client[config.database]).find_all([Find("large", {})], session)
+        ((sent,),) = await OneThread(client[config.database]).find_all([Find("large", {})], session)
         await session.commit_transaction()
+    asked = await client[config.database].large.find_one()
     client.close()
-    assert [type(number) for number in (found["total"], found["lines"][0]["n"])] == [int, int]
+    for found in (sent, asked):
+        assert json.encode(found) == b'{"_id":1,"total":1099511627776,"lines":[{"n":8589934592}]}'
