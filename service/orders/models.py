@@ -201,6 +201,10 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     version: int = 0
 
     @property
+    def payment_status(self) -> PaymentStatus | None:
+        return None if self.payment is None else self.payment.status
+
+    @property
     def refunded(self) -> int:
         return sum([refund.amount for refund in self.refunds]) if self.refunds else 0
 

@@ -82,20 +82,27 @@ class StatusEntry(Wire):
     actor: str
 
 
+class RefundedItem(Wire):
+    sku: str
+    quantity: int
+
+
 class RefundView(Wire):
     id: str
     amount: int
     restocked: bool
-    items: list[Item]
+    lines: list[RefundedItem] = msgspec.field(name="items")
     at: datetime
 
 
 class OrderView(Wire):
+    """Its attributes are an Order's, by name."""
+
     id: str
     number: str
     user_id: str
     status: Literal["pending", "paid", "shipped", "delivered", "cancelled", "refunded"]
-    items: list[OrderItem]
+    lines: list[OrderItem] = msgspec.field(name="items")
     subtotal: int
     discount: int
     total: int
@@ -120,44 +127,7 @@ class OrdersReply(Wire):
 
 
 def order_view(order: Order) -> OrderView:
-    return OrderView(
-        id=order.id,
-        number=order.number,
-        user_id=order.user_id,
-        status=order.status.value,
-        items=[
-            OrderItem(
-                sku=line.sku,
-                product_id=line.product_id,
-                name=line.name,
-                quantity=line.quantity,
-                unit_price=line.unit_price,
-                line_total=line.line_total,
-            )
-            for line in order.lines
-        ],
-        subtotal=order.subtotal,
-        discount=order.discount,
-        total=order.total,
-        refunded=order.refunded,
-        currency=order.currency,
-        coupon=order.coupon,
-        created_at=order.created_at,
-        reservation=ReservationView(status=order.reservation.status.value, expires_at=order.reservation.expires_at),
-        cancel_reason=order.cancel_reason,
-        payment_status=None if order.payment is None else order.payment.status.value,
-        history=[StatusEntry(status=change.status.value, at=change.at, actor=change.actor) for change in order.history],
-        refunds=[
-            RefundView(
-                id=refund.id,
-                amount=refund.amount,
-                restocked=refund.restocked,
-                items=[Item(sku=line.sku, quantity=line.quantity) for line in refund.lines],
-                at=refund.at,
-            )
-            for refund in order.refunds
-        ],
-    )
+    return msgspec.convert(order, OrderView, from_attributes=True)
 
 
 UsesMax = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000, examples=[100])]
