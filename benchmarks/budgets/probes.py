@@ -27,7 +27,9 @@ PRODUCTS, STOCK = 400, 1_000
 LONE_CHECKOUTS, SHARED_CHECKOUTS, CLIENTS = 60, 2_000, 64
 LATENCY_TURNS = 60
 USERS, OTHERS_ORDERS, OWN_ORDERS, READS = 12, 400, 3, 5
-CHECKOUT_PLAN = checkout.Plan(rounds=3, seconds=1.0, skus=PRODUCTS, buyers=4, warm_up_requests=CLIENTS)
+CHECKOUT_PLAN = checkout.Plan(
+    rounds=3, seconds=1.0, skus=PRODUCTS, buyers=4, warm_up_requests=CLIENTS, settle_seconds=0
+)
 CONTENTION_PLAN = contention_run.Plan(rounds=2, seconds=0.5, skus=200, scarce_units=8)
 
 

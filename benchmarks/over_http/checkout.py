@@ -1,4 +1,5 @@
-"""`holdfast bench checkout`: checkouts per second over HTTP, of one hot SKU and spread over the catalogue, in turns.
+"""`holdfast bench checkout`: checkouts per second over HTTP, of one hot SKU and spread over the catalogue, in turns,
+and how long one takes that is alone, beside a bare write to the same store.
 
 Two checks stand beside the rate: a scarce SKU is sold out by a crowd and must sell exactly its stock, and afterwards
 the service's own audit must be ok."""
@@ -16,13 +17,14 @@ from benchmarks.closed_loop import Tally, drive
 from benchmarks.cpu_time import used_seconds
 from benchmarks.outcome import Outcome, RunInvalid, table
 from benchmarks.over_http.shopfront import Shopfront, adjust, discover, receive, sign_in
+from benchmarks.over_http.yardstick import Bare, bare_writes, write_alone
 from benchmarks.stack import Served
 from benchmarks.wire import Wire, request
 
 ADMIN, ADMIN_PASSWORD = "admin@example.com", "an administrator's pass phrase 7"
 AMPLE_UNITS = 1_000_000
 STOCK, SCARCE_UNITS = 1_000, 50
-IDLE_REQUESTS = 100
+IDLE_REQUESTS = 100  # in each round
 
 Progress = Callable[[str], None]
 
@@ -35,11 +37,12 @@ class Plan:
     skus: int = 1_000
     buyers: int = 8
     warm_up_requests: int = 200
+    settle_seconds: float = 2.0  # until what was sold before has been told to everybody: the system is idle then
     seed: int = 1
 
     @property
     def steps(self) -> int:
-        return 2 * self.rounds + 4
+        return 3 * self.rounds + 3
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
@@ -51,8 +54,8 @@ def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
 def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(_run(stack.url, plan, step, lambda: used_seconds(_api_processes(stack))))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, bare_writes(stack) as bare:
+        result = runner.run(_run(stack.url, plan, step, lambda: used_seconds(_api_processes(stack)), bare))
     result["audit"] = stack.audit()
     step("audited")
     return result
@@ -62,7 +65,9 @@ def _api_processes(stack: Served) -> list[int]:
     return [process_id for name, process_id in stack.processes.items() if name.startswith("api")]
 
 
-async def _run(url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[], float]) -> dict[str, Any]:
+async def _run(
+    url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[], float], bare: Bare
+) -> dict[str, Any]:
     shop = await discover(url, plan.buyers)
     choose = random.Random(plan.seed)
     hot, scarce, *spread = choose.sample(shop.skus, min(len(shop.skus), plan.skus))
@@ -71,10 +76,12 @@ async def _run(url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[
         admin = await sign_in(single, ADMIN, ADMIN_PASSWORD)
         await receive(single, admin, [hot, *spread], AMPLE_UNITS)
         await drive(crowd, lambda: requests.of(hot), Tally(), requests=plan.warm_up_requests)
-        idle = await drive(single, lambda: requests.of(choose.choice(spread)), Tally(), requests=IDLE_REQUESTS)
-        step("idle")
-        on_hot, on_spread, cpu_seconds = Tally(), Tally(), 0.0
+        idle, written, on_hot, on_spread, cpu_seconds = Tally(), Tally(), Tally(), Tally(), 0.0
         for _ in range(plan.rounds):
+            await asyncio.sleep(plan.settle_seconds)
+            await drive(single, lambda: requests.of(choose.choice(spread)), idle, requests=IDLE_REQUESTS)
+            write_alone(bare, written, IDLE_REQUESTS)
+            step("idle")
             before = api_cpu_seconds()
             await drive(crowd, lambda: requests.of(hot), on_hot, seconds=plan.seconds)
             cpu_seconds += api_cpu_seconds() - before
@@ -84,7 +91,8 @@ async def _run(url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[
         sold_out = await _sell_out(crowd, single, requests, scarce, admin)
     step("sold out")
     cpu_ms = 1_000 * cpu_seconds / max(1, on_hot.requests)
-    return report(plan, idle, on_hot, on_spread, sold_out) | {"apiCpuMsPerCheckout": round(cpu_ms, 3)}
+    alone = _alone(idle, written)
+    return report(plan, on_hot, on_spread, sold_out) | alone | {"apiCpuMsPerCheckout": round(cpu_ms, 3)}
 
 
 class CheckoutRequests:
@@ -123,16 +131,24 @@ async def _available(single: Wire, sku: str) -> int:
     return available
 
 
-def report(plan: Plan, idle: Tally, hot: Tally, spread: Tally, sold_out: dict[str, int]) -> dict[str, Any]:
+def _alone(idle: Tally, written: Tally) -> dict[str, Any]:
     return {
-        "connections": plan.connections,
         "idleP50Ms": round(idle.percentile_ms(50), 3),
         "idleP99Ms": round(idle.percentile_ms(99), 3),
+        "bareWriteP50Ms": round(written.percentile_ms(50), 3),
+        "idleOverBareWrite": round(idle.percentile_ms(50) / written.percentile_ms(50), 2),
+        "idleErrors": _errors(idle),
+    }
+
+
+def report(plan: Plan, hot: Tally, spread: Tally, sold_out: dict[str, int]) -> dict[str, Any]:
+    return {
+        "connections": plan.connections,
         "hot": _rates(hot),
         "spread": _rates(spread),
         "hotOverSpread": round(hot.per_second / spread.per_second, 3),
         "oversold": sold_out["oversold"],
-        "errors": sum(_errors(tally) for tally in (idle, hot, spread)) + sold_out["errors"],
+        "errors": sum(_errors(tally) for tally in (hot, spread)) + sold_out["errors"],
         "soldOut": sold_out,
     }
 
@@ -158,8 +174,8 @@ def judge(result: dict[str, Any]) -> Outcome:
         broken.append(f"{result['oversold']} units were sold twice")
     if sold_out["left"] or sold_out["sold"] != sold_out["units"]:
         broken.append(f"{sold_out['units']} units, {sold_out['sold']} sold and {sold_out['left']} left")
-    if result["errors"]:
-        broken.append(f"{result['errors']} checkouts were not answered as they should")
+    if errors := result["errors"] + result["idleErrors"]:
+        broken.append(f"{errors} checkouts were not answered as they should")
     if not result["audit"]["ok"]:
         broken.append("the audit found violations")
     rows = [(name, *(result[name][key] for key in ("checkoutsPerSecond", "p50Ms", "p99Ms"))) for name in RATES]
@@ -171,6 +187,7 @@ def judge(result: dict[str, Any]) -> Outcome:
             ("hot over spread", result["hotOverSpread"]),
             ("CPU of the API processes for a checkout of the hot SKU, ms", result["apiCpuMsPerCheckout"]),
             ("one checkout on an idle system, p50 ms", result["idleP50Ms"]),
+            ("over one bare majority write, p50, in the same seconds", result["idleOverBareWrite"]),
             (f"sold of {sold_out['units']} scarce units", sold_out["sold"]),
             ("oversold", result["oversold"]),
             ("errors", result["errors"]),
