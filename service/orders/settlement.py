@@ -120,13 +120,15 @@ class Settlement:
             await self._post(postings.paid(order, payment.id, self._clock.now(), key))
         except (ReservationExpired, HoldResolved) as gone:
             refusal = ReservationExpired(**gone.extra)
-            await self._post(postings.unsold(order, payment.id, refusal, self._clock.now(), key))
-            await self._return_money(order, payment)
-            raise refusal from gone
+            if await self._post(postings.unsold(order, payment.id, refusal, self._clock.now(), key)):
+                await self._return_money(order, payment)
+                raise refusal from gone
         return (await self._orders.get(order.id)).as_paid()
 
-    async def _post(self, posting: Posting) -> None:
-        """Posts a settlement. If someone else settled the same attempt first, theirs stands."""
+    async def _post(self, posting: Posting) -> bool:
+        """Posts a settlement; whether this one stands. If someone else settled the same attempt first, theirs does: their
+        refusal is raised, and when they sold it (stock may have come back since ours was refused) nothing is left to
+        do."""
         try:
             outcome = await self._ledger.post(posting)
         except StateMoved:
@@ -134,9 +136,11 @@ class Settlement:
             order = await self._orders.get(posting.order_id)
             if order.status is OrderStatus.CANCELLED:
                 raise _why_cancelled(order) from None
-            return
+            return False
         if isinstance(outcome, Replayed):  # a webhook was faster under the same key, perhaps with a refusal
             await replayed_order(self._repository, outcome)
+            return False
+        return True
 
     async def _return_money(self, order: Order, payment: Payment) -> bool:
         returned = order.total == 0 or await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)

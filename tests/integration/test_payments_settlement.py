@@ -197,6 +197,32 @@ async def test_paying_after_the_hold_died_returns_the_money_if_the_stock_is_gone
     assert await shops.violations(shop) == {}
 
 
+@pytest.mark.parametrize("key", [None, shops.key("u1:p")], ids=["without a key", "with a key"])
+async def test_what_another_process_sells_just_after_the_stock_was_gone_here_stays_sold_and_paid(
+    shop: Shop, config: Config, clock: shops.MovableClock, key: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """The simulation's seed 4710: stock comes back between a refusal here and its posting; the webhook, elsewhere, sells.
+    The money was returned all the same."""
+    order = await shops.buy(shop, A=2)
+    await expire(shop, clock)
+    await shops.buy(shop, user="u2", A=4)
+    async with shops.open_shop(config, clock) as elsewhere:
+        post = shop.ledger.post
+
+        async def overtaken(posting: Any) -> Any:
+            if posting.reason == "payment" and posting.writes[0].update["$set"].get("cancelReason"):
+                await shop.inventory.receive([Line("A", 5)], "staff")
+                await elsewhere.settlement.settled_by_provider((await shop.orders.get(order.id)).payment.id)
+            return await post(posting)
+
+        monkeypatch.setattr(shop.ledger, "post", overtaken)
+        paid = await shops.pay(shop, order, key=key)
+    assert paid.status is OrderStatus.PAID
+    assert (await shop.orders.get(order.id)).status is OrderStatus.PAID
+    assert await kept(shop, order) == order.total
+    assert await shops.violations(shop) == {}
+
+
 async def test_money_that_could_not_be_returned_at_once_is_returned_by_reconciliation(
     shop: Shop, clock: shops.MovableClock
 ):
