@@ -201,7 +201,7 @@ async def test_paying_after_the_hold_died_returns_the_money_if_the_stock_is_gone
 async def test_what_another_process_sells_just_after_the_stock_was_gone_here_stays_sold_and_paid(
     shop: Shop, config: Config, clock: shops.MovableClock, key: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """The simulation's seed 4710: stock comes back between a refusal here and its posting; the webhook, elsewhere, sells.
+    """The simulation's seed 4710: stock comes back between a refusal here and its posting; a webhook, elsewhere, sells.
     The money was returned all the same."""
     order = await shops.buy(shop, A=2)
     await expire(shop, clock)
