@@ -52,8 +52,8 @@ class Config:
     low_stock_threshold: int = 5
     availability_skus_max: int = 100
     sweep_orders_max: int = 500
-    sweep_window_max: int = 20_000
-    sweep_rate_max: float = 2_900  # holds a second: what is left of two cores is the checkouts'
+    sweep_window_max: int = 60_000  # the more, the more of them are of one SKU, whose stock is then written once
+    sweep_rate_max: float = 2_700  # holds a second: what is left of two cores is the checkouts'
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
     # Nobody can hoard by reserving: both are multiplied by `rate_limit_scale`, as the rate limits are.
