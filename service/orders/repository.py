@@ -96,9 +96,10 @@ class OrderRepository:
                 units[order["userId"]][line["sku"]] += line["quantity"]
         return {user_id: Held(count, units[user_id]) for user_id, count in orders.items()}
 
-    async def mark_payment(self, order_id: str, payment_id: str, status: PaymentStatus) -> None:
+    async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
+        """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
         await self._orders.update_one(
-            {"_id": order_id, "payment.id": payment_id, "payment.status": {"$in": OPEN}},
+            {"_id": order_id, "payment.id": payment_id, "payment.status": before.value},
             {"$set": {"payment.status": status.value}},
         )
 

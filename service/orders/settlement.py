@@ -112,7 +112,9 @@ class Settlement:
                 await self._post(postings.declined(order, order.payment.id, self._clock.now(), key))
                 raise PaymentDeclined()
             case Outcome.UNKNOWN:
-                await self._repository.mark_payment(order.id, order.payment.id, PaymentStatus.UNKNOWN)
+                await self._repository.mark_payment(
+                    order.id, order.payment.id, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN
+                )
                 raise PaymentUnknown(retry_after_seconds=5)
 
     async def _sell(self, order: Order, payment: Payment, key: Key | None) -> Order:
@@ -126,7 +128,7 @@ class Settlement:
         return (await self._orders.get(order.id)).as_paid()
 
     async def _post(self, posting: Posting) -> bool:
-        """Posts a settlement; whether this one stands. If someone else settled the same attempt first, theirs does: their
+        """Posts a settlement; whether it stands. If someone else settled the same attempt first, theirs does: their
         refusal is raised, and when they sold it (stock may have come back since ours was refused) nothing is left to
         do."""
         try:
@@ -145,7 +147,7 @@ class Settlement:
     async def _return_money(self, order: Order, payment: Payment) -> bool:
         returned = order.total == 0 or await self._gateway.refund(payment.id, f"{payment.id}-return", order.total)
         if returned:
-            await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNED)
+            await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNING, PaymentStatus.RETURNED)
         return returned
 
     async def settled_by_provider(self, payment_id: str) -> None:

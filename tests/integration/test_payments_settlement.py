@@ -223,6 +223,33 @@ async def test_what_another_process_sells_just_after_the_stock_was_gone_here_sta
     assert await shops.violations(shop) == {}
 
 
+async def test_a_late_unknown_does_not_hide_that_money_has_to_go_back(
+    shop: Shop, config: Config, clock: shops.MovableClock, monkeypatch: pytest.MonkeyPatch
+):
+    """Another process finds the stock gone and dies before it returns the money; then this one's answer is lost."""
+    order = await shops.buy(shop, A=2)
+    await expire(shop, clock)
+    await shops.buy(shop, user="u2", A=4)
+    charge = shop.gateway.charge
+
+    async def overtaken(asked: Charge) -> Outcome:
+        await charge(asked)
+        async with shops.open_shop(config, clock, shop.gateway) as elsewhere:
+            shop.gateway.refuses_refunds = True
+            await elsewhere.settlement.settled_by_provider(asked.payment_id)
+            shop.gateway.refuses_refunds = False
+        return Outcome.UNKNOWN
+
+    monkeypatch.setattr(shop.gateway, "charge", overtaken)
+    with pytest.raises(PaymentUnknown):
+        await shops.pay(shop, order)
+    assert (await shop.orders.get(order.id)).payment.status is PaymentStatus.RETURNING
+    clock.advance(shop.config.payment_unknown_after_seconds + 1)
+    assert await shop.settlement.reconcile() == 1
+    assert await kept(shop, order) == 0
+    assert await shops.violations(shop) == {}
+
+
 async def test_money_that_could_not_be_returned_at_once_is_returned_by_reconciliation(
     shop: Shop, clock: shops.MovableClock
 ):

@@ -218,7 +218,7 @@ def money_kept_when_the_stock_is_gone() -> Iterator[None]:
     """Paid after the hold died and the stock went: the order is cancelled and the money stays."""
 
     async def keep(self: Any, order: Order, payment: Payment) -> bool:
-        await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNED)
+        await self._repository.mark_payment(order.id, payment.id, PaymentStatus.RETURNING, PaymentStatus.RETURNED)
         return True
 
     with patch.object(Settlement, "_return_money", keep):
