@@ -30,9 +30,18 @@ def stores() -> Iterator[embedded.Stores]:
     data = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
     try:
         with embedded.opened(data, keep=False) as opened:
+            if "MONGODB_URI" not in os.environ:
+                _keep_what_has_expired(opened.mongodb_uri)
             yield opened
     finally:
         shutil.rmtree(data)
+
+
+def _keep_what_has_expired(mongodb_uri: str) -> None:
+    """Tests whose clock stands in another year write what the server's own clock takes for long expired: once a minute
+    it would be deleted under their hands."""
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        client.admin.command({"setParameter": 1, "ttlMonitorEnabled": False})
 
 
 @pytest.fixture(scope="session")
