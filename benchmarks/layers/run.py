@@ -76,7 +76,7 @@ async def _compared(case: Case, apis: Mapping[str, Api], plan: Plan) -> dict[str
     rounds = plan.rounds * (JUDGED_TIMES if case.route == AVAILABILITY else 1)
     turns = await _in_turns([(apis[kind], asked[kind]) for kind in KINDS], rounds, plan)
     framework, bare, layers = (statistics.median(turn[place] for turn in turns) for place in range(len(KINDS)))
-    shares = [turn[2] / turn[1] - 1 for turn in turns]
+    shares = [behind_layers / alone - 1 for _, alone, behind_layers in turns]
     parts = await _profiled(apis["layers"], case, plan, layers)
     return {
         "route": case.route,

@@ -11,6 +11,7 @@ def _whole_number(value: Any) -> int:
     instead doubles what reading a document costs."""
     if isinstance(value, Int64):
         return int(value)
+    # What msgspec asks of a hook for everything it does not know.
     raise NotImplementedError(f"{type(value).__name__} has no JSON form")
 
 

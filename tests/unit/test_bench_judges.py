@@ -19,7 +19,6 @@ def checkout_result(**changes: Any) -> dict[str, Any]:
         "connections": 64,
         "idleP50Ms": 6.5,
         "idleOverBareWrite": 4.0,
-        "idleErrors": 0,
         "hot": rates,
         "spread": rates,
         "hotOverSpread": 1.0,
@@ -41,7 +40,6 @@ def test_a_checkout_run_without_fault_breaks_nothing():
     [
         {"oversold": 1},
         {"errors": 1},
-        {"idleErrors": 1},
         {"audit": {"ok": False}},
         {"soldOut": {"units": 50, "sold": 49, "refused": 128, "oversold": 0, "left": 1}},
         {"soldOut": {"units": 50, "sold": 49, "refused": 128, "oversold": 0, "left": 0}},

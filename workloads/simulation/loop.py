@@ -187,7 +187,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
         return timer
 
     def sleep(self, seconds: float) -> Awaitable[None]:
-        """asyncio.sleep at a third of its cost: most of what a simulation does is wait."""
+        """asyncio.sleep without its future: most of what a simulation does is wait."""
         return Nap(self, self._now + seconds) if seconds > 0 else asyncio.sleep(0)
 
     def create_future(self) -> asyncio.Future[Any]:

@@ -166,8 +166,8 @@ class Collection(mongomock.collection.Collection):
         return [shown(document) for document in islice(found, skip, skip + abs(limit) if limit else None)]
 
     def _found(self, filter: Any, projection: Any, chain: Mapping[str, tuple[Any, ...]]) -> Iterable[Document]:
-        if "sort" in chain or not (projection is None or is_plain_projection(projection)):
-            sort = helpers.create_index_list(*chain["sort"]) if "sort" in chain else None
+        sort = helpers.create_index_list(*chain["sort"]) if "sort" in chain else None
+        if sort is not None or not (projection is None or is_plain_projection(projection)):
             return self._get_dataset(filter, sort, projection, dict)  # type: ignore[no-any-return]
         matching = self._store.matching(filter)
         return (_only(document, projection) for document in matching) if projection else matching
