@@ -14,10 +14,11 @@ from benchmarks.growth.data import Size, fill
 from benchmarks.percentiles import median_interval
 from service.config import Config
 from service.infra import mongo
-from service.infra.embedded import Stores
+from service.infra.embedded import Mongod, Stores
 from service.orders.audit import Audit
 
 Step = Callable[[str], None]
+CACHE = "cache_size=3GB"  # a shop has a server with 1 GB of cache to itself; here three share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url)
     contestants = [contestant(size, config, plan.seed) for size in plan.sizes]
     with mongo.patient(config) as patient:
+        if any(isinstance(server, Mongod) for server in stores.servers):
+            await patient.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig=CACHE)
         try:
             audits = await _measured(patient, contestants, plan, step)
         finally:

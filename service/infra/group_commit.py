@@ -1,7 +1,8 @@
 """Calls that wait are answered together: while one batch runs, the next one gathers.
 
 No timer and no idle task: a lone call runs at once, alone. Under load a batch grows by itself to whatever arrived
-while the last one was committing. The same class serves commits (the ledger) and reads (availability, prices).
+while the last one was committing, and to what the event loop is about to hand over. The same class serves commits
+(the ledger) and reads (availability, prices).
 """
 
 import asyncio
@@ -57,6 +58,7 @@ class GroupCommit(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(0)  # a turn of the loop: whoever is ready by now comes along
                 await self._run_batch(self._take())
         finally:
             self._runner = None

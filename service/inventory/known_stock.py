@@ -18,11 +18,12 @@ class KnownStock:
         self._agreements = 0
 
     def assumed(self, skus: Collection[str]) -> dict[str, Stock] | None:
-        """All of them, or None: then they have to be read."""
+        """All of them, by SKU as a read brings them: two processes then update in one order. None: they have to be
+        read."""
         if self._agreements < self._assumed_after:
             return None
         try:
-            return {sku: self._left[sku] for sku in skus}
+            return {sku: self._left[sku] for sku in sorted(skus)}
         except KeyError:
             return None
 

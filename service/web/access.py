@@ -1,8 +1,7 @@
 """Who may call a route, and who is calling. Roles are ordered: staff may do what a customer may."""
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Access(IntEnum):
@@ -15,8 +14,7 @@ class Access(IntEnum):
 ROLES: dict[str, Access] = {"customer": Access.CUSTOMER, "staff": Access.STAFF, "admin": Access.ADMIN}
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """The caller, once its token and its session have both been accepted."""
 
     user_id: str

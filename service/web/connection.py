@@ -21,7 +21,7 @@ from service.errors import Malformed, TooSlow, Unavailable
 from service.web.refusals import TurnedAway
 
 BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
-HARMLESS = bytes(code for code in range(256) if code in b"\t\r\n" or (code >= 0x20 and code != 0x7F))
+HARMLESS = bytes(code for code in range(256) if code == 0x09 or (code >= 0x20 and code != 0x7F))
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?:\r|(?![\s\S]))")
 SIZE = {10: re.compile(r"[0-9]{1,15}[ \t]*"), 16: re.compile(r"[0-9A-Fa-f]{1,12}[ \t]*")}
 HEAD_END = b"\r\n\r\n"
@@ -51,15 +51,13 @@ class Limits(Protocol):
     def response_head(self, request: Any, response: Any) -> bytes: ...
 
 
-def head_fault(head: bytes) -> str | None:
+def head_fault(head: bytes | bytearray) -> str | None:
     """Why this request head is refused: what two servers in a row could read in two ways (RFC 9112)."""
-    newlines = head.count(b"\n")
-    if newlines != head.count(b"\r\n") or newlines != head.count(b"\r"):
-        return "A line break that is not CRLF"
+    control = head.translate(None, HARMLESS)
+    if len(control) != 2 * head.count(b"\r\n"):
+        return "Control characters in the head" if control.strip(b"\r\n") else "A line break that is not CRLF"
     if BAD_FIELD.search(head):
         return "A header field that is not `name: value`"
-    if head.translate(None, HARMLESS):
-        return "Control characters in the head"
     lowered = head.lower()
     if lowered.count(b"\r\nhost:") != 1:
         return "Exactly one Host is required"
@@ -93,7 +91,7 @@ class StrictHttp(Http):
         while end == -1 and len(buffer) < self.HEADER_MAX_SIZE:
             await self._receive_more()
             end = buffer.find(HEAD_END)
-        if 0 <= end < self.HEADER_MAX_SIZE and (fault := head_fault(bytes(memoryview(buffer)[:end]))):
+        if 0 <= end < self.HEADER_MAX_SIZE and (fault := head_fault(buffer[:end])):
             raise Malformed(fault)
         await super().http1_request_header()  # type: ignore[no-untyped-call]
 

@@ -144,10 +144,11 @@ class Layers:
         return self.cors.preflight(request)
 
     async def limit(self, request: Request) -> None:
-        operation: Operation | None = request.ctx.operation
         if request.conn_info is None:  # the head could not be read: nobody to count it for
             return
-        credential = request.ctx.credential = find(request, self._tokens, self.cookies.names)
+        context = request.ctx
+        operation: Operation | None = context.operation
+        credential = context.credential = find(request, self._tokens, self.cookies.names)
         claims = credential.claims if credential else None
         user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
         limit, client = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT), self.addresses.of(request)
@@ -158,7 +159,7 @@ class Layers:
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return
-        request.ctx.answer, request.ctx.rate = answer, limit
+        context.answer, context.rate = answer, limit
         if answer.refused:
             self.refusals.remember(client, limit, answer)
             raise limit.refusal(answer.refused, answer.reset_seconds)
@@ -181,14 +182,14 @@ class Layers:
             self.csrf.check(request, credential.claims.session_id)
 
     def authenticate(self, request: Request) -> None:
-        operation = request.ctx.operation
-        if operation is not None:
-            request.ctx.principal = principal(operation, request.ctx.credential, request.ctx.answer)
+        context = request.ctx
+        if context.operation is not None:
+            context.principal = principal(context.operation, context.credential, context.answer)
 
     def authorize(self, request: Request) -> None:
-        operation = request.ctx.operation
-        if operation is not None:
-            authorize(operation, request.ctx.principal)
+        context = request.ctx
+        if context.operation is not None:
+            authorize(context.operation, context.principal)
         elif request.route is not None:
             raise Undeclared()
 

@@ -158,3 +158,13 @@ def test_what_is_kept_has_a_limit():
     assert known.assumed(["hot"]) == {"hot": Stock("hot", 9, 0, seq + 1)}
     assert known.assumed(["0"]) is None
     assert len(known._left) == SKUS_MAX
+
+
+def test_what_is_assumed_comes_by_sku_whatever_order_it_is_asked_for_in() -> None:
+    """As a read brings it: the order of updates must not hang on a process's hash seed."""
+    known = KnownStock(assumed_after=0)
+    known.keep({sku: Stock(sku, 1, 0, 1) for sku in "CAB"})
+    for asked in (["B", "C", "A"], ["C", "A", "B"]):
+        assumed = known.assumed(asked)
+        assert assumed is not None
+        assert list(assumed) == ["A", "B", "C"]

@@ -49,6 +49,19 @@ async def test_calls_gather_while_a_batch_runs():
     assert (group.batches, group.items) == (2, 3)
 
 
+async def test_whoever_is_ready_a_turn_of_the_loop_later_comes_along():
+    desk = Desk()
+    desk.open.set()
+    group = GroupCommit(desk.double, items_max=10, waiting_max=10)
+
+    async def after_a_turn() -> int:
+        await asyncio.sleep(0)
+        return await group(2)
+
+    assert await asyncio.gather(group(1), after_a_turn()) == [2, 4]
+    assert desk.batches == [[1, 2]]
+
+
 async def test_one_refusal_is_raised_to_its_own_caller():
     desk = Desk()
     group = GroupCommit(desk.double, items_max=10, waiting_max=10)
