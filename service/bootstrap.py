@@ -30,6 +30,7 @@ from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
 from service.catalog.reviews import Reviews
 from service.catalog.search import Search
+from service.catalog.search_memory import SearchMemory
 from service.catalog.search_repository import SearchRepository
 from service.catalog.suggestions import Suggestions
 from service.catalog.tasks import jobs as catalog_jobs
@@ -237,7 +238,7 @@ def build(
         inventory=inventory,
         offers=offers,
         catalog=catalog,
-        search=Search(walks, reads, vocabulary, config),
+        search=Search(walks, reads, vocabulary, SearchMemory(clock, config), config),
         suggestions=Suggestions(walks, reads, vocabulary, config),
         reviews=Reviews(ReviewRepository(database), products, catalog, transactions, clock, ids),
         gateway=gateway,

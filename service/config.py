@@ -64,6 +64,10 @@ class Config:
     search_words_max: int = 6
     search_head_max: int = 100
     search_window_max: int = 250
+    search_known_seconds: float = 10
+    search_known_words_max: int = 20_000
+    search_known_heads_max: int = 500
+    search_known_products_max: int = 5_000
     suggestions_max: int = 8
     completions_max: int = 50
     categories_max: int = 1_000

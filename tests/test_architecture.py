@@ -23,7 +23,8 @@ DOMAIN_EXTRAS = {
     "cart": {"wishlists"},
     "catalog": {
         *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews"),
-        *("suggestions", "vocabulary", "search", "search_plan", "search_repository", "search_terms"),
+        *("suggestions", "vocabulary", "search", "search_memory", "search_plan"),
+        *("search_repository", "search_terms"),
     },
     "inventory": {"decisions", "known_stock", "ledger", "metrics"},
     "orders": {"audit", "coupons", "expiry", "hold_limits", "overview", "postings", "refunds", "sales", "settlement"},

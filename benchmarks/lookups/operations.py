@@ -18,8 +18,10 @@ from service.cart.repository import CartRepository
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import ACTIVE, CatalogRepository
 from service.catalog.search import Search
+from service.catalog.search_memory import SearchMemory
 from service.catalog.search_repository import SearchRepository
 from service.catalog.vocabulary import Vocabulary
+from service.clock import SystemClock
 from service.config import Config
 from service.orders.repository import OrderRepository
 
@@ -64,8 +66,9 @@ def product_search(database: Any, walked: Any = None) -> Run:
     """Only the walks along the term index are without it in "before"; the page is read by its ids in both."""
     config = Config()
     walks = SearchRepository(database if walked is None else walked, config.search_window_max)
-    search = Search(walks, ProductReads(CatalogRepository(database), config), Vocabulary(database), config)
-    return lambda query: search.find(query, None, PAGE)
+    products, memory = ProductReads(CatalogRepository(database), config), SearchMemory(SystemClock(), config)
+    search = Search(walks, products, Vocabulary(database), memory, config)
+    return lambda query: search.find(query, None, PAGE)  # of no generation: nothing is remembered
 
 
 def order_history(database: Any) -> Run:

@@ -127,7 +127,7 @@ def _searching(
         limit="read",
     )
     async def search_products(call: Call[SearchQuery]) -> Reply:
-        return await ready.reply(call, partial(_found, catalog, search, call.taken))
+        return await ready.reply(call, partial(_found, catalog, search, ready, call.taken))
 
     @operation(
         blueprint,
@@ -324,9 +324,9 @@ async def _listed(catalog: Catalog, asked: ProductsQuery) -> ProductsReply:
     return ProductsReply(items=[product_view(product, page.stock) for product in page.items], next_cursor=after)
 
 
-async def _found(catalog: Catalog, search: Search, asked: SearchQuery) -> SearchReply:
+async def _found(catalog: Catalog, search: Search, ready: ReadyReplies, asked: SearchQuery) -> SearchReply:
     position = None if asked.cursor is None else cursor.decode(asked.cursor, Position)
-    found = await search.find(asked.q, position, asked.limit)
+    found = await search.find(asked.q, position, asked.limit, ready.generation)
     page = await catalog.with_stock(found.items)
     items = [product_view(product, page.stock) for product in page.items]
     after = None if found.next is None else cursor.encode(found.next)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.catalog.models import Product
 from service.catalog.product_reads import ProductReads
+from service.catalog.search_memory import Head, Known, SearchMemory, Walked
 from service.catalog.search_plan import Candidate, Stream, score, streams_for
 from service.catalog.search_repository import SearchRepository
 from service.catalog.search_terms import stem, stems_of, words_of
@@ -18,7 +19,6 @@ PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
 LOWEST = (-1, "")
 NUMBER_MAX = 2**31
 
-Walked = tuple[int, int, str]  # stream, rank, id
 Ranked = tuple[int, int, str]  # tier, points below, id: ascending
 
 
@@ -55,16 +55,22 @@ class _Entry:
 
 class Search:
     def __init__(
-        self, repository: SearchRepository, products: ProductReads, vocabulary: Vocabulary, config: Config
+        self,
+        repository: SearchRepository,
+        products: ProductReads,
+        vocabulary: Vocabulary,
+        memory: SearchMemory,
+        config: Config,
     ) -> None:
         self._repository, self._products, self._vocabulary = repository, products, vocabulary
-        self._config = config
+        self._memory, self._config = memory, config
         self._counts: GroupCommit[tuple[str, ...], dict[str, int]] = GroupCommit(
             self._counted_together, items_max=config.product_reads_max, waiting_max=config.postings_waiting_max
         )
 
-    async def find(self, query: str, position: Position | None, limit: int) -> SearchPage:
-        """Products for the words of a query, the best first. Raises Invalid for another query's position."""
+    async def find(self, query: str, position: Position | None, limit: int, generation: bytes = b"") -> SearchPage:
+        """Products for the words of a query, the best first. With the `generation` of the catalogue that is current,
+        what was read under it is not read again. Raises Invalid for another query's position."""
         asked = tuple(stems_of(query))
         by_text = PHRASE_OR_EXCLUSION.search(query) is not None
         if position is not None and not (position.asked == asked and self._is_sound(position, by_text)):
@@ -73,10 +79,11 @@ class Search:
             return await self._by_text(query, asked, position, limit)
         if not asked:
             return SearchPage((), None)
+        known = self._memory.of(generation)
         if position is not None:
-            return await self._by_words(asked, position.words, position, limit)
-        words, meant = await self._words(asked)
-        page = await self._by_words(asked, words, None, limit)
+            return await self._by_words(asked, position.words, position, limit, known)
+        words, meant = await self._words(asked, known)
+        page = await self._by_words(asked, words, None, limit, known)
         return replace(page, corrected=_corrected(query, meant))
 
     def _is_sound(self, position: Position, by_text: bool) -> bool:
@@ -99,10 +106,14 @@ class Search:
             return SearchPage(items, None)
         return SearchPage(items, Position(asked, scored=(found[limit - 1][1], items[-1].id)))
 
-    async def _words(self, asked: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    async def _words(self, asked: Sequence[str], known: Known) -> tuple[tuple[str, ...], dict[str, str]]:
         """The stems to search for, the rarest first, and which were taken for another. A word nobody wrote is taken for
         its nearest known one, or left out if others remain."""
-        counts = await self._counts(tuple(asked))
+        counts = {word: known.words[word] for word in asked if word in known.words}
+        if unread := tuple(word for word in asked if word not in counts):
+            found = await self._counts(unread)
+            known.add_words(found)
+            counts |= found
         near = {word: await self._vocabulary.near(word) for word in asked if word not in counts}
         meant = {word: other for word, other in near.items() if other is not None}
         if meant:
@@ -116,24 +127,30 @@ class Search:
         return [{word: counts[word] for word in asked if word in counts} for asked in batch]
 
     async def _by_words(
-        self, asked: tuple[str, ...], words: tuple[str, ...], position: Position | None, limit: int
+        self, asked: tuple[str, ...], words: tuple[str, ...], position: Position | None, limit: int, known: Known
     ) -> SearchPage:
         streams = streams_for(words)
-        entries, edge = await self._entries(streams, words, position, limit + 1)
-        items = await self._products.on_sale(entry.id for entry in entries[:limit])
+        entries, edge = await self._entries(streams, words, position, limit + 1, known)
+        items = await self._on_sale([entry.id for entry in entries[:limit]], known)
         if len(entries) <= limit:
             return SearchPage(tuple(items), None)
         last = entries[limit - 1]
         return SearchPage(tuple(items), Position(asked, words, edge, last.ranked, last.walked))
 
+    async def _on_sale(self, ids: Sequence[str], known: Known) -> list[Product]:
+        unread = [each for each in ids if each not in known.products]
+        found = {product.id: product for product in await self._products.on_sale(unread)}
+        on_sale = [known.products.get(each) or found.get(each) for each in ids]
+        known.add_products(found)
+        return [product for product in on_sale if product is not None]
+
     async def _entries(
-        self, streams: Sequence[Stream], words: Sequence[str], position: Position | None, limit: int
+        self, streams: Sequence[Stream], words: tuple[str, ...], position: Position | None, limit: int, known: Known
     ) -> tuple[list[_Entry], Walked]:
         if position is not None and position.walked is not None:
             assert position.edge is not None, "checked by _is_sound"
             return await self._tail(streams, position.walked, position.edge, limit), position.edge
-        known_edge = position.edge if position else None
-        head, edge = await self._head(streams, known_edge, limit)
+        head, edge = await self._head(streams, words, position, limit, known)
         entries = _ranked(head, streams, words)
         if position is not None and position.ranked is not None:
             after = position.ranked
@@ -143,12 +160,18 @@ class Search:
         return entries[:limit], edge
 
     async def _head(
-        self, streams: Sequence[Stream], edge: Walked | None, enough: int
-    ) -> tuple[list[Candidate], Walked]:
-        """The candidates that are ranked by their words, and where they end. With `edge`, those up to there again."""
-        return await (self._gather(streams, enough) if edge is None else self._gather_again(streams, edge))
+        self, streams: Sequence[Stream], words: tuple[str, ...], position: Position | None, enough: int, known: Known
+    ) -> Head:
+        """The candidates that are ranked by their words, and where they end. From a position, those up to its edge."""
+        if position is not None and position.edge is not None:
+            return await self._gather_again(streams, position.edge)
+        head = known.heads.get((words, enough))
+        if head is None:
+            head = await self._gather(streams, enough)
+            known.add_head(words, enough, head)
+        return head
 
-    async def _gather(self, streams: Sequence[Stream], enough: int) -> tuple[list[Candidate], Walked]:
+    async def _gather(self, streams: Sequence[Stream], enough: int) -> Head:
         found: list[Candidate] = []
         edge: Walked = (0, *LOWEST)
         for number in range(len(streams)):
@@ -160,7 +183,7 @@ class Search:
                 break
         return found, edge
 
-    async def _gather_again(self, streams: Sequence[Stream], edge: Walked) -> tuple[list[Candidate], Walked]:
+    async def _gather_again(self, streams: Sequence[Stream], edge: Walked) -> Head:
         """Products that came into the head meanwhile are let in, up to as many again."""
         found: list[Candidate] = []
         for number in range(edge[0] + 1):

@@ -82,7 +82,7 @@ class Cache:
 
     def __init__(self, redis: Any, generation: Generation, clock: Clock, config: Config) -> None:
         self._redis, self._clock, self._config = redis, clock, config
-        self.generation, self._current = generation, b""
+        self.generation, self.current = generation, b""  # `current`: the token seen last, b"" if there was none
         self.shelf = Shelf(config.cache_entries_max, config.cache_bytes_max)
         self._flights: dict[Flight, asyncio.Task[Ready]] = {}
         self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Ready).decode
@@ -97,11 +97,11 @@ class Cache:
     async def get(self, key: bytes, make: Make) -> Ready:
         """The answer to `key`. What `make` raises is raised to all who wait for it, and not kept."""
         generation = await self.generation.now()
+        if generation != self.current:
+            self.current = generation or b""
+            self.shelf.clear()
         if generation is None:
             return await make()
-        if generation != self._current:
-            self._current = generation
-            self.shelf.clear()
         ready = self.shelf.get(key, self._clock.monotonic())
         if ready is None:
             return await self._shared((generation, key), make)
@@ -128,7 +128,7 @@ class Cache:
         if found is None:
             found = await self._make(name, make)
         ready, until = found
-        if generation == self._current and until > self._clock.monotonic():
+        if generation == self.current and until > self._clock.monotonic():
             self.shelf.put(key, ready, until)
         return ready
 

@@ -32,7 +32,7 @@ class Generation:
     def __init__(self, redis: Any, clock: Clock, ids: Ids, config: Config) -> None:
         self._redis, self._clock, self._ids = redis, clock, ids
         self._line = ScriptLine(SCRIPT, config)
-        self._pause_seconds, self._closed_until = config.redis_pause_seconds, 0.0
+        self._pause_seconds, self._closed_until, self._owes_an_end = config.redis_pause_seconds, 0.0, False
         self._read: GroupCommit[None, bytes | None] = GroupCommit(
             self._read_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
@@ -44,14 +44,22 @@ class Generation:
         return await self._read(None)
 
     async def end(self) -> None:
-        """What was begun until now is asked for no more. Best effort: no answer outlives `cache_ttl_seconds`."""
+        """What was begun until now is asked for no more. While Redis is down nobody is answered from it; this process
+        then ends the generation before it reads the next token."""
         try:
-            await self._redis.set(KEY, self._ids.new())
+            await self._end()
         except UNREACHABLE as error:
-            log.warning("the cache was not told of a change: %s", error)
+            self._owes_an_end = True
+            log.warning("the cache was not told of a change yet: %s", error)
+
+    async def _end(self) -> None:
+        await self._redis.set(KEY, self._ids.new())
+        self._owes_an_end = False
 
     async def _read_together(self, batch: Sequence[None]) -> Sequence[bytes | None]:
         try:
+            if self._owes_an_end:
+                await self._end()
             token = await self._line.call(self._ids.new().encode())
         except UNREACHABLE as error:
             log.warning("the catalogue is read without its cache: %s", error)

@@ -35,6 +35,11 @@ class ReadyReplies:
         """A reply for one caller alone, that may be answered with 304 like the others."""
         return _reply(self._made(view, None))
 
+    @property
+    def generation(self) -> bytes:
+        """The state of the catalogue that a view is made from; empty while Redis is down and nobody can tell."""
+        return self._cache.current
+
     async def forget(self) -> None:
         """After a change: nobody is answered from before it."""
         await self._cache.generation.end()

@@ -73,13 +73,21 @@ def on_its_own(product: Product) -> Price:
     return price
 
 
+def in_search(product: Product) -> Price:
+    async def price(client: Client) -> int:
+        async with client.get("/api/products/search", params={"q": product.name}) as answer:
+            return int((await answer.json())["items"][0]["price"])
+
+    return price
+
+
 async def staff(client: Client) -> dict[str, str]:
     async with client.post("/api/auth/login", json={"email": STAFF, "password": PASSWORD}) as answer:
         return {"Authorization": f"Bearer {(await answer.json())['accessToken']}"}
 
 
 @pytest.mark.parametrize("shop", [{"cache_ttl_seconds": 60}], indirect=True)
-@pytest.mark.parametrize("where", [in_list, on_its_own])
+@pytest.mark.parametrize("where", [in_list, on_its_own, in_search])
 async def test_no_buyer_sees_an_old_price_after_a_newer_one(
     shop: Shop, processes: Sequence[Client], where: Callable[[Product], Price]
 ) -> None:
@@ -119,7 +127,7 @@ async def test_an_edit_made_elsewhere_is_seen_in_every_process_within_a_second(
     product, ended = await on_sale(shop, price=100), asyncio.Event()
     background = bootstrap.background(shop)
     relaying = asyncio.create_task(repeat("relay", background.relay.step, ended))
-    prices = in_list(product), on_its_own(product)
+    prices = in_list(product), on_its_own(product), in_search(product)
     for price in (200, 300):
         assert {await read(client) for read in prices for client in processes} == {price - 100}
         await shop.catalog.edit(product.id, {"price": price})
@@ -185,9 +193,9 @@ async def test_staff_see_archived_products_and_buyers_do_not(shop: Shop, process
 
 async def test_a_wiped_redis_costs_nobody_an_answer(shop: Shop, processes: Sequence[Client]) -> None:
     product = await on_sale(shop, price=100)
-    price = in_list(product)
-    assert await price(processes[0]) == 100
+    prices = in_list(product), in_search(product)
+    assert [await price(processes[0]) for price in prices] == [100, 100]
     async with Redis.from_url(shop.config.redis_url) as client:
         await client.flushdb()
     await shop.catalog.edit(product.id, {"price": 200})
-    assert [await price(process) for process in processes] == [200, 200]
+    assert {await price(process) for price in prices for process in processes} == {200}

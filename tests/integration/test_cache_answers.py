@@ -162,8 +162,25 @@ async def test_without_redis_every_request_reads_for_itself_and_none_waits(shop:
     cache = Cache(shop.stores.redis, Generation(shop.stores.redis, shop.clock, shop.ids, away), shop.clock, away)
     kitchen = Kitchen()
     assert [await said(cache, kitchen.quick) for _ in range(3)] == [b"said"] * 3
-    assert (kitchen.made, len(cache.shelf)) == (3, 0)
+    assert (kitchen.made, len(cache.shelf), cache.current) == (3, 0, b"")
     await cache.close()
+
+
+async def test_a_change_that_redis_could_not_be_told_of_is_told_before_the_next_answer(
+    process: Process, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, kitchen = process(), Kitchen(b"old")
+    await said(cache, kitchen.quick)
+    with monkeypatch.context() as away:
+        away.setattr(shop.stores.redis, "set", _away)
+        await cache.generation.end()
+    kitchen.says = b"new"
+    assert [await said(cache, kitchen.quick) for _ in range(2)] == [b"new", b"new"]
+    assert kitchen.made == 2, "it is told once"
+
+
+async def _away(*arguments: object) -> None:
+    raise redis.ConnectionError
 
 
 async def test_a_relayed_change_of_a_product_ends_the_generation_and_other_facts_do_not(process: Process) -> None:
