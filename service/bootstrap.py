@@ -58,7 +58,7 @@ from service.infra.lasting_metrics import LastingMetrics
 from service.infra.lease import Lease
 from service.infra.mail import Fill, Mailer, mails
 from service.infra.mongo import Transactions
-from service.infra.mongo_commands import OneThread, Sender
+from service.infra.mongo_commands import OneThread, Sender, SharedReads
 from service.infra.outbox import INDEXES as OUTBOX_INDEXES
 from service.infra.outbox import Fact, Outbox
 from service.infra.relay import Consumer, Relay
@@ -208,7 +208,8 @@ def build(
     database = stores.database
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
-    books = Bookkeeping(stores.sender or OneThread(database), config.stock_assumed_after)
+    sender = stores.sender or OneThread(database)
+    books = Bookkeeping(sender, config.stock_assumed_after)
     ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, config)
@@ -223,7 +224,7 @@ def build(
     gateway = gateway or provider
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
-    order_repository = OrderRepository(database)
+    order_repository = OrderRepository(database, SharedReads(sender, config))
     limits = HoldLimits(order_repository, clock, config)
     orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
@@ -280,7 +281,8 @@ def background(shop: Shop) -> Background:
     metrics, dead_letters = LastingMetrics(database), DeadLetters(database, clock)
     users, transactions = UserRepository(database), shop.transactions
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
-    waiting, buyers = SubscriptionRepository(database), OrderRepository(database)
+    waiting = SubscriptionRepository(database)
+    buyers = OrderRepository(database, SharedReads(OneThread(database), config))
     notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (

@@ -78,6 +78,7 @@ class Config:
     cache_body_max_bytes: int = 1_048_576
     cache_batch_max: int = 64
     product_reads_max: int = 512
+    shared_reads_max: int = 16  # lists of orders that are read together
 
     # carts, orders
     cart_lines_max: int = 500

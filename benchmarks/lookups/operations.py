@@ -23,6 +23,7 @@ from service.catalog.search_repository import SearchRepository
 from service.catalog.vocabulary import Vocabulary
 from service.clock import SystemClock
 from service.config import Config
+from service.infra.mongo_commands import OneThread, SharedReads
 from service.orders.repository import OrderRepository
 
 PAGE = 24
@@ -71,8 +72,8 @@ def product_search(database: Any, walked: Any = None) -> Run:
     return lambda query: search.find(query, None, PAGE)  # of no generation: nothing is remembered
 
 
-def order_history(database: Any) -> Run:
-    orders = OrderRepository(database)
+def order_history(database: Any, sender: Any = None) -> Run:
+    orders = OrderRepository(database, SharedReads(sender or OneThread(database), Config()))
     return lambda user_id: orders.newest(user_id, None, None, ORDERS_READ)
 
 
@@ -105,7 +106,7 @@ def operations(
     inputs, small_inputs = (_inputs(each, names, seed, samples) for each in (sizes, small_sizes))
     runs = {
         "product search": (product_search(large), product_search(large, scanning), product_search(small)),
-        "order history": (order_history(large), order_history(scanning), order_history(small)),
+        "order history": (order_history(large), order_history(large, scanning), order_history(small)),
         "cart operations": (cart_operations(large), cart_operations(scanning), cart_operations(small)),
         "user lookup": (user_lookup(large), user_lookup(scanning), user_lookup(small)),
     }

@@ -2,7 +2,10 @@
 
 The repositories run unchanged on it; only the plan differs."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from service.infra.mongo_commands import Find
 
 FROM_END_TO_END = [("$natural", 1)]
 
@@ -13,6 +16,13 @@ class ScanningDatabase:
 
     def __getitem__(self, name: str) -> "ScanningCollection":
         return ScanningCollection(self._database[name])
+
+    async def find_all(self, finds: Sequence[Find], session: None) -> list[Any]:
+        return [await self._found(find) for find in finds]
+
+    async def _found(self, find: Find) -> Any:
+        found = self[find.collection].find(find.filter, find.projection, sort=list(find.sort), limit=find.limit)
+        return await found.to_list(None)
 
 
 class ScanningCollection:

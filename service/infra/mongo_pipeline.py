@@ -1,4 +1,4 @@
-"""Commands of one transaction sent down one connection before the first answer has been read.
+"""Commands of one transaction, or reads outside of any, sent down one connection before the first answer has been read.
 
 A connection's commands are answered in their order, so while the server works on one the next is being encoded, and a
 batch waits for the network once instead of once a command. If one fails the server has ended the transaction and
@@ -24,7 +24,8 @@ DOCUMENTS = {"cursor": {"firstBatch": 1, "nextBatch": 1}}  # where an answer has
 
 
 def exchange(database: Any, commands: Sequence[Command], session: Any, unanswered_max: int | None) -> list[Reply]:
-    """One reply a command, in their order. `database` and `session` are PyMongo's, the session's transaction is open.
+    """One reply a command, in their order. `database` and `session` are PyMongo's, the session's transaction is open;
+    without a session nothing but reads may be sent.
 
     `unanswered_max`: bytes that may be under way before an answer is read. Both sides would wait for each other for
     ever if neither read: answers of any size need a limit below what a socket holds.
@@ -67,17 +68,22 @@ class _Line:
         self._unanswered += len(encoded)
 
     def _encode(self, command: dict[str, Any]) -> tuple[int, bytes, int]:
-        if not self._session.in_transaction:
-            raise InvalidOperation("The transaction was ended before everything had been written")
-        self._session._apply_to(command, False, ReadPreference.PRIMARY, self._connection)
-        if self._session._starting_transaction:
-            self._session._transaction.set_in_progress()
+        if self._session is not None:
+            self._take_part(command)
         self._connection.send_cluster_time(command, self._session, self._database.client)
         self._connection.apply_timeout(command)
         request, encoded, _, largest = message._op_msg(
             NO_FLAGS, command, self._database.name, ReadPreference.PRIMARY, self._database.codec_options
         )
         return request, encoded, largest
+
+    def _take_part(self, command: dict[str, Any]) -> None:
+        """Makes the command one of the session's transaction."""
+        if not self._session.in_transaction:
+            raise InvalidOperation("The transaction was ended before everything had been written")
+        self._session._apply_to(command, False, ReadPreference.PRIMARY, self._connection)
+        if self._session._starting_transaction:
+            self._session._transaction.set_in_progress()
 
     def read_all(self) -> None:
         while self._waiting:

@@ -9,6 +9,7 @@ import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from service.infra.mongo import Database
+from service.infra.mongo_commands import Find, SharedReads
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -44,8 +45,8 @@ def held_filter(user_ids: Iterable[str], placed_after: datetime, now: datetime) 
 
 
 class OrderRepository:
-    def __init__(self, database: Database) -> None:
-        self._orders = database[COLLECTION]
+    def __init__(self, database: Database, reads: SharedReads) -> None:
+        self._orders, self._reads = database[COLLECTION], reads
         self._idempotency = database["idempotency"]
 
     async def find(self, order_id: str) -> Order | None:
@@ -81,8 +82,8 @@ class OrderRepository:
                 "createdAt": {"$lte": at},
                 "$or": [{"createdAt": {"$lt": at}}, {"createdAt": at, "_id": {"$lt": order_id}}],
             }
-        found = self._orders.find(query).sort([("createdAt", -1), ("_id", -1)]).limit(limit)
-        return [to_order(document) for document in await found.to_list(limit)]
+        newest = Find(COLLECTION, query, sort=(("createdAt", -1), ("_id", -1)), limit=limit)
+        return [to_order(document) for document in await self._reads.find(newest)]
 
     async def held_by(self, user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Held]:
         """What each of those who hold anything holds, by orders whose hold has not ended. `placed_after` bounds the

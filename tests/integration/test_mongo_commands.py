@@ -1,19 +1,22 @@
 """Commands sent in one go on a real server: what fails, is cancelled or ended in between leaves nothing behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from bson.errors import InvalidDocument
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.errors import AutoReconnect, InvalidOperation, OperationFailure
+from pymongo.errors import AutoReconnect, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.synchronous.pool import Connection
 
 from service.config import Config
 from service.infra import json
 from service.infra.mongo import connect
-from service.infra.mongo_commands import UNANSWERED_MAX, Find, OneThread, insert, update
+from service.infra.mongo_commands import UNANSWERED_MAX, Find, OneThread, SharedReads, insert, update
 
 MANY = [insert("things", [{"_id": f"{n}-{number}"} for number in range(500)]) for n in range(20)]
 
@@ -74,24 +77,85 @@ async def test_a_conflict_is_told_as_the_driver_tells_it(things: Any):
     assert await things.things.find({}).to_list(None) == [{"_id": "there", "n": 1}]
 
 
-async def test_a_connection_lost_in_between_is_told_as_the_driver_tells_it(
-    things: Any, monkeypatch: pytest.MonkeyPatch
-):
-    receive, answers = Connection.receive_message, iter([True, False])
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has the connection cut instead of the answers that are told: True is one that arrives. Those that the driver's
+    own monitors wait for are not among them."""
+    receive = Connection.receive_message
 
-    def cut_off(self: Connection, request_id: int | None) -> Any:
-        if request_id is not None and not next(answers, True):
-            self._raise_connection_failure(OSError("cut off"))
-        return receive(self, request_id)
+    def cut_instead_of(*arriving: bool) -> None:
+        answers = iter(arriving)
 
+        def receive_or_fail(self: Connection, request_id: int | None) -> Any:
+            ours = not threading.current_thread().name.startswith("pymongo")
+            if ours and not next(answers, True):
+                self._raise_connection_failure(OSError("cut off"))
+            return receive(self, request_id)
+
+        monkeypatch.setattr(Connection, "receive_message", receive_or_fail)
+
+    return cut_instead_of
+
+
+async def test_a_connection_lost_in_between_is_told_as_the_driver_tells_it(things: Any, cut: Callable[..., None]):
     async with await things.client.start_session() as session:
         session.start_transaction()
-        monkeypatch.setattr(Connection, "receive_message", cut_off)
+        cut(True, False)
         with pytest.raises(AutoReconnect) as caught:
             await OneThread(things).send_all(MANY[:3], session)
         assert caught.value.has_error_label("TransientTransactionError")
         await session.abort_transaction()
     assert await things.things.count_documents({}) == 1
+
+
+async def test_reads_that_wait_go_together_and_each_gets_its_own_answer(things: Any):
+    await things.numbers.insert_many([{"_id": n, "even": n % 2 == 0} for n in range(50)])
+    sender, trips = OneThread(things), []
+    find_all = sender.find_all
+
+    async def counted(finds: Any, session: Any) -> Any:
+        trips.append(len(finds))
+        return await find_all(finds, session)
+
+    sender.find_all = counted  # type: ignore[method-assign]
+    reads = SharedReads(sender, Config(shared_reads_max=8))
+    asked = [Find("numbers", {"even": n % 2 == 0}, {"_id": 1}, (("_id", -1),), n) for n in range(1, 21)]
+    found = await asyncio.gather(*(reads.find(each) for each in asked))
+    for n, documents in enumerate(found, start=1):
+        last = 48 if n % 2 == 0 else 49
+        assert [each["_id"] for each in documents] == list(range(last, last - 2 * n, -2))
+    assert trips == [8, 8, 4]
+
+
+async def test_a_read_whose_connection_is_lost_is_tried_once_more(things: Any, cut: Callable[..., None]):
+    cut(False)
+    assert await OneThread(things).find_all([Find("things", {})] * 2, None) == [[{"_id": "there"}]] * 2
+    cut(*[False] * 4)
+    with pytest.raises(AutoReconnect):
+        await OneThread(things).find_all([Find("things", {})] * 2, None)
+
+
+async def test_a_read_in_a_transaction_is_not_tried_again(things: Any, cut: Callable[..., None]):
+    async with await things.client.start_session() as session:
+        session.start_transaction()
+        cut(False)
+        with pytest.raises(AutoReconnect):
+            await OneThread(things).find_all([Find("things", {})], session)
+        await session.abort_transaction()
+
+
+async def test_both_attempts_of_a_read_share_one_time_limit(stores: Any, config: Config, cut: Callable[..., None]):
+    """The second has what the first one left."""
+    client = connect(replace(config, mongo_timeout_seconds=0.3))
+    database = client[config.database]
+    await database.things.insert_many([{"_id": n} for n in range(10)])
+    slow = Find("things", {"$where": "sleep(100) || true"})
+    started = time.monotonic()
+    with pytest.raises(PyMongoError) as caught:
+        await OneThread(database).find_all([slow], None)
+    assert caught.value.timeout
+    assert time.monotonic() - started < 0.9
+    client.close()
 
 
 async def test_answers_of_any_size_come_whole(things: Any):

@@ -334,6 +334,8 @@ def test_commands_sent_in_one_go_do_what_they_say_and_stop_at_the_first_refusal(
             await session.abort_transaction()
         left = {d["_id"]: d.get("n") for d in await db.keys.find().to_list(None)}
         assert left == {"a": None, "b": None, "k": 2, "l": 2, "new": 7}
+        sorted_reads = [Find("keys", {}, {"_id": 1}, (("_id", -1),), 2), Find("keys", {"n": 7})]
+        assert await sender.find_all(sorted_reads, None) == [[{"_id": "new"}, {"_id": "l"}], [{"_id": "new", "n": 7}]]
 
     check(contract)
 

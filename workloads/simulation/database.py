@@ -83,9 +83,15 @@ class Database:
         await self.client.link.request("command", False)
         return await self.client.cluster.motor[self.name].command(command)
 
-    async def find_all(self, finds: Sequence[Find], session: Session) -> list[list[Document]]:
+    async def find_all(self, finds: Sequence[Find], session: Session | None) -> list[list[Document]]:
         """As infra/mongo_commands: one after the other; anything may go wrong between them."""
-        return [await self[f.collection].find(f.filter, f.projection, session=session).to_list() for f in finds]
+        return [await self._found(find, session) for find in finds]
+
+    async def _found(self, find: Find, session: Session | None) -> list[Document]:
+        order = {"sort": list(find.sort)} if find.sort else {}
+        bound = {"limit": find.limit} if find.limit else {}
+        found = self[find.collection].find(find.filter, find.projection, session=session, **order, **bound)
+        return await found.to_list()
 
     async def send_all(self, commands: Sequence[Document], session: Session) -> list[Document]:
         return [await self._send(command, session) for command in commands]
