@@ -58,7 +58,7 @@ from service.infra.lasting_metrics import LastingMetrics
 from service.infra.lease import Lease
 from service.infra.mail import Fill, Mailer, mails
 from service.infra.mongo import Transactions
-from service.infra.mongo_commands import OneThread, Sender, SharedReads
+from service.infra.mongo_commands import OneThread, Sender
 from service.infra.outbox import INDEXES as OUTBOX_INDEXES
 from service.infra.outbox import Fact, Outbox
 from service.infra.relay import Consumer, Relay
@@ -212,7 +212,7 @@ def build(
     books = Bookkeeping(sender, config.stock_assumed_after)
     ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
-    offers = Offers(database, config)
+    offers = Offers(database, sender, config)
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
     reads = ProductReads(products, config)
     walks = SearchRepository(database, config.search_window_max)
@@ -224,7 +224,7 @@ def build(
     gateway = gateway or provider
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
-    order_repository = OrderRepository(database, SharedReads(sender, config))
+    order_repository = OrderRepository(database, sender, config)
     limits = HoldLimits(order_repository, clock, config)
     orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
@@ -271,7 +271,8 @@ def front(shop: Shop) -> Front:
     mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
     sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
     auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
-    codecs, cache = build_codecs(), Cache(redis_client, Generation(redis_client, clock, ids, config), clock, config)
+    generation = Generation(redis_client, clock, ids, config, told=lambda: layers.gate.generation)
+    codecs, cache = build_codecs(), Cache(redis_client, generation, clock, config)
     return Front(auth, layers, Shield(), passwords, registry, codecs, cache, ReadyReplies(cache, codecs))
 
 
@@ -282,7 +283,7 @@ def background(shop: Shop) -> Background:
     users, transactions = UserRepository(database), shop.transactions
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting = SubscriptionRepository(database)
-    buyers = OrderRepository(database, SharedReads(OneThread(database), config))
+    buyers = OrderRepository(database, OneThread(database), config)
     notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (

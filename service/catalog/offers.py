@@ -10,7 +10,9 @@ from pymongo import UpdateOne
 from service.config import Config
 from service.infra.group_commit import GroupCommit
 from service.infra.mongo import Database, Session
+from service.infra.mongo_commands import Find, Sender
 
+COLLECTION = "offers"
 WAITING_MAX = 20_000
 
 
@@ -29,8 +31,8 @@ class Offer:
 
 
 class Offers:
-    def __init__(self, database: Database, config: Config) -> None:
-        self._offers = database["offers"]
+    def __init__(self, database: Database, sender: Sender, config: Config) -> None:
+        self._offers, self._sender = database[COLLECTION], sender
         self._read: GroupCommit[tuple[str, ...], dict[str, Offer]] = GroupCommit(
             self._read_together,
             items_max=config.batch_postings_max,
@@ -54,7 +56,7 @@ class Offers:
 
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
         skus = {sku for wanted in batch for sku in wanted}
-        found = await self._offers.find({"_id": {"$in": sorted(skus)}}).to_list(None)
+        (found,) = await self._sender.find_all([Find(COLLECTION, {"_id": {"$in": sorted(skus)}})], None)
         offers = {document["_id"]: _to_offer(document) for document in found}
         return [{sku: offers[sku] for sku in wanted if sku in offers} for wanted in batch]
 

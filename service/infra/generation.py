@@ -1,11 +1,12 @@
 """Which generation of answers is current: a token in Redis that every change replaces, and that is never used again.
 
-A request asks for it after its own arrival, with one Redis read for all requests that wait: whoever has seen a change,
-wherever that was, is answered in the generation after it. Tokens are compared, not ordered, so a Redis that was wiped
-or replaced brings no old answer back."""
+A request learns it after its own arrival, from the gate that it has just passed or with one Redis read for all requests
+that wait: whoever has seen a change, wherever that was, is answered in the generation after it. Tokens are compared,
+not ordered, so a Redis that was wiped or replaced brings no old answer back.
+"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from service.clock import Clock
@@ -20,17 +21,23 @@ from service.infra.relay import Consumer
 
 log = logging.getLogger(__name__)
 KEY = "catalogue:generation"
-SCRIPT = f"""
-local token = redis.call('GET', '{KEY}')
-if token then return token end
-redis.call('SET', '{KEY}', ARGV[1])
-return ARGV[1]
+CURRENT = f"""
+local function current_generation(unless_there_is_one)
+  local token = redis.call('GET', '{KEY}')
+  if token then return token end
+  redis.call('SET', '{KEY}', unless_there_is_one)
+  return unless_there_is_one
+end
 """
+SCRIPT = CURRENT + "return current_generation(ARGV[1])"
 
 
 class Generation:
-    def __init__(self, redis: Any, clock: Clock, ids: Ids, config: Config) -> None:
-        self._redis, self._clock, self._ids = redis, clock, ids
+    def __init__(
+        self, redis: Any, clock: Clock, ids: Ids, config: Config, told: Callable[[], bytes] = lambda: b""
+    ) -> None:
+        """`told`: the token that whoever asks now has come by, if it has."""
+        self._redis, self._clock, self._ids, self._told = redis, clock, ids, told
         self._line = ScriptLine(SCRIPT, config)
         self._pause_seconds, self._closed_until, self._owes_an_end = config.redis_pause_seconds, 0.0, False
         self._read: GroupCommit[None, bytes | None] = GroupCommit(
@@ -39,6 +46,8 @@ class Generation:
 
     async def now(self) -> bytes | None:
         """The token; None while Redis is down, and nobody waits for it then."""
+        if not self._owes_an_end and (told := self._told()):
+            return told
         if self._closed_until > self._clock.monotonic():
             return None
         return await self._read(None)

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from pymongo.errors import DuplicateKeyError
 
+from service.config import Config
 from service.infra.mongo import Database
-from service.infra.mongo_commands import Find, SharedReads
+from service.infra.mongo_commands import Find, Sender, SharedReads
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -45,8 +46,8 @@ def held_filter(user_ids: Iterable[str], placed_after: datetime, now: datetime) 
 
 
 class OrderRepository:
-    def __init__(self, database: Database, reads: SharedReads) -> None:
-        self._orders, self._reads = database[COLLECTION], reads
+    def __init__(self, database: Database, sender: Sender, config: Config) -> None:
+        self._orders, self._sender, self._reads = database[COLLECTION], sender, SharedReads(sender, config)
         self._idempotency = database["idempotency"]
 
     async def find(self, order_id: str) -> Order | None:
@@ -88,10 +89,12 @@ class OrderRepository:
     async def held_by(self, user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Held]:
         """What each of those who hold anything holds, by orders whose hold has not ended. `placed_after` bounds the
         search: no hold is older."""
-        query = held_filter(user_ids, placed_after, now)
+        fields = {"userId": 1, "items.sku": 1, "items.quantity": 1}
+        wanted = Find(COLLECTION, held_filter(user_ids, placed_after, now), fields)
         orders: Counter[str] = Counter()
         units: dict[str, Counter[str]] = defaultdict(Counter)
-        async for order in self._orders.find(query, {"userId": 1, "items.sku": 1, "items.quantity": 1}):
+        (found,) = await self._sender.find_all([wanted], None)
+        for order in found:
             orders[order["userId"]] += 1
             for line in order["items"]:
                 units[order["userId"]][line["sku"]] += line["quantity"]

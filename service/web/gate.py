@@ -1,5 +1,5 @@
-"""One Redis round trip per request, shared by all requests that wait: the session is looked up and every rate limit
-is counted in one script. Redis's own clock counts, so all processes agree.
+"""One Redis round trip per request, shared by all requests that wait: the session is looked up, every rate limit is
+counted and the generation of the catalogue is read, in one script. Redis's own clock counts, so all processes agree.
 
 A limit is a sliding window of SLOTS slots. A slot counts until it lies wholly outside the window, so no window ever
 holds more than its quota, and a request is counted in all of its limits or, when one refuses, in none. The memory of
@@ -15,6 +15,8 @@ import msgspec
 from service.clock import Clock
 from service.config import Config
 from service.errors import Unavailable
+from service.ids import Ids
+from service.infra.generation import CURRENT
 from service.infra.group_commit import GroupCommit
 from service.infra.redis import UNREACHABLE
 from service.infra.redis_line import ScriptLine
@@ -26,6 +28,7 @@ SESSION_PREFIX = "session:"
 
 SCRIPT = (
     f"local SLOTS = {SLOTS}\n"
+    + CURRENT
     + """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -79,8 +82,8 @@ local function answer(ask)
   return {user, role, refused, tightest, math.max(left, 0), math.ceil(reset / 1000)}
 end
 
-local answers = {}
-for i, ask in ipairs(cmsgpack.unpack(ARGV[1])) do answers[i] = answer(ask) end
+local asked, answers = cmsgpack.unpack(ARGV[1]), {}
+for i, ask in ipairs(asked[1]) do answers[i] = answer(ask) end
 for _, key in ipairs(touched) do
   local found = counters[key]
   if #found.stale > 0 then redis.call('HDEL', key, unpack(found.stale)) end
@@ -89,7 +92,7 @@ for _, key in ipairs(touched) do
     redis.call('PEXPIRE', key, math.ceil(found.length * (SLOTS + 1)))
   end
 end
-return cmsgpack.pack(answers)
+return cmsgpack.pack({answers, current_generation(asked[2])})
 """
 )
 
@@ -112,16 +115,25 @@ class Answer(NamedTuple):
     reset_seconds: int
 
 
+class Reply(NamedTuple):
+    answers: list[Answer]
+    generation: str
+
+
 class StoreDown(Unavailable):
     """Redis did not answer; each route class says what that means for it."""
 
 
 class Gate:
-    def __init__(self, clock: Clock, config: Config, metrics: SecurityMetrics) -> None:
-        self._line, self._clock, self._metrics = ScriptLine(SCRIPT, config), clock, metrics
+    """`generation` is the catalogue's as the last batch found it: no older than any request that has passed. b"" while
+    Redis is down."""
+
+    def __init__(self, clock: Clock, ids: Ids, config: Config, metrics: SecurityMetrics) -> None:
+        self._line, self._clock, self._ids, self._metrics = ScriptLine(SCRIPT, config), clock, ids, metrics
+        self.generation, self._first_generation = b"", ids.new()
         self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(list[Answer]).decode
+        self._decode = msgspec.msgpack.Decoder(Reply).decode
         self._closed_until = 0.0
         self.group: GroupCommit[Ask, Answer] = GroupCommit(
             self._ask_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
@@ -138,9 +150,17 @@ class Gate:
 
     async def _ask_together(self, batch: Sequence[Ask]) -> Sequence[Answer]:
         try:
-            return self._decode(await self._line.call(self._encode(batch)))
+            reply = self._decode(await self._line.call(self._encode((batch, self._first_generation))))
         except UNREACHABLE as error:
+            self.generation, self._first_generation = b"", self._ids.new()
             log.warning("requests go on without Redis: %s", error)
             self._metrics.gate_failures.inc()
             self._closed_until = self._clock.monotonic() + self._pause_seconds
             raise StoreDown(retry_after_seconds=1) from None
+        self._learn(reply.generation)
+        return reply.answers
+
+    def _learn(self, generation: str) -> None:
+        if generation == self._first_generation:  # a Redis that had none has taken it, and no token is used twice
+            self._first_generation = self._ids.new()
+        self.generation = generation.encode()

@@ -10,12 +10,15 @@ from prometheus_client import CollectorRegistry
 
 from service.clock import SystemClock
 from service.config import Config
+from service.ids import Ids
+from service.infra.generation import KEY, Generation
 from service.web.gate import SLOTS, Answer, Gate, StoreDown
 from service.web.security_metrics import SecurityMetrics
 
 
 def new_gate(config: Config) -> Gate:
-    return Gate(SystemClock(), config, SecurityMetrics(CollectorRegistry()))
+    clock = SystemClock()
+    return Gate(clock, Ids(clock), config, SecurityMetrics(CollectorRegistry()))
 
 
 @pytest.fixture
@@ -150,3 +153,42 @@ async def test_a_password_and_a_database_number_in_the_url_are_used(store: redis
         await wrong.ask("", ("k", 9, 1_000))
     wrong.close()
     await store.acl_deluser("gatekeeper")
+
+
+async def test_whoever_passes_learns_the_generation_of_the_catalogue(
+    gate: Gate, store: redis.asyncio.Redis, redis_url: str
+) -> None:
+    clock, config = SystemClock(), Config(redis_url=redis_url)
+    generation = Generation(store, clock, Ids(clock), config, told=lambda: gate.generation)
+    assert gate.generation == b""
+    await gate.ask("", ())
+    first = gate.generation
+    assert first == await store.get(KEY) == await generation.now()
+    await generation.end()
+    assert await generation.now() == first, "nobody has passed since"
+    await gate.ask("", ())
+    assert gate.generation == await generation.now() == await store.get(KEY) != first
+
+
+async def test_a_redis_that_was_emptied_gets_a_generation_that_never_was(
+    gate: Gate, store: redis.asyncio.Redis
+) -> None:
+    seen = set()
+    for _ in range(3):
+        await store.delete(KEY)
+        await gate.ask("", ())
+        seen.add(gate.generation)
+    assert len(seen) == 3
+
+
+async def test_while_redis_is_down_no_generation_is_known(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    await gate.ask("", ())
+    assert gate.generation
+
+    async def away(argument: bytes) -> bytes:
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(gate._line, "call", away)
+    with pytest.raises(StoreDown):
+        await gate.ask("", ())
+    assert gate.generation == b""
