@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from service.catalog.models import Product
 from service.catalog.product_reads import ProductReads
-from service.catalog.search_memory import Head, Known, SearchMemory, Walked
-from service.catalog.search_plan import Candidate, Stream, score, streams_for
+from service.catalog.search_memory import Head, Known, SearchMemory
+from service.catalog.search_plan import Candidate, Stream, Walked, score, streams_for
 from service.catalog.search_repository import SearchRepository
 from service.catalog.search_terms import stem, stems_of, words_of
 from service.catalog.vocabulary import Vocabulary
@@ -138,11 +138,12 @@ class Search:
         return SearchPage(tuple(items), Position(asked, words, edge, last.ranked, last.walked))
 
     async def _on_sale(self, ids: Sequence[str], known: Known) -> list[Product]:
-        unread = [each for each in ids if each not in known.products]
+        on_sale = {each: known.products[each] for each in ids if each in known.products}
+        unread = [each for each in ids if each not in on_sale]
         found = {product.id: product for product in await self._products.on_sale(unread)}
-        on_sale = [known.products.get(each) or found.get(each) for each in ids]
         known.add_products(found)
-        return [product for product in on_sale if product is not None]
+        on_sale |= found
+        return [on_sale[each] for each in ids if each in on_sale]
 
     async def _entries(
         self, streams: Sequence[Stream], words: tuple[str, ...], position: Position | None, limit: int, known: Known

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.catalog.models import Product
-from service.catalog.search_plan import Candidate
+from service.catalog.search_plan import Candidate, Walked
 from service.clock import Clock
 from service.config import Config
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
-Walked = tuple[int, int, str]  # stream, rank, id
 Head = tuple[list[Candidate], Walked]  # candidates to be ranked, and where on the walk they end
 
 

@@ -19,6 +19,7 @@ POINTS_WORD_FOUND = 200
 PAIRS_AMONG_MAX = 4
 
 Group = tuple[str, ...]
+Walked = tuple[int, int, str]  # stream, rank, id
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Candidate:
     name_stems: tuple[str, ...]
 
     @property
-    def place(self) -> tuple[int, int, str]:
+    def place(self) -> Walked:
         """Where it stands in the walk: stream, then rank and id."""
         return self.stream, self.rank, self.id
 

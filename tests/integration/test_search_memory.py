@@ -119,6 +119,21 @@ async def test_what_moves_without_ending_a_generation_is_not_old_for_long(
     assert (await shop.search.find("mug", None, 24, NOW)).items[0].id == last.id
 
 
+async def test_a_product_that_leaves_the_memory_while_others_are_read_is_still_found(shop: Shop) -> None:
+    await mug(shop)
+    assert await prices(shop, "red", NOW) == [100]
+    await mug(shop, "Blue mug")
+    on_sale = shop.search._products.on_sale
+
+    async def crowded_out(ids: Any) -> Any:
+        found = await on_sale(ids)
+        shop.search._memory.of(NOW).products.clear()
+        return found
+
+    shop.search._products.on_sale = crowded_out  # type: ignore[method-assign]
+    assert await prices(shop, "mug", NOW) == [100, 100]
+
+
 async def test_a_word_that_nobody_wrote_is_looked_for_again(shop: Shop) -> None:
     assert await prices(shop, "mug", NOW) == []
     await mug(shop)
