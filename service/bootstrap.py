@@ -208,7 +208,7 @@ def build(
     database = stores.database
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
-    sender = stores.sender or OneThread(database)
+    sender = _sender(stores)
     books = Bookkeeping(sender, config.stock_assumed_after)
     ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
@@ -253,6 +253,10 @@ def build(
     )
 
 
+def _sender(stores: Stores) -> Sender:
+    return stores.sender or OneThread(stores.database)
+
+
 def _payments(config: Config, database: Any, clock: Clock) -> tuple[Gateway, EventReader]:
     if config.payment_gateway == "simulator":
         return SimulatedGateway(database, clock), SimulatedEvents(clock, config)
@@ -283,7 +287,7 @@ def background(shop: Shop) -> Background:
     users, transactions = UserRepository(database), shop.transactions
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting = SubscriptionRepository(database)
-    buyers = OrderRepository(database, OneThread(database), config)
+    buyers = OrderRepository(database, _sender(shop.stores), config)
     notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (

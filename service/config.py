@@ -78,12 +78,12 @@ class Config:
     cache_body_max_bytes: int = 1_048_576
     cache_batch_max: int = 64
     product_reads_max: int = 512
-    shared_reads_max: int = 16  # lists of orders that are read together
 
     # carts, orders
     cart_lines_max: int = 500
     guest_cart_ttl_seconds: float = 2_592_000
     wishes_max: int = 1_000
+    shared_reads_max: int = 16  # lists of orders that are read together
     order_abandoned_after_seconds: float = 86_400
     abandoned_seconds_max: float = 120
 

@@ -79,16 +79,17 @@ async def test_a_conflict_is_told_as_the_driver_tells_it(things: Any):
 
 @pytest.fixture
 def cut(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has the connection cut instead of the answers that are told: True is one that arrives. Those that the driver's
-    own monitors wait for are not among them."""
+    """Has the connection cut instead of the answers that are told, after a time: True is one that arrives. Those that
+    the driver's own monitors wait for are not among them."""
     receive = Connection.receive_message
 
-    def cut_instead_of(*arriving: bool) -> None:
+    def cut_instead_of(*arriving: bool, after_seconds: float = 0.0) -> None:
         answers = iter(arriving)
 
         def receive_or_fail(self: Connection, request_id: int | None) -> Any:
             ours = not threading.current_thread().name.startswith("pymongo")
             if ours and not next(answers, True):
+                time.sleep(after_seconds)
                 self._raise_connection_failure(OSError("cut off"))
             return receive(self, request_id)
 
@@ -145,16 +146,18 @@ async def test_a_read_in_a_transaction_is_not_tried_again(things: Any, cut: Call
 
 
 async def test_both_attempts_of_a_read_share_one_time_limit(stores: Any, config: Config, cut: Callable[..., None]):
-    """The second has what the first one left."""
-    client = connect(replace(config, mongo_timeout_seconds=0.3))
+    """The second has what the first one left: alone it would have had enough."""
+    client = connect(replace(config, mongo_timeout_seconds=1.0))
     database = client[config.database]
-    await database.things.insert_many([{"_id": n} for n in range(10)])
-    slow = Find("things", {"$where": "sleep(100) || true"})
+    await database.things.insert_one({"_id": 1})
+    takes_long = [Find("things", {"$where": "sleep(600) || true"})]
+    assert await OneThread(database).find_all(takes_long, None) == [[{"_id": 1}]]
     started = time.monotonic()
+    cut(False, after_seconds=0.7)
     with pytest.raises(PyMongoError) as caught:
-        await OneThread(database).find_all([slow], None)
+        await OneThread(database).find_all(takes_long, None)
     assert caught.value.timeout
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 1.3
     client.close()
 
 

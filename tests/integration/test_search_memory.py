@@ -16,7 +16,7 @@ NOW, LATER = b"generation 1", b"generation 2"
 
 
 class Reads:
-    """Counts what a search asks of MongoDB; may make it wait."""
+    """What a search asks of MongoDB, by name."""
 
     def __init__(self, search: Search) -> None:
         self.seen: list[str] = []
