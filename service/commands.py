@@ -14,10 +14,11 @@ from rich.table import Table
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.infra import index_proof, mongo
-from service.infra.jobs import JobFailed, UnknownJob
-from service.orders.audit import Audit
-from service.stack import STORES_UNREACHABLE, NoStack, configuration
+from service.infra.mongo import client as mongo
+from service.infra.mongo import index_proof
+from service.jobs.usecases import JobFailed, UnknownJob
+from service.orders.invariants import Audit
+from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 
 data_option = click.option(
     "--data",
@@ -38,7 +39,7 @@ errors = Console(stderr=True)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="API processes.")
 def up(data: Path, host: str, port: int, workers: int) -> int:
     """Run the whole stack in the foreground until Ctrl-C."""
-    from service import supervisor
+    from service.stack import supervisor
 
     return supervisor.run(data, host, port, workers)
 
