@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from post_office import Inboxes, smtp_server
+from mail_servers import Inboxes, smtp_server
 from shops import MovableClock, buy, pay, stock
 
 from service import bootstrap

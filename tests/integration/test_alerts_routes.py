@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from served import served
+from app_client import served
 from shops import stock, stock_all
 
 from service import bootstrap

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import shops
-from guarded import PASSWORD, Guarded, guarded
+from secured_app import PASSWORD, Guarded, guarded
 
 from service.auth.models import Device
 from service.config import Config

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.scaling.run import QUICK, run
 from service.stack.embedded import Stores
-from workloads.simulation.scale_fit import calibrate, cores_given
+from workloads.scale_model.fit import calibrate, cores_given
 
 SMALL = replace(QUICK, processes=(1, 2), seconds=0.3, buyers=12)
 

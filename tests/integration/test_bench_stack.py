@@ -9,20 +9,20 @@ import pytest
 from needs import missing
 from pymongo import MongoClient
 
-from benchmarks.budgets.declared import load
+from benchmarks.budgets.plan import load
 from benchmarks.budgets.run import plant
 from benchmarks.compression import live
+from benchmarks.expiry import judge as expiry_verdict
 from benchmarks.expiry import run as expiry
-from benchmarks.expiry import verdict as expiry_verdict
 from benchmarks.expiry.holds import Holds
 from benchmarks.flood import run as flood
+from benchmarks.kit.served_stack import Served, served
+from benchmarks.layers import judge as layers_verdict
 from benchmarks.layers import run as layers
-from benchmarks.layers import verdict as layers_verdict
 from benchmarks.layers.cases import ANONYMOUS, AVAILABILITY, BEARER
 from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer
-from benchmarks.stack import Served, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PRODUCTS, STOCK = 100, 1_000_000

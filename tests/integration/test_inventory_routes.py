@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from served import served
+from app_client import served
 
 from service.bootstrap import Shop
 from service.inventory.models import Line, Posting, Reserve

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from app_client import served
 from msgspec import Raw
-from served import served
 from shops import stock
 
 from service import bootstrap

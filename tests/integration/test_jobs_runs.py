@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from job_harness import done, quick, worksite, worksite_with
 from shops import MovableClock
-from worksite import done, quick, worksite, worksite_with
 
 from service.bootstrap import Shop
 from service.jobs.runner import Progress

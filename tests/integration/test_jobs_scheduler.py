@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from job_harness import Worksite, done, quick, worksite, worksite_with
 from shops import MovableClock
-from worksite import Worksite, done, quick, worksite, worksite_with
 
 from service.bootstrap import Shop
 from service.jobs.runner import Progress

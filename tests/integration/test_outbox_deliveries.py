@@ -8,7 +8,7 @@ from email.message import Message
 from typing import Any
 
 import pytest
-from post_office import Inboxes, Receiver, smtp_server, webhook_receiver
+from mail_servers import Inboxes, Receiver, smtp_server, webhook_receiver
 from shops import MovableClock
 
 from service.bootstrap import Shop

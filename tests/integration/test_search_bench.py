@@ -8,7 +8,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.lookups import run as lookups
-from benchmarks.relevance import Plan, run
+from benchmarks.search.relevance import Plan, run
 from service.config import Config
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import shops
-from guarded import PASSWORD, Guarded, guarded
+from secured_app import PASSWORD, Guarded, guarded
 
 from service.config import Config
 from service.ids import Ids

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import shops
-from guarded import Guarded, guarded
+from secured_app import Guarded, guarded
 
 from service.config import Config
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis.asyncio
 import shops
-from guarded import PASSWORD, Guarded, guarded
 from proxy import Proxy, proxied
+from secured_app import PASSWORD, Guarded, guarded
 
 from service.config import Config
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import shops
-from guarded import Guarded, guarded
+from secured_app import Guarded, guarded
 
 from service.config import Config
 from service.web.security.connection import HOLD_OFF_SECONDS

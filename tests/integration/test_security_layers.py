@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import shops
-from guarded import PASSWORD, Answer, Guarded, guarded
+from secured_app import PASSWORD, Answer, Guarded, guarded
 
 from service.config import Config
 from service.web.http.access import Access

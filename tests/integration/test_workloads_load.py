@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import pytest
 from fake_shop import FakeShop, serving
 
-from workloads import results
-from workloads.accounts import open_accounts
-from workloads.load import LoadOptions, load
-from workloads.load_shapes import SCENARIOS
-from workloads.stack import Stack, StackError
+from workloads.client.accounts import open_accounts
+from workloads.client.running_stack import Stack, StackError
+from workloads.drivers.locust.run import LoadOptions, load
+from workloads.drivers.locust.shapes import SCENARIOS
+from workloads.results import reader as results
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def staff_by_registration(monkeypatch):
     async def open_staff(exchange, stack):
         return (await open_accounts(exchange, ["the-staff"]))["the-staff"]
 
-    monkeypatch.setattr("workloads.load.open_staff", open_staff)
+    monkeypatch.setattr("workloads.drivers.locust.run.open_staff", open_staff)
 
 
 @pytest.mark.slow

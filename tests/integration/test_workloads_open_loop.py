@@ -8,14 +8,15 @@ import time
 import pytest
 from fake_shop import FakeShop, serving
 
-from workloads import api, arrivals
-from workloads.client_bench import bench_client
-from workloads.event_loop import run_async
-from workloads.exchange import Exchange, Request
-from workloads.open_loop import Flow, OpenLoop, one_request, plan_of
-from workloads.recorder import Recorder, RowWriter, RunClock
-from workloads.results import load_requests, summarise
-from workloads.trivial_server import trivial_server
+from workloads.calibration.client_bench import bench_client
+from workloads.calibration.trivial_server import trivial_server
+from workloads.client import api
+from workloads.client.event_loop import run_async
+from workloads.client.exchange import Exchange, Request
+from workloads.client.recorder import Recorder, RowWriter, RunClock
+from workloads.drivers.open_loop import Flow, OpenLoop, one_request, plan_of
+from workloads.model import arrivals
+from workloads.results.reader import load_requests, summarise
 
 GET_ROOT = Request("GET", "/", "root")
 HEALTH = api.availability(["A"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from workloads import results
+from workloads.results import reader as results
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "1000000", "HOLDFAST_BCRYPT_ROUNDS": "4"}

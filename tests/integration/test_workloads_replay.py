@@ -4,15 +4,16 @@ import pandas as pd
 import pytest
 from fake_shop import FakeShop, serving
 
-from workloads import api, results
-from workloads.accounts import Account, AccountError, load_tokens, open_accounts
-from workloads.exchange import Answer, Exchange
-from workloads.reconcile import orders_since, reconcile
-from workloads.recorder import Recorder, RunClock
-from workloads.replay import ReplayOptions, _replay, intended_times
-from workloads.replay_invoices import Fate, _refused
-from workloads.stack import Stack, StackError
-from workloads.trace import Invoice, Line, read_trace
+from workloads.client import api
+from workloads.client.accounts import Account, AccountError, load_tokens, open_accounts
+from workloads.client.exchange import Answer, Exchange
+from workloads.client.recorder import Recorder, RunClock
+from workloads.client.running_stack import Stack, StackError
+from workloads.drivers.replay.invoices import Fate, _refused
+from workloads.drivers.replay.reconcile import orders_since, reconcile
+from workloads.drivers.replay.run import ReplayOptions, _replay, intended_times
+from workloads.results import reader as results
+from workloads.traces.retail import Invoice, Line, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
 LINES = """\
@@ -42,7 +43,7 @@ def staff_by_registration(monkeypatch):
     async def open_staff(exchange, stack):
         return (await open_accounts(exchange, ["the-staff"]))["the-staff"]
 
-    monkeypatch.setattr("workloads.replay.open_staff", open_staff)
+    monkeypatch.setattr("workloads.drivers.replay.run.open_staff", open_staff)
 
 
 async def replayed(shop, trace, tmp_path, **options):
@@ -215,7 +216,7 @@ async def test_orders_are_read_back_to_where_the_run_began():
 
 
 async def test_accounts_are_registered_or_logged_in_and_refusals_are_said(monkeypatch):
-    monkeypatch.setattr("workloads.accounts.SIGN_IN_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("workloads.client.accounts.SIGN_IN_PAUSE_SECONDS", 0.001)
     shop = FakeShop()
     async with serving(shop) as url, Exchange(url, RunClock(0.0), Recorder()) as exchange:
         first = await open_accounts(exchange, ["a", "b", "a"])

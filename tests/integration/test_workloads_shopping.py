@@ -8,9 +8,15 @@ import pytest
 from click.testing import CliRunner
 from fake_shop import FakeShop, serving
 
-from workloads import api, commands, results
-from workloads.accounts import open_accounts
-from workloads.actions import (
+from workloads import commands
+from workloads.calibration.stalled_server import SMALL, demonstrate
+from workloads.client import api
+from workloads.client.accounts import open_accounts
+from workloads.client.exchange import Exchange
+from workloads.client.recorder import Recorder, RunClock
+from workloads.client.shop_http import Customer, Heard, perform
+from workloads.drivers.locust.setup import LoadSetup, read_catalogue, setup_from_environment
+from workloads.model.actions import (
     Browse,
     Cancel,
     CheckOut,
@@ -25,12 +31,8 @@ from workloads.actions import (
     Wait,
     WalkAway,
 )
-from workloads.exchange import Exchange
-from workloads.load_setup import LoadSetup, read_catalogue, setup_from_environment
-from workloads.recorder import Recorder, RunClock
-from workloads.shop_http import Customer, Heard, perform
-from workloads.shoppers import Habits, Shop, shopper
-from workloads.stalled_server import SMALL, demonstrate
+from workloads.model.shoppers import Habits, Shop, shopper
+from workloads.results import reader as results
 
 
 async def carry_out(exchange, customer, action) -> Reply:
@@ -153,7 +155,7 @@ def test_the_same_stall_is_hidden_by_locust_and_shown_by_the_open_loop(tmp_path)
 def test_a_capacity_search_leaves_a_result_folder(tmp_path, monkeypatch):
     """Takes a second per trial: a rate can only be tried by sending it. The target is one that a busy machine meets:
     where the search stops is tested with made-up trials."""
-    from workloads.trivial_server import trivial_server
+    from workloads.calibration.trivial_server import trivial_server
 
     monkeypatch.delenv("MONGODB_URI", raising=False)
     arguments = ["get", "--path", "/", "--trial-seconds", "1", "--max-rate", "200", "--target-ms", "5000"]

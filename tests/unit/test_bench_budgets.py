@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from benchmarks.budgets import faults, probes
-from benchmarks.budgets.declared import BadBudget, Budget, load, parse
+from benchmarks.budgets.judge import Verdict, broken, document, judge, line, markdown
+from benchmarks.budgets.plan import BadBudget, Budget, load, parse
 from benchmarks.budgets.run import Planting
-from benchmarks.budgets.verdict import Verdict, broken, document, judge, line, markdown
-from benchmarks.outcome import RunInvalid
+from benchmarks.kit.outcome import RunInvalid
 
 AT_MOST = {"kind": "exact", "figure": "checkout.oversold", "max": 0, "fault": "guard_removed", "says": "sold twice"}
 AT_LEAST = {"kind": "ratio", "figure": "checkout.hotOverSpread", "min": 0.8, "fault": "sleep_added", "says": "ratio"}

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from benchmarks.compression import live
-from benchmarks.expiry import verdict as expiry
+from benchmarks.expiry import judge as expiry
 from benchmarks.growth import command as growth
-from benchmarks.outcome import RunInvalid
+from benchmarks.kit.outcome import RunInvalid
 from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer

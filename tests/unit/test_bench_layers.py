@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cpu_time import cpu_seconds_of
+from benchmarks.kit.cpu_time import cpu_seconds_of
 from benchmarks.layers.cases import ANONYMOUS, AVAILABILITY, BEARER, PRODUCTS, Case
+from benchmarks.layers.judge import judge
 from benchmarks.layers.parts import DRIVERS, LOOP, SANIC, is_layer, part_of
-from benchmarks.layers.verdict import judge
 
 GOOD = {
     "routes": [

@@ -10,8 +10,8 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from benchmarks.contention.command import judge
 from benchmarks.contention.run import Plan
-from benchmarks.outcome import Outcome, RunInvalid, figure, show, table
-from benchmarks.percentiles import median_interval, percentile
+from benchmarks.kit.outcome import Outcome, RunInvalid, figure, show, table
+from benchmarks.kit.percentiles import median_interval, percentile
 
 COUNTERS = {"checkoutsPerSecond": 1.0, "p50Ms": 1.0, "p99Ms": 1.0, "clientRetries": 0, "serverWriteConflicts": 0}
 

@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from benchmarks.closed_loop import Tally, drive
-from benchmarks.wire import Answer, Wire, WireError, request
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.wire import Answer, Wire, WireError, request
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"

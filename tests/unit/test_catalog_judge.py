@@ -5,10 +5,10 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.catalogue_data import CatalogueEntry, TraceName, catalogue
+from benchmarks.kit.catalogue import CatalogueEntry, TraceName, catalogue
+from benchmarks.kit.search_queries import judged_queries, query_mix
 from benchmarks.lookups.command import broken
-from benchmarks.relevance import Judge, judge, ndcg, reciprocal_rank
-from benchmarks.search_queries import judged_queries, query_mix
+from benchmarks.search.relevance import Judge, judge, ndcg, reciprocal_rank
 from service.catalog.terms import stems_of
 
 NAMES = [

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from workloads import commands, results
-from workloads.capacity import CapacityOptions, Trial, _why_invalid, search_capacity
-from workloads.load_shapes import SCENARIOS
-from workloads.recorder import NEVER, Recorder
-from workloads.report import render, write_report
-from workloads.run_folder import Findings, begin_run
-from workloads.stack import Stack
+from workloads import commands
+from workloads.client.recorder import NEVER, Recorder
+from workloads.client.running_stack import Stack
+from workloads.drivers.capacity import CapacityOptions, Trial, _why_invalid, search_capacity
+from workloads.drivers.locust.shapes import SCENARIOS
+from workloads.results import reader as results
+from workloads.results.report import render, write_report
+from workloads.results.run_folder import Findings, begin_run
 
 
 def make_run(folder, *, slower=1.0, findings=None, more=None, rows=400, drop=()):
@@ -51,7 +52,8 @@ def test_commands_load_nothing_heavy_until_they_are_called():
 
 def test_drivers_never_import_locust_into_the_callers_process():
     script = (
-        "import sys, workloads.load, workloads.stalled_server, workloads.replay, workloads.capacity, workloads.report;"
+        "import sys, workloads.drivers.locust.run, workloads.calibration.stalled_server, workloads.drivers.replay.run;"
+        "import workloads.drivers.capacity, workloads.results.report;"
         "print({'locust', 'gevent'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads.change_points import change_points, levels
-from workloads.compare import compare
-from workloads.history import history
-from workloads.results import Run
-from workloads.scalability import ScalabilityLaw, fit_scalability, usl
+from workloads.results.change_points import change_points, levels
+from workloads.results.compare import compare
+from workloads.results.history import history
+from workloads.results.reader import Run
+from workloads.results.scalability import ScalabilityLaw, fit_scalability, usl
 
 
 def run(name="run", *, slower=1.0, seed=1, rows=20_000, seconds=60.0, wobble=0.3, drop=0.0, **manifest):

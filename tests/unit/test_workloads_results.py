@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workloads import results
-from workloads.recorder import NEVER, ROW, Recorder, RowWriter, RunClock
-from workloads.run_folder import Findings, RunFolderError, begin_run, run_path, write_json
-from workloads.server_state import client_retries, difference, parse_metrics, server_document
-from workloads.stack import Stack, StackError, find_stack
+from workloads.client.recorder import NEVER, ROW, Recorder, RowWriter, RunClock
+from workloads.client.running_stack import Stack, StackError, find_stack
+from workloads.results import reader as results
+from workloads.results.run_folder import Findings, RunFolderError, begin_run, run_path, write_json
+from workloads.results.server_state import client_retries, difference, parse_metrics, server_document
 
 
 def written(tmp_path, rows, recorder_count=1):
@@ -52,7 +52,7 @@ def test_rows_of_several_recorders_with_different_routes_are_merged(tmp_path):
 
 
 def test_a_run_longer_than_one_chunk_loses_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("workloads.recorder.ROWS_PER_CHUNK", 100)
+    monkeypatch.setattr("workloads.client.recorder.ROWS_PER_CHUNK", 100)
     rows = [(float(index), float(index), index + 0.5, "checkout", 201, "ok", 1) for index in range(1_050)]
     requests = results.load_requests(written(tmp_path, rows))
     assert requests["intended"].tolist() == [float(index) for index in range(1_050)]
@@ -219,8 +219,8 @@ def test_a_million_requests_are_loaded_and_plotted_in_ten_seconds_and_one_gibiby
 import json, re, sys, time
 begin = time.perf_counter()
 from pathlib import Path
-from workloads.plots import latency_over_time, latency_distribution
-from workloads.results import load_requests, summarise
+from workloads.results.plots import latency_over_time, latency_distribution
+from workloads.results.reader import load_requests, summarise
 requests = load_requests(Path(sys.argv[1]))
 summary = summarise(requests)
 plots = [latency_over_time(requests), latency_distribution(requests)]

@@ -6,11 +6,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from workloads import arrivals
-from workloads.actions import CheckOut, Pay, PutInCart, Reply, Subscribe, View, Wait, WalkAway
-from workloads.demand import fit_zipf_exponent, load_profile, rank_at, zipf_cumulative_weights
-from workloads.outcomes import classify
-from workloads.shoppers import Habits, Shop, buy, flash_buyer, shopper, staff_member
+from workloads.model import arrivals
+from workloads.model.actions import CheckOut, Pay, PutInCart, Reply, Subscribe, View, Wait, WalkAway
+from workloads.model.demand import fit_zipf_exponent, load_profile, rank_at, zipf_cumulative_weights
+from workloads.model.outcomes import classify
+from workloads.model.shoppers import Habits, Shop, buy, flash_buyer, shopper, staff_member
 
 SKUS = tuple(f"SKU-{number}" for number in range(500))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from workloads.trace import TraceError, parse_columns, read_trace
+from workloads.traces.retail import TraceError, parse_columns, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
 
