@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.kit.catalogue import TraceName
-from benchmarks.seeding import catalogue as catalogue_data
+from benchmarks.kit import catalogue as catalogue_data
 from service import bootstrap
 from service.auth.models import NewUser
 from service.bootstrap import Shop
