@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.kit.catalogue import TraceName
 from benchmarks.kit import catalogue as catalogue_data
+from benchmarks.kit.catalogue import TraceName
 from service import bootstrap
 from service.auth.models import NewUser
 from service.bootstrap import Shop
