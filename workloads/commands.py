@@ -39,7 +39,7 @@ def _guarded(action: Callable[[], int]) -> int:
     from workloads.results import ResultError
     from workloads.run_folder import RunFolderError
     from workloads.stack import StackError
-    from workloads.trace_table import TraceError
+    from workloads.traces.faults import TraceError
 
     try:
         return action()
