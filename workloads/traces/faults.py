@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 
 class TraceError(Exception):
@@ -23,8 +24,13 @@ class TraceError(Exception):
     ) -> None:
         named = (file, f"{unit} {line}" if line else None, f"column {column}" if column else None)
         place = ", ".join(part for part in named if part)
-        super().__init__(f"{place}: {problem}" if place else problem)
+        super().__init__(_printable(f"{place}: {problem}" if place else problem))
         self.line, self.column, self.file = line, column, file
+
+
+def _printable(text: str) -> str:
+    """A file's own words must not steer the terminal that shows them."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Repairs:
@@ -67,7 +73,7 @@ class RowPlaces(Protocol):
 class FilePlaces:
     """The places of the rows of one file."""
 
-    lines: NDArray[np.int64]
+    lines: "NDArray[np.int64]"
     unit: str = "line"
 
     def place(self, row: int) -> str:

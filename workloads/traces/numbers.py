@@ -165,8 +165,8 @@ class Undecided:
             number = next(n for n, each in enumerate(self.found) if each.ambiguous)
             one, other = self.found[number].if_point, self.found[number].if_comma
             raise self._error(
-                f"{self.texts[number]!r} can be {one:,.10g} or {other:,.10g}, and no other value of the column decides: "
-                f"say {OPTION}",
+                f"{self.texts[number]!r} can be {one:,.10g} or {other:,.10g}, and no other value of the column "
+                f"decides: say {OPTION}",
                 number,
             )
         values = [each.value(self.decimal or POINT) for each in self.found]
