@@ -8,8 +8,8 @@ from aiohttp import web
 
 from service.config import Config
 from service.infra import json
-from service.web.health import Health
-from service.web.operation import Reply
+from service.web.http.health import Health
+from service.web.http.operation import Reply
 
 CLOSE_SECONDS_MAX = 1
 

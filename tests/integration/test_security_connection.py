@@ -10,7 +10,7 @@ import shops
 from guarded import Guarded, guarded
 
 from service.config import Config
-from service.web.client_address import ClientAddresses
+from service.web.http.client_address import ClientAddresses
 
 HEAD = b"GET /api/probe/public HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/probe/public HTTP/1.1\r\nHost: x\r\n"
