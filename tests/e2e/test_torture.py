@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from lengths import length
 
-from workloads.stack import holdfast_command
+from workloads.client.running_stack import holdfast_command
 
 
 @pytest.mark.slow
