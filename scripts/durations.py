@@ -1,6 +1,7 @@
 """Writes how long each test took, slowest first, from pytest's JUnit files: `python scripts/durations.py FOLDER`.
 
-The result is FOLDER/durations.csv with the columns seconds and test; CI keeps it, so that a test that became slow is seen."""
+The result is FOLDER/durations.csv with the columns seconds and test; CI keeps it, so that a test that became slow is
+seen."""
 
 import csv
 import sys
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 
 def durations(report: Path) -> list[tuple[float, str]]:
     """Seconds and name of each test of one JUnit file."""
-    cases = ElementTree.parse(report).iter("testcase")  # noqa: S314 - written by the line before
+    cases = ElementTree.parse(report).iter("testcase")
     return [(float(case.get("time", 0)), f"{case.get('classname')}::{case.get('name')}") for case in cases]
 
 

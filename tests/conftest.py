@@ -30,8 +30,8 @@ FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server, keeps on one worker what shares a server, and starts the slow first, so that no worker is
-    left with one at the end."""
+    """Marks what needs a server, keeps on one worker what shares a server, and starts the slow first, so that no worker
+    is left with one at the end."""
     for item in items:
         folder, fixtures = item.path.relative_to(TESTS).parts[0], set(getattr(item, "fixturenames", ()))
         if folder in FOLDERS_WITH_SERVERS or "stores" in fixtures:

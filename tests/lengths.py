@@ -1,4 +1,5 @@
-"""Short and long forms of one test: `make test` runs the short one, `make test-long` (HOLDFAST_TESTS=long) the promised size."""
+"""Short and long forms of one test: `make test` runs the short, `make test-long` (HOLDFAST_TESTS=long) the promised
+size."""
 
 import os
 

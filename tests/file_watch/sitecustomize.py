@@ -1,8 +1,8 @@
 """Audit hook (PEP 578) that notes every file a Python process opens outside of what a clone brings.
 
-Allowed are the repository, the Python installation with its locked packages, the system, the temporary folder and the dot
-folders of HOME. Everything else would be missing on another machine. The test session puts this folder on PYTHONPATH, so
-every process it starts is watched, too; `conftest.py` fails the session when anything was noted."""
+Allowed are the repository, the Python installation with its locked packages, the system, the temporary folder and the
+dot folders of HOME. Everything else would be missing on another machine. The test session puts this folder on
+PYTHONPATH, so every process it starts is watched, too; `conftest.py` fails the session when anything was noted."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/lib64", "/o
 
 
 def _folders() -> tuple[str, ...]:
-    temporary = (tempfile.gettempdir(), os.environ.get("TMPDIR", "/tmp"))  # noqa: S108 - looked at, not written to
+    temporary = (tempfile.gettempdir(), os.environ.get("TMPDIR", "/tmp"))
     return tuple(
         os.path.join(os.path.realpath(folder), "")
         for folder in (REPOSITORY, sys.prefix, sys.base_prefix, *temporary, *SYSTEM)

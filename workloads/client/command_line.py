@@ -1,8 +1,8 @@
 """Asking the product's own command line and reading its JSON: how the demo and the notebooks measure. Nothing is
 imported from the service, and locust never enters a kernel.
 
-`HOLDFAST_ANSWERS=DIR` keeps every measured answer in a folder and gives it again when the same is asked: notebooks that are
-executed after the benchmarks read what those measured, instead of measuring again."""
+`HOLDFAST_ANSWERS=DIR` keeps every measured answer in a folder and gives it again when the same is asked: notebooks that
+are executed after the benchmarks read what those measured, instead of measuring again."""
 
 import hashlib
 import json
