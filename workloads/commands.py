@@ -4,11 +4,15 @@ and the drivers must not slow down every other command. Locust is never imported
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich.markup import escape
 
 from workloads.progress import say
+
+if TYPE_CHECKING:
+    from workloads.run_folder import About
 
 FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
@@ -27,6 +31,10 @@ def _run_options(function: F) -> F:
             click.option("--runs", default=RUNS, show_default=True, help="Where result folders go."),
             click.option("--name", help="The result folder's name; by default scenario and time."),
             click.option("--seed", default=1, show_default=True, type=int),
+            click.option("--tag", "tags", multiple=True, help="To find the run again by; may be given several times."),
+            click.option("--note", default="", help="A sentence about the run, kept in its manifest."),
+            click.option("--fail-if", multiple=True, help="Like 'checkout.p99 > 200ms': ends the run and fails it."),
+            click.option("--no-audit", is_flag=True, help="The books cannot be reached from here: do not judge them."),
             click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
         ]
     ):
@@ -34,25 +42,42 @@ def _run_options(function: F) -> F:
     return function
 
 
+def _about(options: dict[str, Any]) -> "About":
+    """Takes what a user says of a run out of its options. Raises click.UsageError for a threshold nobody can ask."""
+    from workloads.run_folder import About
+    from workloads.thresholds import ThresholdError, parse
+
+    tags, note, fail_if, no_audit = (options.pop(name) for name in ("tags", "note", "fail_if", "no_audit"))
+    try:
+        for text in fail_if:
+            parse(text)
+    except ThresholdError as error:
+        raise click.UsageError(str(error)) from None
+    return About(tags, note, fail_if, audit_wanted=not no_audit)
+
+
 def _guarded(action: Callable[[], int]) -> int:
     """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
-    from workloads.results import ResultError
-    from workloads.run_folder import RunFolderError
+    from workloads.results import NoRows, ResultError
+    from workloads.run_folder import RunFolderError, RunNotWritten
     from workloads.stack import StackError
     from workloads.trace_table import TraceError
 
     try:
         return action()
-    except StackError as error:
-        say(f"[red]invalid:[/] {error}")
+    except (StackError, RunNotWritten, NoRows) as error:
+        say(f"[red]invalid:[/] {escape(str(error))}")
         return INVALID
     except (TraceError, ResultError, RunFolderError) as error:
-        say(f"[red]cannot be used:[/] {error}")
+        say(f"[red]cannot be used:[/] {escape(str(error))}")
         return WRONG_USAGE
+    except KeyboardInterrupt:
+        say("[red]invalid:[/] interrupted")
+        return INVALID
 
 
 def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
-    from workloads.run_folder import EXIT_CODES
+    from workloads.verdict import EXIT_CODES
 
     if as_json:
         click.echo(json.dumps(summary | {"folder": str(path)}, allow_nan=False, default=str))
@@ -97,18 +122,21 @@ def replay(trace: Path, speed: float | None, rate: float | None, columns: str | 
     """Replay the real invoices of TRACE (CSV or Parquet), open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
+    about = _about(options)
 
     def run() -> int:
+        from workloads.provenance import trace_source
         from workloads.replay import ReplayOptions
         from workloads.replay import replay as replay_trace
         from workloads.run_folder import run_path
         from workloads.stack import find_stack
         from workloads.trace import parse_columns, read_trace
 
+        path = run_path(options["runs"], options["name"], "replay")
         stack = find_stack(options["data"], options["url"])
         read = {name: options[name] for name in ("month", "limit", "drop_bad_rows", "drop_duplicates")}
         shop = read_trace(trace, parse_columns(columns), **read)
-        path = run_path(options["runs"], options["name"], "replay")
+        source = trace_source(trace, columns=parse_columns(columns), **read)
         chosen = ReplayOptions(
             speed=speed or SPEED_DEFAULT,
             rate_per_second=rate,
@@ -119,7 +147,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, columns: str | 
             lateness_p99_max_ms=options["max_lateness_ms"],
             tokens=options["tokens"],
         )
-        return _finish(replay_trace(shop, stack, path, chosen), path, options["as_json"])
+        return _finish(replay_trace(shop, stack, path, chosen, about, source), path, options["as_json"])
 
     return _guarded(run)
 
@@ -140,6 +168,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, columns: str | 
 @_run_options
 def load(scenario: str, data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
     """Let shoppers loose on the shop with locust: steady, ramp, flash-sale, double-wave or soak."""
+    about = _about(options)
 
     def run() -> int:
         from workloads.load import LoadOptions
@@ -149,7 +178,7 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
 
         path = run_path(runs, name, scenario)
         chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
-        return _finish(run_load(scenario, find_stack(data, url), path, chosen), path, as_json)
+        return _finish(run_load(scenario, find_stack(data, url), path, chosen, about), path, as_json)
 
     return _guarded(run)
 
@@ -165,6 +194,7 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
 @_run_options
 def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
     """Search for the highest rate that still meets a latency target, open loop."""
+    about = _about(options)
 
     def run() -> int:
         from workloads.capacity import CapacityOptions
@@ -173,7 +203,8 @@ def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: b
         from workloads.stack import find_stack
 
         path = run_path(runs, name, f"capacity-{options['kind']}")
-        return _finish(find_capacity(find_stack(data, url), path, CapacityOptions(**options)), path, as_json)
+        chosen = CapacityOptions(**options)
+        return _finish(find_capacity(find_stack(data, url), path, chosen, about), path, as_json)
 
     return _guarded(run)
 

@@ -5,6 +5,7 @@ hand: `locust -f workloads/locustfile.py --host URL`, with its web UI, and `--wo
 
 import itertools
 import json
+import os
 import random
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -18,10 +19,12 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from workloads import api, outcomes
 from workloads.accounts import PASSWORD, email_of
 from workloads.actions import Action, Reply, Wait, WalkAway
+from workloads.drivers.parent_death_signal import end_with_parent
 from workloads.exchange import Request
-from workloads.load_setup import LoadSetup, read_catalogue, setup_from_environment
+from workloads.load_setup import SETUP_VARIABLE, LoadSetup, read_catalogue, setup_from_environment
 from workloads.load_shapes import SCENARIOS
 from workloads.locust_rows import LocustRows
+from workloads.recorder import FLUSH_SECONDS
 from workloads.shop_http import READ_ROUTES, Customer, Heard, perform
 from workloads.shoppers import Shop, Visit, flash_buyer, shopper, staff_member
 
@@ -30,6 +33,7 @@ TIMEOUT_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 # Locust gives a worker up after three silent seconds; on a machine shared with the server that is a busy moment.
 runners.HEARTBEAT_LIVENESS = 20
+runners.WORKER_REPORT_INTERVAL = FLUSH_SECONDS
 
 
 class Knowledge:
@@ -187,6 +191,8 @@ if Knowledge.setup.run_seconds and Knowledge.setup.scenario in SCENARIOS:
 def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
+        if os.environ.get(SETUP_VARIABLE):  # forked by our own locust, not started by hand on another machine
+            end_with_parent()
         runner.register_message(SETUP_MESSAGE, lambda environment, msg, **_: _on_setup(runner, msg.data))
     LocustRows(environment, Knowledge.setup)
 

@@ -10,12 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from workloads import commands, results
-from workloads.capacity import CapacityOptions, Trial, _why_invalid, search_capacity
+from workloads.capacity import CapacityOptions, Trial, _findings, search_capacity
 from workloads.load_shapes import SCENARIOS
 from workloads.recorder import NEVER, Recorder
 from workloads.report import render, write_report
 from workloads.run_folder import Findings, begin_run
 from workloads.stack import Stack
+
+
+@pytest.fixture(autouse=True)
+def balanced_books(monkeypatch):
+    books = {"ok": True, "checks": [{"name": "stock_is_conserved", "ok": True, "violations": 0, "examples": []}]}
+    monkeypatch.setattr("workloads.run_folder.audit", lambda stack: books)
 
 
 def make_run(folder, *, slower=1.0, findings=None, more=None, rows=400, drop=()):
@@ -139,15 +145,15 @@ def test_the_search_finds_the_limit_within_its_precision(limit):
     best, trials = search_capacity(service(limit), CapacityOptions(precision=0.05))
     assert limit / 1.06 <= best <= limit
     assert len(trials) <= 24
-    assert _why_invalid(trials) == []
+    assert _findings(trials).reasons == []
 
 
 def test_a_search_that_the_service_never_stopped_is_invalid():
     best, trials = search_capacity(service(1e9), CapacityOptions(rate_max=1_000))
     assert best == 1_000
-    assert "raise --max-rate" in _why_invalid(trials)[0]
+    assert "raise --max-rate" in _findings(trials).invalid[0]
     _, trials = search_capacity(service(5_000, client_limit=700), CapacityOptions())
-    assert "the client was the limit" in _why_invalid(trials)[0]
+    assert "the client was the limit" in _findings(trials).invalid[0]
 
 
 def test_a_service_that_holds_nothing_has_no_capacity():
