@@ -26,7 +26,7 @@ from workloads.exchange import Exchange
 from workloads.load_setup import SETUP_VARIABLE, LoadSetup, read_catalogue
 from workloads.load_shapes import SCENARIOS, Scenario
 from workloads.progress import progress_bar, say
-from workloads.recorder import FLUSH_SECONDS, Recorder, RunClock, merge_parts
+from workloads.recorder import FLUSH_SECONDS, Recorder, RunClock
 from workloads.run_folder import About, Findings, RunInProgress, begin_run
 from workloads.stack import Stack, StackError
 
@@ -94,8 +94,6 @@ def _drive(
         setup.write(Path(private) / "setup.json")
         exit_code = _run_locust(scenario, run, options, Path(private) / "setup.json", ending)
         check = json.loads(check_path.read_text()) if check_path.exists() else {}
-    if not run.rows_path.exists():  # locust did not come to its end; its parts are there
-        merge_parts(run.rows_path)
     return _findings(exit_code, check, 0.0 if ending else setup.run_seconds), check
 
 

@@ -99,7 +99,7 @@ class OpenLoop:
         in_flight_max: int = IN_FLIGHT_MAX,
         ending: Ending | None = None,
     ) -> None:
-        self._exchange, self._recorder, self._ending = exchange, recorder, ending or Ending()
+        self._exchange, self._recorder, self._ending = exchange, recorder, Ending() if ending is None else ending
         self._clock: RunClock = exchange.clock
         self._in_flight_max = in_flight_max
         self._in_flight: set[asyncio.Task[None]] = set()

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from workloads import provenance, results, verdict
-from workloads.recorder import RowWriter, RunClock, parts_of
+from workloads.recorder import RowWriter, RunClock, merge_parts, parts_of
 from workloads.server_state import audit, server_document, snapshot
 from workloads.stack import Stack
 from workloads.thresholds import Watch
@@ -156,6 +156,8 @@ class RunInProgress:
         try:
             if self._writer is not None:
                 self._writer.close()
+            elif not self.rows_path.exists():  # nothing was sent, or the process that wrote rows did not come to merge
+                merge_parts(self.rows_path)
         except OSError as error:
             findings.invalid.append(f"{why_unwritten(error)}: rows are missing")
 

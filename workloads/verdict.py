@@ -145,7 +145,8 @@ def why_behind(kept: ScheduleKept) -> list[str]:
 
 
 def _told(work: Work) -> str:
-    """`: 50 unknown_sku`; the commonest reasons first, failures among them."""
-    reasons = {**work.refused, **({"failed": work.failed} if work.failed else {})}
+    """`: 50 unknown_sku`; the commonest reasons first. Failures that have reasons of their own are not told twice."""
+    unexplained = work.failed if work.done + work.failed + sum(work.refused.values()) <= work.attempted else 0
+    reasons = {**work.refused, **({"failed": unexplained} if unexplained else {})}
     commonest = sorted(reasons.items(), key=lambda item: -item[1])[:EXAMPLES_MAX]
     return ": " + ", ".join(f"{count:,} {reason}" for reason, count in commonest) if commonest else ""
