@@ -223,7 +223,7 @@ def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: b
         from workloads.compare import ALL_ROUTES
         from workloads.compare import compare as compare_runs
 
-        found = compare_runs(results.load(run_a), results.load(run_b), seed)
+        found = compare_runs(results.load_measured(run_a), results.load_measured(run_b), seed)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
         if any(run["verdict"] == "invalid" for run in (found["a"], found["b"])):
             return INVALID
@@ -263,7 +263,7 @@ def report(run: Path, to: Path | None, as_json: bool) -> int:
         from workloads import results
         from workloads.report import write_report
 
-        path = write_report(results.load(run), to)
+        path = write_report(results.load_measured(run), to)
         click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
         return 0
 

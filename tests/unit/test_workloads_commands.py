@@ -5,17 +5,20 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import click
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from workloads import commands, results
-from workloads.capacity import CapacityOptions, Trial, _findings, search_capacity
+from workloads.capacity import CapacityOptions, Trial, _findings, _work, judge_trial, search_capacity
 from workloads.load_shapes import SCENARIOS
 from workloads.recorder import NEVER, Recorder
 from workloads.report import render, write_report
 from workloads.run_folder import Findings, begin_run
 from workloads.stack import Stack
+from workloads.verdict import Evidence, judge
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +83,81 @@ def test_compare_prints_one_json_document_and_its_verdict_is_the_exit_code(tmp_p
 def test_what_cannot_be_used_is_a_sentence_and_exit_code_3(tmp_path, capsys):
     assert invoke(commands.compare, tmp_path, tmp_path)[0] == 3
     assert invoke(commands.report, tmp_path / "nowhere")[0] == 3
+
+
+def empty_run(folder):
+    run = begin_run(folder, Stack("http://127.0.0.1:9"), driver="test", scenario="steady", seed=1, options={})
+    run.finish(Findings(), {})
+    return folder
+
+
+def killed_run(folder):
+    """As a run leaves it whose process was killed before its first row."""
+    begin_run(folder, Stack("http://127.0.0.1:9"), driver="test", scenario="steady", seed=1, options={})
+    return folder
+
+
+@pytest.mark.parametrize("without_rows", [empty_run, killed_run])
+def test_a_run_without_rows_is_named_by_what_reads_it_and_exits_2(tmp_path, capsys, without_rows):
+    good, none = make_run(tmp_path / "good"), without_rows(tmp_path / "none")
+    for arguments in ((commands.compare, good, none), (commands.compare, none, good), (commands.report, none)):
+        assert invoke(*arguments)[0] == 2
+        said = capsys.readouterr().err.replace("\n", "")
+        assert "none" in said
+        assert "nothing was measured" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("name", ["requests.parquet", "manifest.json", "summary.json"])
+def test_a_folder_that_is_torn_is_a_sentence_and_no_traceback(tmp_path, capsys, name):
+    good, torn = make_run(tmp_path / "good"), make_run(tmp_path / "torn")
+    (torn / name).write_bytes((torn / name).read_bytes()[:20])
+    assert invoke(commands.compare, good, torn)[0] == 3
+    assert "cannot be read" in " ".join(capsys.readouterr().err.split())
+
+
+def trial(rate, *, requests=100, failures=0, refused=0, holds=True, saturated=False):
+    return Trial(rate, 10.0 if holds else 500.0, failures, 0, 1.0, holds, saturated, requests, refused)
+
+
+@pytest.mark.parametrize(
+    ("trials", "verdict", "says"),
+    [
+        ([trial(100, failures=100, holds=False)], "invalid", "of 100 requests none succeeded: 100 failed"),
+        ([trial(100, failures=100, refused=100, holds=False)], "invalid", "none succeeded: 100 refused"),
+        ([], "invalid", "nothing was to be done"),
+        ([trial(100)], "invalid", "raise --max-rate"),
+        ([trial(100), trial(200, holds=False, saturated=True)], "invalid", "the client was the limit"),
+        ([trial(100, holds=False)], "failed", "no rate held: at 100/s the latency was 500.0 ms"),
+        ([trial(100), trial(200, failures=90, holds=False)], "ok", ""),
+    ],
+)
+def test_a_capacity_run_is_judged_by_the_rate_that_held(trials, verdict, says):
+    balanced = {"ok": True, "checks": [{"name": "stock", "ok": True}]}
+    found = judge(Evidence(_work(trials), balanced), _findings(trials))
+    assert found.verdict == verdict
+    assert any(says in reason for reason in found.reasons) or verdict == "ok"
+
+
+def test_a_route_that_is_quickly_refused_does_not_hold():
+    """`capacity get --path /nowhere`: every 404 is quick, and none of them is what was asked for."""
+    times = np.arange(100) / 10
+    requests = pd.DataFrame({"latency_ms": 1.0, "outcome": ["refused"] * 100, "intended": times})
+    found = judge_trial(requests, 10.0, 0.1, CapacityOptions())
+    assert (found.holds, found.failures, found.refused) == (False, 100, 100)
+    assert judge_trial(requests.assign(outcome="ok"), 10.0, 0.1, CapacityOptions()).holds
+    assert not judge_trial(requests.assign(outcome="error"), 10.0, 0.1, CapacityOptions()).holds
+
+
+def test_capacity_with_nobody_listening_is_invalid(tmp_path):
+    arguments = ("get", "--url", "http://127.0.0.1:9", "--runs", tmp_path)
+    assert invoke(commands.capacity, *arguments)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["checkout.p99 < 200ms", "checkout.p99", "rate > 5/s", "p99 > 5%", "p99 > x"])
+def test_a_threshold_that_cannot_be_asked_is_wrong_usage(tmp_path, text):
+    with pytest.raises(click.UsageError, match="--fail-if"):
+        invoke(commands.capacity, "get", "--url", "http://127.0.0.1:9", "--runs", tmp_path, "--fail-if", text)
 
 
 def test_a_stack_that_is_not_there_makes_the_run_invalid(tmp_path, monkeypatch):
