@@ -168,19 +168,17 @@ def test_rows_are_readable_while_the_run_lasts_and_after_it_was_killed(tmp_path)
 
 
 def test_a_driver_that_breaks_leaves_a_folder_that_says_so(tmp_path):
-    stack = Stack("http://127.0.0.1:9")
-    with (
-        pytest.raises(KeyError),
-        begin_run(tmp_path / "run", stack, driver="test", scenario="x", seed=1, options={}) as run,
-    ):
-        Recorder(run.writer()).row(0, 0, 0.25, "checkout", 201, "ok", 10)
-        raise KeyError("a bug")
+    def broken_by(error):
+        stack = Stack("http://127.0.0.1:9")
+        with begin_run(tmp_path / "run", stack, driver="test", scenario="x", seed=1, options={}) as run:
+            Recorder(run.writer()).row(0, 0, 0.25, "checkout", 201, "ok", 10)
+            raise error
+
+    with pytest.raises(KeyError):
+        broken_by(KeyError("a bug"))
     assert results.load(tmp_path / "run").manifest["reasons"][0] == "the run broke: 'a bug'"
-    with (
-        pytest.raises(KeyboardInterrupt),
-        begin_run(tmp_path / "run", stack, driver="test", scenario="x", seed=1, options={}),
-    ):
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        broken_by(KeyboardInterrupt())
     assert results.load(tmp_path / "run").manifest["verdict"] == "interrupted"
 
 
