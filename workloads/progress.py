@@ -53,7 +53,7 @@ def spinner(title: str) -> Iterator[None]:
 
 def say(message: str) -> None:
     """One line of progress to a person."""
-    plain_console().print(message)
+    plain_console().print(message, soft_wrap=True)
 
 
 def _plain_lines(label: str, total: int | None, now: Callable[[], float] = time.monotonic) -> Callable[[], None]:

@@ -1,6 +1,5 @@
 """Owns where a number came from: commit, versions, machine. A figure without them cannot be compared with another."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -52,13 +51,6 @@ def machine() -> dict[str, Any]:
         "memoryBytes": psutil.virtual_memory().total,
         "loadAverage1Minute": round(os.getloadavg()[0], 2),
     }
-
-
-def trace_source(path: Path, **chosen: Any) -> dict[str, Any]:
-    """Which file was replayed and what was `chosen` of it (columns, month, limit): `{path, bytes, sha256, ...}`."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest, **chosen}
 
 
 def _git(*arguments: str) -> str | None:

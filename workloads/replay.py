@@ -2,6 +2,7 @@
 rate, and afterwards matched one to one with the orders that are really there."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -25,10 +26,11 @@ from workloads.recorder import Recorder, RunClock
 from workloads.replay_invoices import Fate, InvoiceReplay, People, work_of
 from workloads.run_folder import About, Findings, RunInProgress, begin_run
 from workloads.stack import Stack
-from workloads.trace import Invoice, Trace
+from workloads.trace import Invoice, Trace, TraceError
 from workloads.verdict import LATENESS_P99_MAX_MS
 
 GUESTS = 16
+PLANNED_SECONDS_MAX = 6 * 3_600.0
 RATE_MAX = 10_000.0
 SETTLE_SECONDS_AFTER_END = 5.0
 
@@ -56,11 +58,10 @@ def replay(
     path: Path,
     options: ReplayOptions,
     about: About = About(),
-    provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Replays the trace and writes the result folder; `provenance` says which file it was. Returns its summary. Raises
-    StackError when it cannot start."""
-    return run_async(_replay(trace, stack, path, options, about, provenance))
+    """Replays the trace and writes the result folder. Returns its summary. Raises StackError or TraceError when it
+    cannot start."""
+    return run_async(_replay(trace, stack, path, options, about))
 
 
 def intended_times(invoices: list[Invoice], options: ReplayOptions) -> arrivals.Schedule:
@@ -74,23 +75,41 @@ def intended_times(invoices: list[Invoice], options: ReplayOptions) -> arrivals.
     return arrivals.explicit(seconds, options.speed)
 
 
+def _check_duration(seconds: float, options: ReplayOptions) -> None:
+    """Raises TraceError: a gap of years in a trace is not waited for."""
+    if seconds <= PLANNED_SECONDS_MAX:
+        return
+    hours = PLANNED_SECONDS_MAX / 3_600
+    way = "a higher --rate"
+    if options.rate_per_second is None:
+        way = f"--speed {math.ceil(options.speed * seconds / PLANNED_SECONDS_MAX)} or more"
+    raise TraceError(
+        f"the replay would take {seconds / 3_600:,.1f} hours, and at most {hours:g} are allowed: say {way}, or replay "
+        "less with --limit or --month"
+    )
+
+
 async def _replay(
     trace: Trace,
     stack: Stack,
     path: Path,
     options: ReplayOptions,
     about: About = About(),
-    provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     ending, invoices = Ending(), trace.invoices()
     facts: dict[str, Any] = {"driver": "open_loop", "scenario": "replay", "seed": options.seed}
-    facts |= {"options": asdict(options), "trace": provenance, "about": about}
+    facts |= {"options": asdict(options), "trace": trace.provenance, "about": about}
+    _check_duration(float(intended_times(invoices, options)[-1]), options)
     with ending.on_signals():
         async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as aside:
             await check_ready(aside)
-            await check_sold(aside, invoices, str((provenance or {}).get("path", "TRACE")))
+            await check_sold(aside, invoices, _file_of(trace))
             with await asyncio.to_thread(begin_run, path, stack, **facts) as run:
                 return await _Replaying(run, aside, trace, invoices, options, ending).run()
+
+
+def _file_of(trace: Trace) -> str:
+    return str(next((file["path"] for file in trace.provenance.get("files", ())), "TRACE"))
 
 
 class _Replaying:
@@ -199,6 +218,7 @@ def _summary(
             "repairs": trace.repairs.as_dict(),
         },
         **({"matching": matching} if matching else {}),
+        "attribution": trace.attribution,
     }
 
 
