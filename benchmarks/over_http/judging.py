@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from benchmarks.outcome import RunInvalid
-from workloads import verdict
-from workloads.verdict import Work
+from benchmarks.kit.outcome import RunInvalid
+from workloads.results import verdict
+from workloads.results.verdict import Work
 
 
 def judged(work: list[Work], audit: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from workloads.verdict import EXIT_CODES, Evidence, Findings, ScheduleKept, Work, judge
+from workloads.results.verdict import EXIT_CODES, Evidence, Findings, ScheduleKept, Work, judge
 
 BALANCED = {"ok": True, "checks": [{"name": "stock_is_conserved", "ok": True, "violations": 0}]}
 KEPT = ScheduleKept(planned=1_000, lateness_p99_ms=1.0, backlog=5, backlog_halfway=5, per_second=100.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from workloads.verdict import Findings
+from workloads.results.verdict import Findings
 
 T = TypeVar("T")
 

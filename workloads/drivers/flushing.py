@@ -5,10 +5,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from workloads.client.recorder import FLUSH_SECONDS, Recorder, RowWriter
 from workloads.drivers.ending import FAILED, INVALID, Ending
-from workloads.recorder import FLUSH_SECONDS, Recorder, RowWriter
-from workloads.run_folder import why_unwritten
-from workloads.thresholds import Watch
+from workloads.results.run_folder import why_unwritten
+from workloads.results.thresholds import Watch
 
 
 @asynccontextmanager

@@ -3,11 +3,11 @@ replay on a shop of another catalogue would be refused invoice by invoice, quick
 
 from collections.abc import Iterable, Sequence
 
-from workloads import api
-from workloads.exchange import Exchange, json_request
+from workloads.client import api
+from workloads.client.exchange import Exchange, json_request
+from workloads.client.running_stack import StackError
 from workloads.progress import say
-from workloads.stack import StackError
-from workloads.trace import Invoice
+from workloads.traces.retail import Invoice
 
 SKUS_PER_REQUEST = 100
 EXAMPLES_MAX = 5
