@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-TRACE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.parquet"
+TRACE = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.parquet"
 
 CATEGORY_WORDS = {
     "kitchen": {

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.kit.outcome import RunInvalid
 from service.stack.processes import ChildProcess, Command
 
-PEER = Path(__file__).resolve().parents[1] / "peer"
+PEER = Path(__file__).resolve().with_name("peer")
 INSTALL = ("npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")
 INSTALL_SECONDS_MAX = 300
 START_SECONDS_MAX = 30

@@ -29,7 +29,7 @@ from workloads.progress import say, spinner
 from workloads.results.provenance import commit, machine, versions
 from workloads.results.run_folder import write_json
 
-TRACE = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail.parquet"
+TRACE = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.parquet"
 READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
 # Load from one address, and hundreds of accounts: limits and password hashes work as ever, at another size.
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS": "4"}

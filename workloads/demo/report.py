@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-TEMPLATE = Path(__file__).with_name("demo_template.html")
+TEMPLATE = Path(__file__).with_name("report_template.html")
 INK, BRAND, PALE = "#1c2321", "#0b5351", "#b9c9c6"
 
 

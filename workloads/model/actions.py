@@ -89,7 +89,7 @@ Action = Wait | Browse | Search | View | Subscribe | PutInCart | CheckOut | Pay 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of an action. `outcome` is one of `workloads.model.outcomes`; `shortages` pairs SKUs with what is left."""
+    """What came of an action. `outcome` is one of `model.outcomes`; `shortages` pairs SKUs with what is left."""
 
     outcome: str = "ok"
     order_id: str = ""

@@ -20,7 +20,7 @@ PACKAGES = (
     "redis",
     "uvloop",
 )
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 GIT_SECONDS_MAX = 10
 
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from workloads import verdict
 from workloads.client.recorder import RowWriter, RunClock, merge_parts, parts_of
 from workloads.client.running_stack import Stack
-from workloads.results import provenance
+from workloads.results import provenance, verdict
 from workloads.results import reader as results
 from workloads.results.server_state import audit, server_document, snapshot
 from workloads.results.thresholds import Watch

@@ -10,7 +10,7 @@ import numpy as np
 
 from workloads.scale_model.model import Costs, Flow, Line, Model, Plant
 
-MEASURED_FILE = Path(__file__).with_name("scale_measured.json")
+MEASURED_FILE = Path(__file__).with_name("measured.json")
 Turn = Mapping[str, Any]
 
 

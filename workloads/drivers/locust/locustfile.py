@@ -1,7 +1,8 @@
 """Owns the locust users. They carry out the shopper model over HTTP, closed loop: who waits sends nothing more.
 
 `holdfast load SCENARIO` starts this in a process of its own, since importing locust patches the whole interpreter. By
-hand: `locust -f workloads/drivers/locust/locustfile.py --host URL`, with its web UI, and `--worker` on as many machines as needed."""
+hand: `locust -f workloads/drivers/locust/locustfile.py --host URL`, with its web UI, and `--worker` on as many machines
+as needed."""
 
 import itertools
 import json
