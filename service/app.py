@@ -70,7 +70,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
-        auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
+        auth_routes(front.auth, front.layers, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),

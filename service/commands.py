@@ -1,6 +1,7 @@
 """The commands that run the service or act on a running one."""
 
 import asyncio
+import getpass
 import json
 import secrets
 from collections.abc import Awaitable, Callable
@@ -13,11 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from service import bootstrap
+from service.auth.models import User
 from service.bootstrap import Shop
+from service.errors import Invalid
 from service.infra import index_proof, mongo
 from service.infra.jobs import JobFailed, UnknownJob
 from service.orders.audit import Audit
 from service.stack import STORES_UNREACHABLE, NoStack, configuration
+from service.web.audit_chain import Entry
 
 data_option = click.option(
     "--data",
@@ -87,8 +91,30 @@ def create(data: Path, email: str, password: str | None) -> None:
     """Create the first administrator, or make an existing user one."""
     made = secrets.token_urlsafe(18) if password == "-" else None
     chosen = made or password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with_shop(data, lambda shop: bootstrap.front(shop).auth.create_admin(email, chosen))
-    click.echo(f"{email} is an administrator" + (f", password {made}" if made else ""))
+    try:
+        admin = with_shop(data, lambda shop: _made_admin(shop, email, chosen))
+    except Invalid as error:
+        raise click.UsageError("; ".join(each["message"] for each in error.extra["errors"])) from None
+    click.echo(f"{admin.email} is an administrator" + (f", password {made}" if made else ""))
+
+
+async def _made_admin(shop: Shop, email: str, password: str) -> User:
+    """On record like what admins do over HTTP: whoever can run this has the machine."""
+    admin = await bootstrap.front(shop).auth.accounts.create_admin(email, password)
+    await shop.audit_log.record(
+        Entry(
+            actor=f"cli:{getpass.getuser()}",
+            role="operator",
+            action="holdfast admin create",
+            target=f"/api/auth/users/{admin.id}",
+            outcome="ok",
+            status=0,
+            address="",
+            request_id="",
+            subject=admin.id,
+        )
+    )
+    return admin
 
 
 @click.group()

@@ -99,15 +99,19 @@ class Config:
     # accounts
     access_token_ttl_seconds: float = 900
     refresh_token_ttl_seconds: float = 2_592_000
-    session_ttl_seconds: float = 2_592_000
+    session_ttl_seconds: float = 7_776_000  # however often it is refreshed
+    staff_session_ttl_seconds: float = 43_200
     refresh_grace_seconds: float = 10
     bcrypt_rounds: int = 12
     bcrypt_threads: int = 2
     passwords_waiting_max: int = 64
+    passwords_waiting_per_address_max: int = 32
+    password_wait_seconds_max: float = 5
     sessions_per_user_max: int = 50
     reset_token_ttl_seconds: float = 3_600
     verification_token_ttl_seconds: float = 259_200
     mails_per_account_max: int = 5
+    mails_from_strangers_max: int = 20
     mails_window_seconds: float = 3_600
     login_failures_free: int = 5
     login_failures_free_account: int = 50
@@ -115,6 +119,9 @@ class Config:
     login_delay_max_seconds: float = 900
     login_delay_max_account_seconds: float = 60
     login_failures_ttl_seconds: float = 86_400
+    login_failures_kept_max: int = 50_000
+    known_addresses_max: int = 5
+    device_cookie_ttl_seconds: float = 7_776_000
     audit_ttl_seconds: float = 31_536_000
     audit_waiting_max: int = 10_000
     audit_batch_max: int = 500
@@ -194,7 +201,12 @@ class Config:
 
     @property
     def default_secret(self) -> bool:
-        return self.secret == DEVELOPMENT_SECRET
+        return DEVELOPMENT_SECRET in self.secrets
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """`HOLDFAST_SECRET` may be a list with commas: the first one signs, all of them verify."""
+        return tuple(part.strip() for part in self.secret.split(",") if part.strip())
 
     @property
     def secure_cookies(self) -> bool:
@@ -202,8 +214,12 @@ class Config:
         return self.production or self.public_url.startswith("https://")
 
     def key(self, purpose: str) -> bytes:
-        """32 bytes derived from the secret: no two purposes share a key."""
-        return hmac.digest(self.secret.encode(), purpose.encode(), "sha256")
+        """32 bytes derived from the first secret: no two purposes share a key."""
+        return self.keys(purpose)[0]
+
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """That key, and after it those of the secrets that were the first one before."""
+        return tuple(hmac.digest(secret.encode(), purpose.encode(), "sha256") for secret in self.secrets)
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:
@@ -241,5 +257,5 @@ def _check(config: Config) -> None:
         raise ConfigError(f"HOLDFAST_PAYMENT_GATEWAY must be simulator or stripe, not {config.payment_gateway!r}")
     if config.payment_gateway == "stripe" and not (config.stripe_api_key and config.stripe_webhook_secret):
         raise ConfigError("HOLDFAST_STRIPE_API_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET must be set to pay by Stripe")
-    if len(config.secret.encode()) < 32:
-        raise ConfigError("HOLDFAST_SECRET must have at least 32 bytes")
+    if not config.secrets or any(len(secret.encode()) < 32 for secret in config.secrets):
+        raise ConfigError("HOLDFAST_SECRET must have at least 32 bytes, and so must each of a list with commas")

@@ -83,6 +83,11 @@ class UserRepository:
             },
         )
 
+    async def renew_hash(self, user: User, hashed: str) -> None:
+        """The same password, hashed as today; unless it was changed meanwhile."""
+        unchanged = {"_id": {"$eq": user.id}, "passwordHash": {"$eq": user.password_hash}}
+        await self._users.update_one(unchanged, {"$set": {"passwordHash": hashed}})
+
     async def set_reset_token(self, user_id: str, token_hash: str, expires_at: datetime, session: Session) -> None:
         """The newest link is the only one that works."""
         await self._users.update_one(

@@ -48,6 +48,7 @@ from service.web.refusals import Doorkeeper, Refusals, TurnedAway
 from service.web.request_id import RequestIds
 from service.web.sanitize import Sanitizer
 from service.web.security_metrics import SecurityMetrics
+from service.web.session_seal import SessionSeals
 
 NONCE_BYTES = 16
 UNDECLARED_LIMIT = "default"
@@ -82,6 +83,7 @@ class Layers:
         self.refusals = Refusals(clock)
         self._doorkeeper: Doorkeeper | None = None
         self.addresses = ClientAddresses(config.trusted_proxies)
+        self._seals = SessionSeals(config)
         self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
@@ -159,6 +161,9 @@ class Layers:
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return
+        if answer.user_id and not self._seals.hold(session_id, answer.user_id, answer.role, answer.seal):
+            self.metrics.count("forged_session")
+            answer = answer._replace(user_id="", role="")
         context.answer, context.rate = answer, limit
         if answer.refused:
             self.refusals.remember(client, limit, answer)
