@@ -33,7 +33,7 @@ from service.inventory.routes import stream_routes
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import docs, ops, storefront
+from service.pages import docs, notices, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -75,7 +75,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, front),
+        *_pages(shop, front, background),
         _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
@@ -91,7 +91,7 @@ def _health(shop: Shop, front: Front, background: Background) -> Blueprint:
     return health_routes(pings, front.registry, background.backlogs.families)
 
 
-def _pages(shop: Shop, front: Front) -> list[Blueprint]:
+def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
     def counters() -> dict[str, int]:
@@ -108,6 +108,7 @@ def _pages(shop: Shop, front: Front) -> list[Blueprint]:
         storefront.routes(storefront_pages),
         ops.routes(overview, counters, pages),
         docs.routes(published, pages),
+        notices.routes(background.notices, pages),
         openapi_routes(published),
     ]
 

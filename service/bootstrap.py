@@ -9,6 +9,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from service.alerts.indexes import INDEXES as ALERTS_INDEXES
+from service.alerts.recipient_repository import RecipientRepository
+from service.alerts.recipients import CONFIRMATION, NoticeLinks, Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
 from service.alerts.tasks import jobs as alert_jobs
 from service.alerts.usecases import BACK_IN_STOCK, Alerts, Notices
@@ -288,7 +290,8 @@ def background(shop: Shop) -> Background:
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting = SubscriptionRepository(database)
     buyers = OrderRepository(database, _sender(shop.stores), config)
-    notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
+    recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)
+    notices = Notices(waiting, shop.inventory, users, buyers, recipients, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
@@ -299,7 +302,7 @@ def background(shop: Shop) -> Background:
     runner = JobRunner(all_jobs, runs, queue, dead_letters, metrics, clock, ids, config)
     queue.register([job.name for job in all_jobs], runner)
     jobs = Jobs(all_jobs, runner, runs, queue, dead_letters, clock, ids, config)
-    guards = {BACK_IN_STOCK: notices.still_wanted}
+    guards = {BACK_IN_STOCK: notices.still_wanted, CONFIRMATION: notices.may_be_asked}
     deliveries = Deliveries(database, _channels(config, clock), guards, dead_letters, metrics, clock, ids, config)
     consumers: dict[str, Consumer] = {
         "alerts": alerts.follow,
@@ -346,7 +349,21 @@ def _fill(config: Config) -> Mapping[str, Fill]:
     def with_token(values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"token": mail_token(key, values["ticket"])}
 
-    return {RESET: with_token, VERIFICATION: with_token}
+    links, url = NoticeLinks(config), config.public_url
+
+    def with_unsubscribing(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"unsubscribe_url": f"{url}/notices/unsubscribe/{links.unsubscribe(values['recipient'])}"}
+
+    def with_confirming(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        confirm_url = f"{url}/notices/confirm/{links.confirm(values['recipient'], values['user'])}"
+        return {**with_unsubscribing(values), "confirm_url": confirm_url}
+
+    return {
+        RESET: with_token,
+        VERIFICATION: with_token,
+        BACK_IN_STOCK: with_unsubscribing,
+        CONFIRMATION: with_confirming,
+    }
 
 
 def _deliver_with(deliveries: Deliveries, config: Config) -> Consumer:

@@ -179,6 +179,8 @@ class Config:
     digest_alerts_max: int = 500
     notify_claim_seconds: float = 86_400
     subscriptions_per_user_max: int = 200
+    notice_mails_per_recipient_max: int = 20  # within a day, whoever asked for them
+    notice_confirmations_per_recipient_max: int = 3
     alert_skus_max: int = 500
 
     # the stock stream

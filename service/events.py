@@ -92,6 +92,14 @@ class AccountChanged(Event, frozen=True):
     user_id: str
 
 
+class AddressVerified(Event, frozen=True):
+    """Somebody who reads the mails of this address has said so."""
+
+    name = "address_verified"
+    user_id: str
+    email: str
+
+
 class AlertRaised(Event, frozen=True):
     """`kind` is low_stock or out_of_stock."""
 

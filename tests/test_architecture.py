@@ -31,7 +31,7 @@ DOMAIN_EXTRAS = {
     "inventory": {"decisions", "known_stock", "ledger", "metrics"},
     "orders": {"audit", "coupons", "expiry", "hold_limits", "overview", "postings", "refunds", "sales", "settlement"},
     "payments": {"simulator", "stripe_gateway", "webhooks"},
-    "alerts": set(),
+    "alerts": {"recipients", "recipient_repository"},
 }
 # How one domain enters another. Bootstrap, which wires them, may import everything; wire shapes may share types.
 ENTRANCES = {"models", "usecases"}

@@ -10,7 +10,7 @@ from service.auth.repository import UserRepository
 from service.auth.tokens import MAIL_TOKEN, mail_token
 from service.clock import Clock
 from service.config import Config
-from service.events import MailRequested
+from service.events import AddressVerified, MailRequested
 from service.ids import Ids
 from service.infra.mongo import Session as StoreSession
 from service.infra.mongo import Transactions
@@ -68,6 +68,29 @@ class Mails:
 
         await self.transactions.run(body)
         return True
+
+    async def take_verification(self, token_hash: str) -> User | None:
+        """Whose address this verifies; None when the link is not valid."""
+
+        async def body(session: StoreSession) -> User | None:
+            user = await self._users.take_verification_token(token_hash, self._clock.now(), session)
+            return await self._verified(user, session)
+
+        return await self.transactions.run(body)
+
+    async def take_reset(self, token_hash: str, hashed: str) -> User | None:
+        """Sets the password of the link's account: who reads its mail has verified its address, too."""
+
+        async def body(session: StoreSession) -> User | None:
+            user = await self._users.take_reset_token(token_hash, hashed, self._clock.now(), session)
+            return await self._verified(user, session)
+
+        return await self.transactions.run(body)
+
+    async def _verified(self, user: User | None, session: StoreSession) -> User | None:
+        if user is not None:
+            await self._outbox.add([AddressVerified(user.id, user.email)], session)
+        return user
 
     async def _write_verification(self, user: User, session: StoreSession) -> None:
         ticket = self._ids.secret()

@@ -25,6 +25,7 @@ from service.auth.schemas import (
     ChangePasswordBody,
     CsrfReply,
     EndedReply,
+    EndSessionsBody,
     ForgotBody,
     LoginBody,
     LoginsReply,
@@ -156,6 +157,7 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         "Log out: the session and its access tokens end at once",
         returns={204: None},
         access=Access.CUSTOMER,
+        limit="account",
         compress=False,
     )
     async def logout(call: Call[Nothing]) -> Reply:
@@ -230,29 +232,23 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
 
     @operation(
         blueprint,
-        "DELETE",
-        "/sessions/<session_id:str>",
-        "End one of your logins",
-        returns={204: None},
-        access=Access.CUSTOMER,
-        errors=(SessionNotFound,),
-        compress=False,
-    )
-    async def end_session(call: Call[Nothing], session_id: str) -> Reply:
-        await front.auth.end_session(call.user.user_id, session_id)
-        return Reply(204)
-
-    @operation(
-        blueprint,
-        "DELETE",
-        "/sessions",
-        "End all your logins but this one",
+        "POST",
+        "/sessions/end",
+        "End one of your logins, or all but this one; asks for your password once more",
+        takes=EndSessionsBody,
         returns={200: EndedReply},
         access=Access.CUSTOMER,
+        limit="account",
+        errors=(SessionNotFound, WrongPassword, LoginLocked),
         compress=False,
     )
-    async def end_other_sessions(call: Call[Nothing]) -> Reply:
-        ended = await front.auth.end_other_sessions(call.user.user_id, call.user.session_id)
+    async def end_sessions(call: Call[EndSessionsBody]) -> Reply:
+        user, taken = call.user, call.taken
+        await front.auth.confirm(user.user_id, taken.password, front.device(call.request))
+        if taken.session_id is None:
+            ended = await front.auth.end_other_sessions(user.user_id, user.session_id)
+        else:
+            ended = await front.auth.end_session(user.user_id, taken.session_id)
         return Reply(200, EndedReply(ended=ended))
 
 

@@ -113,6 +113,13 @@ class LoginsReply(Wire):
     items: list[LoginView]
 
 
+class EndSessionsBody(Wire):
+    """Without `sessionId`, all your logins but this one."""
+
+    password: Password
+    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
 class EndedReply(Wire):
     ended: int
 

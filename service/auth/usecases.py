@@ -121,9 +121,11 @@ class Auth:
     async def sessions(self, user_id: str) -> list[Session]:
         return await self._sessions.of_user(user_id)
 
-    async def end_session(self, user_id: str, session_id: str) -> None:
+    async def end_session(self, user_id: str, session_id: str) -> int:
+        """How many it ended: one. Raises SessionNotFound."""
         if not await self._sessions.end(user_id, session_id):
             raise SessionNotFound()
+        return 1
 
     async def end_other_sessions(self, user_id: str, kept: str) -> int:
         return await self._sessions.end_all(user_id, keep=kept)
@@ -151,7 +153,7 @@ class Auth:
             raise BadMailToken()
         hashed = await self._passwords.new(password, user.email, user.name, Asker(device.address))
         await self._sessions.end_all(user.id)  # before the write: if Redis is away, nothing has happened yet
-        if await self._users.take_reset_token(token_hash, hashed, self._clock.now()) is None:
+        if await self._mails.take_reset(token_hash, hashed) is None:
             raise BadMailToken()
         await self._sessions.end_all(user.id)
         await self._attempts.succeeded(self.mark(user.email), device)
@@ -180,7 +182,7 @@ class Auth:
             raise TooManyMails(retry_after_seconds=int(self._config.mails_window_seconds))
 
     async def verify_email(self, token: str) -> None:
-        if await self._users.take_verification_token(digest(token), self._clock.now()) is None:
+        if await self._mails.take_verification(digest(token)) is None:
             raise BadMailToken()
 
     def mark(self, email: str) -> str:

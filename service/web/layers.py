@@ -30,7 +30,7 @@ from service.errors import TooMany, Unavailable
 from service.ids import Ids
 from service.web import problems
 from service.web.access import Access
-from service.web.audit import Audit, audited
+from service.web.audit import Audit, audited, may_concern_others
 from service.web.audit_log import AuditLog
 from service.web.authorize import Undeclared, authorize, principal
 from service.web.client_address import ClientAddresses
@@ -257,7 +257,8 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
         assert operation.limit in layers.limits, f"{route.path} names no known rate limit"
         route.ctx.action = f"{operation.method} /{route.path}"
         route.ctx.audited = audited(operation)
-        if route.ctx.audited:
+        route.ctx.of_others = may_concern_others(operation, route.path)
+        if route.ctx.audited or route.ctx.of_others:
             route.handler = _recorded(app, route.handler)
     layers.open(app.router)
 
@@ -266,6 +267,9 @@ def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, H
     """The handler, and then its entry in the audit log, also when the client does not wait for either."""
 
     async def recorded(request: Request, **parameters: Any) -> HTTPResponse:
+        if not app.ctx.layers.audit.concerns(request):
+            return await handler(request, **parameters)
+
         async def both() -> HTTPResponse:
             response = await handler(request, **parameters)
             await app.ctx.layers.audit.done(request, response)

@@ -236,10 +236,13 @@ async def test_logins_are_listed_and_ended_by_their_owner_alone(site: Guarded) -
     assert [item["current"] for item in listed] == [False, True]
     assert {item["address"] for item in listed} == {"127.0.0.1"}
     newer = listed[0]["id"]
-    foreign = await site.call("DELETE", f"/api/auth/sessions/{newer}", token=other["accessToken"])
+    end = {"password": PASSWORD, "sessionId": newer}
+    foreign = await site.call("POST", "/api/auth/sessions/end", end, token=other["accessToken"])
     assert (foreign.status, foreign.code) == (404, "session_not_found")
     assert (await site.call("GET", "/api/auth/me", token=second["accessToken"])).status == 200
-    assert (await site.call("DELETE", f"/api/auth/sessions/{newer}", token=first["accessToken"])).status == 204
+    guess = await site.call("POST", "/api/auth/sessions/end", end | {"password": "x"}, token=first["accessToken"])
+    assert (guess.status, guess.code) == (403, "wrong_password")
+    assert (await site.call("POST", "/api/auth/sessions/end", end, token=first["accessToken"])).json == {"ended": 1}
     assert (await site.call("GET", "/api/auth/me", token=second["accessToken"])).status == 401
     assert (await site.call("GET", "/api/auth/me", token=first["accessToken"])).status == 200
 
@@ -247,7 +250,7 @@ async def test_logins_are_listed_and_ended_by_their_owner_alone(site: Guarded) -
 async def test_all_other_logins_can_be_ended_at_once(site: Guarded) -> None:
     first = await site.register()
     others = [(await site.log_in()).json for _ in range(3)]
-    answer = await site.call("DELETE", "/api/auth/sessions", token=first["accessToken"])
+    answer = await site.call("POST", "/api/auth/sessions/end", {"password": PASSWORD}, token=first["accessToken"])
     assert (answer.status, answer.json) == (200, {"ended": 3})
     for other in others:
         assert (await site.call("GET", "/api/auth/me", token=other["accessToken"])).status == 401

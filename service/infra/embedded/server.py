@@ -4,7 +4,7 @@ import signal
 from abc import abstractmethod
 from pathlib import Path
 
-from service.infra.embedded import binaries, ports
+from service.infra.embedded import binaries, password, ports
 from service.infra.embedded.errors import StartFailed, StoresUnavailable
 from service.infra.processes import Command, Daemon
 
@@ -27,6 +27,7 @@ class Server(Daemon):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = ports.kept(data / f"{self.name}.port")
         self.log = data / "log" / f"{self.name}.log"
+        self._password = password.kept(data / "stores.password")
         self._binary = binaries.find(self.program, data / "bin")
 
     @property
