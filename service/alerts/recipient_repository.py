@@ -6,7 +6,7 @@ from typing import Any
 
 from service.alerts.models import Recipient
 from service.clock import Clock
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 PERIOD = timedelta(days=1)
 

@@ -7,7 +7,7 @@ import msgspec
 
 from service.alerts.models import Alert, Subscription
 from service.auth.schemas import Email
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 
 class AlertsQuery(Wire):

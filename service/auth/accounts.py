@@ -12,10 +12,10 @@ from service.clock import Clock
 from service.email_address import parse_address, parse_known_address
 from service.events import AccountChanged
 from service.ids import Ids
-from service.infra.mongo import Session as StoreSession
-from service.infra.mongo import Transactions
-from service.infra.outbox import Fact, Outbox
-from service.web.access import ROLES
+from service.infra.mongo.client import Session as StoreSession
+from service.infra.mongo.client import Transactions
+from service.messaging.outbox import Fact, Outbox
+from service.web.http.access import ROLES
 
 BULK_BATCH = 1_000
 

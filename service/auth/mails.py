@@ -12,10 +12,10 @@ from service.clock import Clock
 from service.config import Config
 from service.events import AddressVerified, MailRequested
 from service.ids import Ids
-from service.infra.mongo import Session as StoreSession
-from service.infra.mongo import Transactions
-from service.infra.outbox import Outbox
-from service.web.gate import Gate
+from service.infra.mongo.client import Session as StoreSession
+from service.infra.mongo.client import Transactions
+from service.messaging.outbox import Outbox
+from service.web.security.gate import Gate
 
 RESET, VERIFICATION = "password_reset", "email_verification"
 

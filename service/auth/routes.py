@@ -46,14 +46,14 @@ from service.auth.usecases import Auth
 from service.auth.wiring import AuthDomain
 from service.config import Config
 from service.email_address import parse_known_address
-from service.web import cursor
-from service.web.access import Access
-from service.web.client_address import ClientAddresses
-from service.web.cookies import Cookies, presented
-from service.web.csrf import Csrf, CsrfFailed
-from service.web.layers import Layers
-from service.web.operation import Call, Nothing, Reply, operation
-from service.web.shield import Shield
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.client_address import ClientAddresses
+from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.http.shield import Shield
+from service.web.security.cookies import Cookies, presented
+from service.web.security.csrf import Csrf, CsrfFailed
+from service.web.security.layers import Layers
 
 
 @dataclass(frozen=True, slots=True)

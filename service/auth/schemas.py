@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.auth.models import Issued, Session, User
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 NAME_PATTERN = r"^[^\x00-\x1f\x7f<>]*[^\x00-\x20\x7f<>][^\x00-\x1f\x7f<>]*(?![\s\S])"
 # What it must be is `email_address`'s to say, for every entrance; blanks around it are forgiven.

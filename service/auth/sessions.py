@@ -1,7 +1,7 @@
 """Sessions in Redis: one hash each, which the gate reads on every request, and per user the list of his own.
 
-A session carries a seal over its id, user, role and end (`web.session_seal`), so that somebody who can write to Redis
-makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life. Everything
+A session carries a seal over its id, user, role and end (`web.security.session_seal`), so that somebody who can write
+to Redis makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life. Everything
 that must not be torn apart by a second request is one script. Losing Redis logs everybody out, nothing else."""
 
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from service.auth.models import Device, Session
 from service.clock import Clock
 from service.config import Config
-from service.web.access import ROLES, Access
-from service.web.gate import SESSION_PREFIX
-from service.web.session_seal import SessionSeals, ends_of
+from service.web.http.access import ROLES, Access
+from service.web.security.gate import SESSION_PREFIX
+from service.web.security.session_seal import SessionSeals, ends_of
 
 USER_PREFIX = "sessions:"
 AGENT_MAX = 200

@@ -15,9 +15,9 @@ from service.auth.usecases import Auth
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
-from service.infra.mongo import Transactions
-from service.infra.outbox import Outbox
-from service.web.gate import Gate
+from service.infra.mongo.client import Transactions
+from service.messaging.outbox import Outbox
+from service.web.security.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sanic import Blueprint
 from service.alerts.models import BadNoticeLink
 from service.alerts.usecases import Notices
 from service.pages.render import Pages
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 PAGE = {200: None}
 
