@@ -1,8 +1,8 @@
 """Sessions in Redis: one hash each, which the gate reads on every request, and per user the list of his own.
 
 A session carries a seal over its id, user, role and end (`web.security.session_seal`), so that somebody who can write
-to Redis makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life. Everything
-that must not be torn apart by a second request is one script. Losing Redis logs everybody out, nothing else."""
+to Redis makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life.
+Everything that must not be torn apart by a second request is one script. Losing Redis logs everybody out, nothing else."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from service.stack.embedded.password import write_private
-
 LOG_BYTES_MAX = 16 * 2**20
 
 
@@ -50,6 +48,15 @@ class StackFolder:
             if log.stat().st_size > LOG_BYTES_MAX:
                 shutil.copyfile(log, log.with_suffix(".log.1"))
                 os.truncate(log, 0)
+
+
+def write_private(file: Path, text: str) -> None:
+    """For the owner's eyes only, and never half written."""
+    half = file.with_name(f".{file.name}.new")
+    half.unlink(missing_ok=True)
+    with open(half, "x", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as handle:
+        handle.write(text)
+    half.rename(file)
 
 
 def _runs(pid: int) -> bool:

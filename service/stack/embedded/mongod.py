@@ -9,9 +9,9 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, OperationFailure
 
 from service.stack.embedded import binaries
-from service.stack.embedded.password import write_private
 from service.stack.embedded.ports import LOOPBACK
 from service.stack.embedded.server import Server
+from service.stack.folder import write_private
 
 REPLICA_SET = "holdfast"
 CACHE_GIB = 1.0

@@ -2,9 +2,10 @@
 
 Whoever else is on the machine can connect to a port of the loopback interface, and must not get further."""
 
-import os
 import secrets
 from pathlib import Path
+
+from service.stack.folder import write_private
 
 
 def kept(file: Path) -> str:
@@ -12,12 +13,3 @@ def kept(file: Path) -> str:
     if not file.exists():
         write_private(file, secrets.token_hex(24))
     return file.read_text()
-
-
-def write_private(file: Path, text: str) -> None:
-    """For the owner's eyes only, and never half written."""
-    half = file.with_name(f".{file.name}.new")
-    half.unlink(missing_ok=True)
-    with open(half, "x", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as handle:
-        handle.write(text)
-    half.rename(file)

@@ -3,9 +3,9 @@
 import socket
 
 from service.stack.embedded import binaries
-from service.stack.embedded.password import write_private
 from service.stack.embedded.ports import LOOPBACK
 from service.stack.embedded.server import Server
+from service.stack.folder import write_private
 
 MEMORY_MIB = 512
 PROBE_TIMEOUT_SECONDS = 0.5
