@@ -2,7 +2,7 @@
 
 A session carries a seal over its id, user, role and end (`web.security.session_seal`), so that somebody who can write
 to Redis makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life.
-Everything that must not be torn apart by a second request is one script. Losing Redis logs everybody out, nothing else."""
+Everything that must not be torn apart by a second request is one script. Losing Redis logs everybody out."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,23 +1,18 @@
 """Back-in-stock notices on real MongoDB and real SMTP: as many people as units, oldest first, nobody twice."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from email.message import Message
-from functools import partial
 
 import pytest
 from mail_servers import Inboxes, smtp_server
-from shops import MovableClock, buy, pay, stock, stock_all
+from notice_customers import address, customers, follow_up, restock, told, wait_for
+from shops import MovableClock, buy, pay, stock
 
 from service import bootstrap
-from service.alerts.models import BadNoticeLink, InStock, TooManySubscriptions
-from service.auth.models import User
-from service.auth.repository import UserRepository
+from service.alerts.models import InStock, TooManySubscriptions
 from service.bootstrap import Background, Shop
 from service.config import Config
-from service.events import AddressVerified
 from service.inventory.models import Line, UnknownSku
 
 
@@ -37,41 +32,6 @@ async def background(shop: Shop) -> AsyncIterator[Background]:
     wired = bootstrap.background(shop)
     yield wired
     await wired.close()
-
-
-def address(n: int) -> str:
-    return f"c{n:04}@example.com"
-
-
-async def customers(shop: Shop, *ids: str, verified: bool = True) -> None:
-    """Accounts with an address each, `ID@example.com`, unless they are there."""
-    now, database = shop.clock.now(), shop.stores.database
-    known = {document["_id"] for document in await database["users"].find({}, {"_id": 1}).to_list(None)}
-    new = [User(id_, f"{id_}@example.com", id_, "customer", "-", now, now, verified) for id_ in {*ids} - known]
-    if new:
-        await UserRepository(database).add_many(new)
-
-
-async def wait_for(shop: Shop, background: Background, count: int, sku: str = "TEA", start: int = 0) -> None:
-    """Customers who subscribe one after the other."""
-    await customers(shop, *(f"c{n:04}" for n in range(start, start + count)))
-    for n in range(start, start + count):
-        await background.notices.subscribe(sku, f"c{n:04}", None)
-
-
-async def follow_up(background: Background) -> None:
-    """Relays and delivers until nothing is left."""
-    while await background.relay.relay() or await background.deliveries.step() == 0.0:
-        pass
-
-
-def told(inboxes: Inboxes) -> list[str]:
-    return [str(mail["To"]) for mail in inboxes.mails]
-
-
-async def restock(shop: Shop, background: Background, quantity: int) -> None:
-    await shop.inventory.receive([Line("TEA", quantity)], "staff")
-    await follow_up(background)
 
 
 async def test_three_units_return_and_exactly_the_three_oldest_of_many_are_told(
@@ -247,141 +207,6 @@ async def test_what_is_in_stock_cannot_be_waited_for(shop: Shop, background: Bac
         await wait_for(shop, background, 1)
     await follow_up(background)
     assert told(inboxes) == []
-
-
-async def test_forty_requests_for_a_strangers_address_send_one_question_and_no_notice(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    skus = [f"S{n}" for n in range(40)]
-    await stock_all(shop, dict.fromkeys(skus, 0))
-    await customers(shop, "eve")
-    for sku in skus:
-        subscription, _ = await background.notices.subscribe(sku, "eve", "victim@example.com")
-        assert subscription.pending
-    await shop.inventory.receive([Line(sku, 5) for sku in skus], "staff")
-    await follow_up(background)
-    assert told(inboxes) == ["victim@example.com"]
-    assert "agree" in text(inboxes.mails[0])
-
-
-async def test_many_accounts_cannot_fill_a_strangers_mailbox_with_questions(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    await stock(shop, TEA=0)
-    eves = [f"eve{n}" for n in range(10)]
-    await customers(shop, *eves)
-    for eve in eves:
-        await background.notices.subscribe("TEA", eve, "victim@example.com")
-    await follow_up(background)
-    assert len(told(inboxes)) == shop.config.notice_confirmations_per_recipient_max
-
-
-async def test_an_address_that_has_agreed_is_told(shop: Shop, background: Background, inboxes: Inboxes) -> None:
-    await stock(shop, TEA=0)
-    await customers(shop, "c0")
-    await background.notices.subscribe("TEA", "c0", " Friend@EXAMPLE.com ")
-    await follow_up(background)
-    await background.notices.confirm(link(inboxes.mails[0], "confirm"))
-    await restock(shop, background, 1)
-    assert told(inboxes) == ["Friend@example.com"] * 2
-    assert "is back in stock" in inboxes.mails[1]["Subject"]
-
-
-async def test_the_link_of_one_user_lets_no_other_write_to_that_address(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    await stock(shop, TEA=0)
-    await customers(shop, "c0", "eve")
-    await background.notices.subscribe("TEA", "c0", "friend@example.com")
-    await follow_up(background)
-    given = link(inboxes.mails[0], "confirm")
-    for forged in (given.replace("-c0", "-eve"), given[:-3] + "-", "0" * 64 + "-eve", "x", given + "a", given.upper()):
-        with pytest.raises(BadNoticeLink):
-            await background.notices.confirm(forged)
-    await background.notices.confirm(given)
-    assert (await background.notices.subscribe("TEA", "eve", "friend@example.com"))[0].pending
-
-
-async def test_an_account_with_an_unverified_address_waits_once_it_is_verified(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    await stock(shop, TEA=0)
-    await customers(shop, "c0", verified=False)
-    subscription, _ = await background.notices.subscribe("TEA", "c0", None)
-    assert subscription.pending
-    await restock(shop, background, 1)
-    assert told(inboxes) == []
-    await shop.transactions.run(partial(shop.outbox.add, [AddressVerified("c0", "c0@example.com")]))
-    await follow_up(background)
-    assert told(inboxes) == ["c0@example.com"]
-
-
-async def test_one_click_ends_all_notices_to_an_address_until_its_owner_asks_again(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    await stock_all(shop, {"TEA": 0, "CUP": 0})
-    await customers(shop, "eve")
-    await wait_for(shop, background, 1)
-    await wait_for(shop, background, 1, "CUP")
-    await restock(shop, background, 1)
-    mail = inboxes.mails[0]
-    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert mail["List-Unsubscribe"].strip("<>") in text(mail)
-    for _ in range(2):
-        await background.notices.unsubscribe_address(link(mail, "unsubscribe"))
-    await shop.inventory.receive([Line("CUP", 1)], "staff")
-    await follow_up(background)
-    assert len(told(inboxes)) == 1
-    await buy(shop, "somebody", CUP=1)
-    await background.notices.subscribe("CUP", "eve", address(0))
-    await follow_up(background)
-    assert len(told(inboxes)) == 1, "not even a question"
-    await background.notices.subscribe("CUP", "c0000", None)
-    await shop.inventory.receive([Line("CUP", 1)], "staff")
-    await follow_up(background)
-    assert told(inboxes) == [address(0)] * 2
-
-
-async def test_an_address_is_sent_a_bounded_number_of_notices_a_day(
-    shop: Shop, inboxes: Inboxes, clock: MovableClock
-) -> None:
-    few = bootstrap.background(replace(shop, config=replace(shop.config, notice_mails_per_recipient_max=2)))
-    skus = [f"S{n}" for n in range(5)]
-    await stock_all(shop, dict.fromkeys(skus, 0))
-    for sku in skus:
-        await wait_for(shop, few, 1, sku)
-    await shop.inventory.receive([Line(sku, 1) for sku in skus], "staff")
-    await follow_up(few)
-    assert len(told(inboxes)) == 2
-    clock.advance(86_401)
-    await few.jobs.run_now("out-of-stock-check")
-    await follow_up(few)
-    assert len(told(inboxes)) == 4
-    await few.close()
-
-
-async def test_an_address_with_an_umlaut_in_its_domain_is_reached(
-    shop: Shop, background: Background, inboxes: Inboxes
-) -> None:
-    await stock(shop, TEA=0)
-    await customers(shop, "c0")
-    await background.notices.subscribe("TEA", "c0", "user@m\u00fcnchen.de")
-    await follow_up(background)
-    assert told(inboxes) == ["user@xn--mnchen-3ya.de"]
-
-
-def text(mail: Message) -> str:
-    plain = next(part for part in mail.walk() if part.get_content_type() == "text/plain")
-    body = plain.get_payload(decode=True)
-    assert isinstance(body, bytes)
-    return body.decode()
-
-
-def link(mail: Message, kind: str) -> str:
-    """The signed part of a link in a mail."""
-    found = re.search(rf"/notices/{kind}/(\S+)", text(mail))
-    assert found
-    return found[1]
 
 
 async def test_without_an_address_the_accounts_own_is_told(

@@ -1,5 +1,6 @@
 """Nobody locks somebody else out, and guessing stays slow (OWASP device cookies, ASVS 6.1.1)."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -102,3 +103,25 @@ async def test_no_address_of_a_person_or_a_client_is_in_redis_or_in_the_audit_lo
     for key in await site.redis.keys("failures:*") + await site.redis.keys("known:*"):
         assert b"203.0.113.9" not in key
         assert b"ada@" not in key
+
+
+async def test_strangers_who_ask_for_links_do_not_silence_the_owner(site: Guarded) -> None:
+    owner = {"X-Forwarded-For": "198.51.100.1"}
+    body = {"email": "ada@example.com", "password": PASSWORD, "name": "Ada"}
+    await site.call("POST", "/api/auth/register", body, headers=owner)
+    ask = {"email": "ada@example.com"}
+    for n in range(30):
+        stranger = {"X-Forwarded-For": f"203.0.113.{n % 6}"}
+        assert (await site.call("POST", "/api/auth/password/forgot", ask, headers=stranger)).status == 202
+    before = await links_mailed(site)
+    assert before == site.config.mails_from_strangers_max
+    await site.call("POST", "/api/auth/password/forgot", ask, headers=owner)
+    assert await links_mailed(site) == before + 1
+    token = await site.mailed_token("password_reset", "ada@example.com")
+    reset = {"token": token, "password": "another good password"}
+    assert (await site.call("POST", "/api/auth/password/reset", reset)).status == 204
+
+
+async def links_mailed(site: Guarded) -> int:
+    await asyncio.sleep(0.3)  # the mail is requested beside the answer
+    return int(await site.database["outbox"].count_documents({"facts.template": "password_reset"}))
