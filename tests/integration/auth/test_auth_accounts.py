@@ -233,18 +233,6 @@ async def test_all_other_logins_can_be_ended_at_once(site: Guarded) -> None:
     assert (await site.call("GET", "/api/auth/me", token=first["accessToken"])).status == 200
 
 
-async def test_a_user_has_at_most_fifty_logins_and_the_oldest_gives_way(
-    site: Guarded, clock: shops.MovableClock
-) -> None:
-    first = await site.register()
-    user = await site.auth.get(first["user"]["id"])
-    for _ in range(site.config.sessions_per_user_max):
-        clock.advance(1)
-        await site.auth._open_session(user, device())
-    assert len(await site.auth.sessions(user.id)) == site.config.sessions_per_user_max
-    assert (await site.call("GET", "/api/auth/me", token=first["accessToken"])).status == 401
-
-
 async def test_an_address_is_verified_once_with_the_mailed_token(site: Guarded) -> None:
     made = await site.register("ada@example.com")
     token = await site.mailed_token("email_verification", "ada@example.com")

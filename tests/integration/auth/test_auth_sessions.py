@@ -7,6 +7,7 @@ import shops
 from secured_app import Guarded, guarded
 
 from service.auth.accounts import SessionAlignment
+from service.auth.models import Device
 from service.auth.repository import UserRepository
 from service.auth.sessions import SessionStore
 from service.config import Config
@@ -119,3 +120,15 @@ async def test_the_store_itself_forgets_a_session_that_was_not_refreshed(site: G
     await site.register()
     ttl_seconds = await site.redis.ttl(await session_key(site))
     assert site.config.refresh_token_ttl_seconds - 60 < ttl_seconds <= site.config.refresh_token_ttl_seconds
+
+
+async def test_a_user_has_at_most_fifty_logins_and_the_oldest_gives_way(
+    site: Guarded, clock: shops.MovableClock
+) -> None:
+    first = await site.register()
+    user = await site.auth.get(first["user"]["id"])
+    for _ in range(site.config.sessions_per_user_max):
+        clock.advance(1)
+        await site.auth._open_session(user, Device("127.0.0.1", "a test"))
+    assert len(await site.auth.sessions(user.id)) == site.config.sessions_per_user_max
+    assert (await site.call("GET", "/api/auth/me", token=first["accessToken"])).status == 401
