@@ -16,10 +16,11 @@ from sanic.server.async_server import AsyncioServer
 
 from service.auth.accounts import Accounts
 from service.auth.indexes import INDEXES
+from service.auth.repository import UserRepository
 from service.auth.routes import routes as auth_routes
 from service.auth.tokens import Tokens, mail_token
 from service.auth.usecases import Auth
-from service.auth.wiring import Stored, wire
+from service.auth.wiring import wire
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
@@ -27,7 +28,10 @@ from service.infra.mongo import client as mongo
 from service.infra.mongo.client import Transactions
 from service.infra.mongo.indexes import reconcile
 from service.infra.redis import client as redis
+from service.infra.stores import Stores
 from service.messaging.outbox import Outbox
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 from service.web.audit.log import AuditLog
 from service.web.audit.routes import routes as audit_routes
 from service.web.http.access import Access
@@ -180,9 +184,9 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     tokens, shield = Tokens(clock, ids, config), Shield()
     audit_log, registry = AuditLog(database, clock, ids, config), CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
-    transactions, outbox = Transactions(client, clock, ids, config), Outbox(database, clock, ids)
-    stored = Stored(database, redis_client, transactions, outbox)
-    domain = wire(stored, tokens, layers.gate, clock, ids, config)
+    work = UnitOfWork(Transactions(client, clock, ids, config), Outbox(database, clock, ids))
+    stores, runtime = Stores(client, database, redis_client), Runtime(clock, ids, config)
+    domain = wire(runtime, stores, work, UserRepository(database), tokens, layers.gate)
     await reconcile(database, INDEXES)
     done: list[str] = []
     app: Sanic[Any, Any] = Sanic(f"guarded-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.alerts.models import (
     Alert,
@@ -24,16 +24,15 @@ from service.alerts.models import (
 from service.alerts.recipients import Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
 from service.auth.models import User
-from service.clock import Clock
-from service.config import Config
 from service.email_address import parse_address
 from service.events import AddressVerified, AlertRaised, AlertResolved, MailRequested, StockChanged
-from service.ids import Ids
-from service.infra.mongo.client import Session, Transactions
+from service.infra.mongo.client import Session
 from service.inventory.models import Stock
 from service.inventory.usecases import Inventory
 from service.messaging.deliveries import Delivery
-from service.messaging.outbox import Fact, Outbox
+from service.messaging.outbox import Fact
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 
 BACK_IN_STOCK = "back_in_stock"
 DIGEST = "alert_digest"
@@ -74,15 +73,12 @@ class Alerts:
         repository: AlertRepository,
         inventory: Inventory,
         accounts: Accounts,
-        transactions: Transactions,
-        outbox: Outbox,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        work: UnitOfWork,
+        runtime: Runtime,
     ) -> None:
         self._repository, self._inventory, self._accounts = repository, inventory, accounts
-        self._transactions, self._outbox = transactions, outbox
-        self._clock, self._ids, self._config = clock, ids, config
+        self._transactions, self._outbox = work.transactions, work.outbox
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     async def follow(self, facts: Sequence[Fact]) -> None:
         """Brings the alerts of changed SKUs in line."""
@@ -171,6 +167,14 @@ class Alerts:
         return alert
 
 
+class Audience(NamedTuple):
+    """Whom a notice may go to: known accounts, those who have bought since they asked, those who agreed."""
+
+    accounts: Accounts
+    buyers: Buyers
+    recipients: Recipients
+
+
 class Notices:
     """Who waits for a SKU, and who is told that it is back: never more people than there are units, oldest first."""
 
@@ -178,18 +182,14 @@ class Notices:
         self,
         repository: SubscriptionRepository,
         inventory: Inventory,
-        accounts: Accounts,
-        buyers: Buyers,
-        recipients: Recipients,
-        transactions: Transactions,
-        outbox: Outbox,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        audience: Audience,
+        work: UnitOfWork,
+        runtime: Runtime,
     ) -> None:
-        self._repository, self._inventory, self._accounts, self._buyers = repository, inventory, accounts, buyers
-        self._recipients, self._transactions, self._outbox = recipients, transactions, outbox
-        self._clock, self._ids, self._config = clock, ids, config
+        self._repository, self._inventory = repository, inventory
+        self._accounts, self._buyers, self._recipients = audience
+        self._transactions, self._outbox = work.transactions, work.outbox
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     async def subscribe(self, sku: str, user_id: str, email: str | None) -> tuple[Subscription, bool]:
         """The subscription, and whether it is new; it is pending until its address has agreed. Raises UnknownSku,

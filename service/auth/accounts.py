@@ -8,13 +8,12 @@ from service.auth.models import LastAdmin, NewUser, User, UserNotFound, new_user
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
 from service.auth.sessions import SessionStore
-from service.clock import Clock
 from service.email_address import parse_address, parse_known_address
 from service.events import AccountChanged
-from service.ids import Ids
 from service.infra.mongo.client import Session as StoreSession
-from service.infra.mongo.client import Transactions
-from service.messaging.outbox import Fact, Outbox
+from service.messaging.outbox import Fact
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 from service.web.http.access import ROLES
 
 BULK_BATCH = 1_000
@@ -46,14 +45,13 @@ class Accounts:
         users: UserRepository,
         sessions: SessionStore,
         passwords: Passwords,
-        transactions: Transactions,
-        outbox: Outbox,
-        clock: Clock,
-        ids: Ids,
+        work: UnitOfWork,
+        runtime: Runtime,
     ) -> None:
         self._users, self._sessions, self._passwords = users, sessions, passwords
         self._alignment = SessionAlignment(users, sessions)
-        self._transactions, self._outbox, self._clock, self._ids = transactions, outbox, clock, ids
+        self._transactions, self._outbox = work.transactions, work.outbox
+        self._clock, self._ids = runtime.clock, runtime.ids
 
     async def get(self, user_id: str) -> User:
         user = await self._users.get(user_id)

@@ -8,13 +8,10 @@ from datetime import timedelta
 from service.auth.models import User
 from service.auth.repository import UserRepository
 from service.auth.tokens import MAIL_TOKEN, mail_token
-from service.clock import Clock
-from service.config import Config
 from service.events import AddressVerified, MailRequested
-from service.ids import Ids
 from service.infra.mongo.client import Session as StoreSession
-from service.infra.mongo.client import Transactions
-from service.messaging.outbox import Outbox
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 from service.web.security.gate import Gate
 
 RESET, VERIFICATION = "password_reset", "email_verification"
@@ -24,16 +21,13 @@ class Mails:
     def __init__(
         self,
         users: UserRepository,
-        transactions: Transactions,
-        outbox: Outbox,
+        work: UnitOfWork,
         gate: Gate,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
-        self._users, self.transactions, self._outbox, self._gate = users, transactions, outbox, gate
-        self._clock, self._ids, self._config = clock, ids, config
-        self._key = config.key(MAIL_TOKEN)
+        self._users, self.transactions, self._outbox, self._gate = users, work.transactions, work.outbox, gate
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
+        self._key = runtime.config.key(MAIL_TOKEN)
 
     async def register(self, user: User) -> None:
         """Adds the user with the mail that verifies the address."""

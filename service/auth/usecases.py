@@ -2,6 +2,7 @@
 
 import hmac
 from dataclasses import replace
+from typing import NamedTuple
 
 from service.auth.attempts import LoginAttempts
 from service.auth.hash_queue import Asker
@@ -27,10 +28,15 @@ from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
 from service.auth.sessions import SessionStore
 from service.auth.tokens import Tokens
-from service.clock import Clock
-from service.config import Config
 from service.email_address import parse_address, parse_known_address
-from service.ids import Ids
+from service.runtime import Runtime
+
+
+class LoginChecks(NamedTuple):
+    """What a login must pass: how often it may be tried, and the password."""
+
+    attempts: LoginAttempts
+    passwords: Passwords
 
 
 class Auth:
@@ -38,18 +44,15 @@ class Auth:
         self,
         users: UserRepository,
         sessions: SessionStore,
-        attempts: LoginAttempts,
+        checks: LoginChecks,
         tokens: Tokens,
-        passwords: Passwords,
         mails: Mails,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
-        self._users, self._sessions, self._attempts = users, sessions, attempts
-        self._tokens, self._passwords, self._mails = tokens, passwords, mails
-        self._clock, self._ids, self._config = clock, ids, config
-        self._mark_key = config.key("account")
+        self._users, self._sessions, self._tokens, self._mails = users, sessions, tokens, mails
+        self._attempts, self._passwords = checks
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
+        self._mark_key = runtime.config.key("account")
 
     async def register(self, email: str, password: str, name: str, device: Device) -> Issued:
         """Raises BadAddress, EmailTaken, WeakPassword."""

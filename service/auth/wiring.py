@@ -1,33 +1,24 @@
-"""Wires the accounts: everything they need from the rest is given here, once."""
+"""Wires the accounts: logins, sessions, the mails about them, and what staff may change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from service.auth.accounts import Accounts, SessionAlignment
 from service.auth.attempts import LoginAttempts
 from service.auth.devices import Devices
-from service.auth.mails import Mails
+from service.auth.mails import RESET, VERIFICATION, Mails
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
 from service.auth.sessions import SessionStore
-from service.auth.tokens import Tokens
-from service.auth.usecases import Auth
-from service.clock import Clock
+from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
+from service.auth.usecases import Auth, LoginChecks
 from service.config import Config
-from service.ids import Ids
-from service.infra.mongo.client import Transactions
-from service.messaging.outbox import Outbox
+from service.infra.stores import Stores
+from service.messaging.mail import Fill
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 from service.web.security.gate import Gate
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Where accounts, their sessions and what is to be mailed are kept."""
-
-    database: Any
-    redis: Any
-    transactions: Transactions
-    outbox: Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +28,30 @@ class AuthDomain:
     passwords: Passwords
 
 
-def wire(stored: Stored, tokens: Tokens, gate: Gate, clock: Clock, ids: Ids, config: Config) -> AuthDomain:
-    users, passwords = UserRepository(stored.database), Passwords(config)
-    sessions = SessionStore(stored.redis, clock, config)
-    attempts = LoginAttempts(stored.redis, Devices(clock, ids, config), clock, config)
-    mails = Mails(users, stored.transactions, stored.outbox, gate, clock, ids, config)
+def wire(
+    runtime: Runtime, stores: Stores, work: UnitOfWork, users: UserRepository, tokens: Tokens, gate: Gate
+) -> AuthDomain:
+    clock, ids, config = runtime.clock, runtime.ids, runtime.config
+    passwords, sessions = Passwords(config), SessionStore(stores.redis, clock, config)
+    attempts = LoginAttempts(stores.redis, Devices(clock, ids, config), clock, config)
+    mails = Mails(users, work, gate, runtime)
     return AuthDomain(
-        Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config),
-        Accounts(users, sessions, passwords, stored.transactions, stored.outbox, clock, ids),
+        Auth(users, sessions, LoginChecks(attempts, passwords), tokens, mails, runtime),
+        Accounts(users, sessions, passwords, work, runtime),
         passwords,
     )
 
 
-def session_alignment(stored: Stored, clock: Clock, config: Config) -> SessionAlignment:
+def session_alignment(runtime: Runtime, stores: Stores, users: UserRepository) -> SessionAlignment:
     """For the worker, which follows what was committed."""
-    return SessionAlignment(UserRepository(stored.database), SessionStore(stored.redis, clock, config))
+    return SessionAlignment(users, SessionStore(stores.redis, runtime.clock, runtime.config))
+
+
+def fills(config: Config) -> Mapping[str, Fill]:
+    """What a mail's text is given when it is sent: a link with a token that no store has seen."""
+    key = config.key(MAIL_TOKEN)
+
+    def with_token(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"token": mail_token(key, values["ticket"])}
+
+    return {RESET: with_token, VERIFICATION: with_token}

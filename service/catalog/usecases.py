@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.catalog.models import (
     Category,
@@ -33,14 +33,12 @@ from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository, Place
 from service.catalog.search.vocabulary import Vocabulary
-from service.clock import Clock
-from service.config import Config
 from service.events import ProductChanged
-from service.ids import Ids
-from service.infra.mongo.client import Session, Transactions
+from service.infra.mongo.client import Session
 from service.inventory.models import Stock
 from service.inventory.usecases import Inventory
-from service.messaging.outbox import Outbox
+from service.messaging.unit_of_work import UnitOfWork
+from service.runtime import Runtime
 
 SLUG_MARK_DIGITS = 4
 SKU_DIGITS = 8
@@ -56,25 +54,28 @@ class Listed:
     next: Place | None = None
 
 
+class CatalogStores(NamedTuple):
+    """Where the catalogue is kept and read: products, reads of them that are shared, the words searched, what sells."""
+
+    repository: CatalogRepository
+    products: ProductReads
+    vocabulary: Vocabulary
+    popularity: Popularity
+
+
 class Catalog:
     def __init__(
         self,
-        repository: CatalogRepository,
-        products: ProductReads,
-        vocabulary: Vocabulary,
-        popularity: Popularity,
+        stored: CatalogStores,
         offers: Offers,
         inventory: Inventory,
-        transactions: Transactions,
-        outbox: Outbox,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        work: UnitOfWork,
+        runtime: Runtime,
     ) -> None:
-        self._repository, self._products, self._offers = repository, products, offers
-        self._vocabulary, self._popularity = vocabulary, popularity
-        self._inventory, self._transactions, self._outbox = inventory, transactions, outbox
-        self._clock, self._ids, self._config = clock, ids, config
+        self._repository, self._products, self._vocabulary, self._popularity = stored
+        self._offers, self._inventory = offers, inventory
+        self._transactions, self._outbox = work.transactions, work.outbox
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     # Reading.
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
-from service.clock import Clock
-from service.config import Config
-from service.ids import Ids
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.loops import STORE_DOWN
 from service.jobs.repository import JobRuns, Run
 from service.messaging.dead_letters import DeadLetters
+from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
 LOOKED_AFTER_MAX = 20
@@ -68,14 +66,12 @@ class JobRunner:
         queue: Queue,
         dead_letters: DeadLetters,
         metrics: LastingMetrics,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self._bodies = {job.name: job.body for job in jobs}
         self._runs, self._queue, self._dead_letters, self._metrics = runs, queue, dead_letters, metrics
-        self._clock, self._ids, self._config = clock, ids, config
-        self._lease = timedelta(seconds=config.job_lease_seconds)
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
+        self._lease = timedelta(seconds=runtime.config.job_lease_seconds)
         self._working: dict[asyncio.Task[Mapping[str, Any]], Progress] = {}
         self._beside: set[asyncio.Task[None]] = set()
 

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.clock import Clock
-from service.config import Config
 from service.errors import Conflict, NotFound
-from service.ids import Ids
 from service.jobs.repository import JobRuns, Run
 from service.jobs.runner import Job, JobRunner, Queue, QueueDown
 from service.messaging.dead_letters import DeadLetters
+from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
 OPEN = {"queued", "running"}
@@ -36,13 +34,11 @@ class Jobs:
         runs: JobRuns,
         queue: Queue,
         dead_letters: DeadLetters,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self.by_name = {job.name: job for job in jobs}
         self._runner, self._runs, self._queue = runner, runs, queue
-        self._clock, self._ids, self._config = clock, ids, config
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
         dead_letters.on_replay("job", self._replay)
 
     async def trigger(self, name: str, actor: str) -> Run:

@@ -13,13 +13,11 @@ from typing import Any
 
 from pymongo import ReturnDocument
 
-from service.clock import Clock
-from service.config import Config
-from service.ids import Ids
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.mongo.client import Database, insert_new
 from service.infra.mongo.indexes import Index, Probe
 from service.messaging.dead_letters import DeadLetters
+from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,13 +75,11 @@ class Deliveries:
         guards: Mapping[str, StillWanted],
         dead_letters: DeadLetters,
         metrics: LastingMetrics,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self._deliveries, self._channels, self._guards = database["deliveries"], channels, guards
         self._dead_letters, self._metrics = dead_letters, metrics
-        self._clock, self._ids, self._config = clock, ids, config
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
         for channel in channels:
             dead_letters.on_replay(channel, self._revive)
 

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
-from service.clock import Clock
-from service.config import Config
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.loops import STORE_DOWN
 from service.infra.mongo.lease import Lease
 from service.messaging.dead_letters import DeadLetters
 from service.messaging.outbox import Entry, Fact, Outbox, UnknownFact
+from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
 RETRY_PAUSE_MAX_SECONDS = 60
@@ -31,11 +30,11 @@ class Relay:
         consumers: Mapping[str, Consumer],
         dead_letters: DeadLetters,
         metrics: LastingMetrics,
-        clock: Clock,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self._outbox, self._lease, self._consumers = outbox, lease, consumers
-        self._dead_letters, self._metrics, self._clock, self._config = dead_letters, metrics, clock, config
+        self._dead_letters, self._metrics = dead_letters, metrics
+        self._clock, self._config = runtime.clock, runtime.config
         self._held_until = 0.0
         dead_letters.on_replay("fact", outbox.revive)
 

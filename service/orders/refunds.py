@@ -7,10 +7,7 @@ crash is fulfilled later. The provider knows each refund by its id, so it pays i
 from collections.abc import Sequence
 from datetime import timedelta
 
-from service.clock import Clock
-from service.config import Config
 from service.errors import Unavailable
-from service.ids import Ids
 from service.inventory.ledger import Ledger
 from service.inventory.models import KeyReused, Line, Replayed, StateMoved, merge
 from service.orders import postings
@@ -18,6 +15,7 @@ from service.orders.models import REFUNDABLE, Key, Order, Refund, RefundTooLarge
 from service.orders.repository import OrderRepository
 from service.orders.usecases import Answer, Orders, replayed_order, wrong_status
 from service.payments.models import Gateway
+from service.runtime import Runtime
 
 FULFILLED_PER_RUN_MAX = 1_000
 ATTEMPTS_MAX = 8
@@ -30,12 +28,10 @@ class Refunds:
         repository: OrderRepository,
         ledger: Ledger,
         gateway: Gateway,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
-        self._clock, self._ids, self._config = clock, ids, config
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     async def refund(
         self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: Key | None = None

@@ -11,10 +11,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from service.clock import Clock
-from service.config import Config
 from service.errors import Problem
-from service.ids import Ids
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldResolved, Posting, Replayed, ReservationExpired, StateMoved
 from service.orders import postings
@@ -31,6 +28,7 @@ from service.orders.models import (
 from service.orders.repository import OrderRepository
 from service.orders.usecases import Answer, Orders, repeated, replayed_order, wrong_status
 from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown
+from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
 RECONCILED_PER_RUN_MAX = 1_000
@@ -43,12 +41,10 @@ class Settlement:
         repository: OrderRepository,
         ledger: Ledger,
         gateway: Gateway,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
         self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
-        self._clock, self._ids, self._config = clock, ids, config
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),

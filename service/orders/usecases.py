@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from service.cart.models import Owner
 from service.cart.usecases import Carts, Emptied
 from service.catalog.offers import Offer, Offers
-from service.clock import Clock
-from service.config import Config
 from service.errors import Invalid, Problem, revive
-from service.ids import Ids
 from service.infra.batcher import GroupCommit
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
@@ -34,6 +32,7 @@ from service.orders.models import (
     WrongStatus,
 )
 from service.orders.repository import OrderRepository
+from service.runtime import Runtime
 
 TOTAL_MAX = 10**12  # minor units
 
@@ -52,24 +51,30 @@ class OrderPage:
     next_before: tuple[datetime, str] | None
 
 
+class Terms(NamedTuple):
+    """What decides whether an order is taken, and at which price."""
+
+    offers: Offers
+    limits: HoldLimits
+    coupons: Coupons
+
+
 class Orders:
     def __init__(
         self,
         repository: OrderRepository,
         ledger: Ledger,
-        offers: Offers,
-        limits: HoldLimits,
-        coupons: Coupons,
+        terms: Terms,
         carts: Carts,
-        clock: Clock,
-        ids: Ids,
-        config: Config,
+        runtime: Runtime,
     ) -> None:
-        self._repository, self._ledger, self._offers, self._limits = repository, ledger, offers, limits
-        self._coupons, self._carts = coupons, carts
-        self._clock, self._ids, self._config = clock, ids, config
+        self._repository, self._ledger, self._carts = repository, ledger, carts
+        self._offers, self._limits, self._coupons = terms
+        self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
         self._read: GroupCommit[str, Order | None] = GroupCommit(
-            self._read_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
+            self._read_together,
+            items_max=runtime.config.batch_postings_max,
+            waiting_max=runtime.config.postings_waiting_max,
         )
 
     async def checkout(

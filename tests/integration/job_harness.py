@@ -60,8 +60,9 @@ def worksite_with(
     jobs = [Job(name, cron, body) for name, (cron, body) in bodies.items()]
     database, clock, queue = shop.stores.database, shop.clock, queue or FakeQueue()
     runs, metrics, letters = JobRuns(database), LastingMetrics(database), DeadLetters(database, clock)
-    runner = JobRunner(jobs, runs, queue, letters, metrics, clock, shop.ids, config)
-    asked = Jobs(jobs, runner, runs, queue, letters, clock, shop.ids, config)
+    runtime = replace(shop.runtime, config=config)
+    runner = JobRunner(jobs, runs, queue, letters, metrics, runtime)
+    asked = Jobs(jobs, runner, runs, queue, letters, runtime)
     return Worksite(asked, runner, runs, queue, letters, metrics, Scheduler(asked, runs, clock, config))
 
 

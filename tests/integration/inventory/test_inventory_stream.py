@@ -178,7 +178,8 @@ async def test_without_redis_changes_come_from_the_store_of_truth(shop: Shop) ->
     config = replace(shop.config, redis_url="redis://127.0.0.1:1/0", stream_poll_seconds=0.05)
     await stock(shop, TEA=9)
     async with redis.connect(config) as nowhere:
-        without = bootstrap.background(replace(shop, config=config, stores=replace(shop.stores, redis=nowhere)))
+        stores = bootstrap.Stores(shop.stores.client, shop.stores.database, nowhere)
+        without = bootstrap.background(replace(shop, config=config, stores=stores))
         async with served([stream_routes(without.feed)], caller=None) as client, listening(client, "TEA") as stream:
             assert await stream.available() == [("TEA", 9)]
             await shop.inventory.adjust("TEA", -1, "sold by hand", "staff")

@@ -50,9 +50,8 @@ class Office:
             ).send,
             "webhook": WebhookSender(shop.clock, config).send,
         }
-        self.deliveries = Deliveries(
-            shop.stores.database, channels, guards or {}, self.letters, self.metrics, shop.clock, shop.ids, config
-        )
+        runtime = replace(shop.runtime, config=config)
+        self.deliveries = Deliveries(shop.stores.database, channels, guards or {}, self.letters, self.metrics, runtime)
 
     async def send_all(self) -> None:
         while await self.deliveries.step() == 0.0:

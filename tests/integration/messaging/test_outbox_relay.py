@@ -39,7 +39,7 @@ def relay_to(shop: Shop, holder: str = "relay-1", config: Config | None = None, 
     config, database = config or shop.config, shop.stores.database
     lease = Lease(database, "relay", holder, config.outbox_lease_seconds, shop.clock)
     letters = DeadLetters(database, shop.clock)
-    return Relay(shop.outbox, lease, consumers, letters, LastingMetrics(database), shop.clock, config)
+    return Relay(shop.outbox, lease, consumers, letters, LastingMetrics(database), replace(shop.runtime, config=config))
 
 
 async def commit(shop: Shop, *facts: Event) -> None:

@@ -1,0 +1,45 @@
+"""Wires orders: checkout, payment, refunds, and freeing what was held and not paid."""
+
+from dataclasses import dataclass
+
+from service.cart.usecases import Carts
+from service.catalog.offers import Offers
+from service.infra.stores import Stores
+from service.inventory.wiring import InventoryDomain
+from service.orders.coupons import Coupons
+from service.orders.expiry import Expiry
+from service.orders.hold_limits import HoldLimits
+from service.orders.refunds import Refunds
+from service.orders.repository import CouponRepository, OrderRepository
+from service.orders.settlement import Settlement
+from service.orders.usecases import Orders, Terms
+from service.payments.models import Gateway
+from service.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersDomain:
+    repository: OrderRepository
+    coupons: Coupons
+    orders: Orders
+    settlement: Settlement
+    refunds: Refunds
+    expiry: Expiry
+
+
+def wire(
+    runtime: Runtime, stores: Stores, stock: InventoryDomain, offers: Offers, carts: Carts, gateway: Gateway
+) -> OrdersDomain:
+    clock, config, ledger = runtime.clock, runtime.config, stock.ledger
+    repository = OrderRepository(stores.database, stores.sender, config)
+    coupons = Coupons(CouponRepository(stores.database), clock)
+    terms = Terms(offers, HoldLimits(repository, clock, config), coupons)
+    orders = Orders(repository, ledger, terms, carts, runtime)
+    return OrdersDomain(
+        repository,
+        coupons,
+        orders,
+        Settlement(orders, repository, ledger, gateway, runtime),
+        Refunds(orders, repository, ledger, gateway, runtime),
+        Expiry(stock.inventory, ledger, clock, config),
+    )
