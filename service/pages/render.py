@@ -1,11 +1,13 @@
 """Templates to replies. Everything is escaped unless a template says otherwise, and none does."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sanic import Request
 
 from service.pages.static_files import StaticFiles
@@ -35,6 +37,14 @@ class Pages:
             nonce=request.ctx.csp_nonce, caller=request.ctx.principal, path=request.path, **values
         )
         return Reply(status, body.encode(), content_type=HTML)
+
+    def part(self, template: str, **values: Any) -> Markup:
+        """A piece of a page that is the same for everybody."""
+        return Markup(self._templates.get_template(template).render(values))  # nosec B704 - escaped as it was written
+
+    def problem(self, _: Request, document: Mapping[str, Any]) -> bytes:
+        """An error for people. It asks nothing of a request that may not have been read."""
+        return self._templates.get_template("problem.html").render(problem=document).encode()
 
 
 def money(amount: int, currency: str) -> str:
