@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": "benchmarks.commands:bench",
     "budgets": "benchmarks.commands:budgets",
     "load": "workloads.commands:load",
+    "trace": "workloads.traces.commands:trace",
     "replay": "workloads.commands:replay",
     "compare": "workloads.commands:compare",
     "report": "workloads.commands:report",
@@ -27,7 +28,7 @@ COMMANDS = {
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.simulation.scale_command:scale",
+    "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
     "demo": "workloads.demo:demo",
 }

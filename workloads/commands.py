@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.markup import escape
 
 from workloads.progress import say
+from workloads.traces.command_options import trace_options
 
 FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
@@ -36,10 +38,10 @@ def _run_options(function: F) -> F:
 
 def _guarded(action: Callable[[], int]) -> int:
     """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
-    from workloads.results import ResultError
-    from workloads.run_folder import RunFolderError
-    from workloads.stack import StackError
-    from workloads.trace_table import TraceError
+    from workloads.client.running_stack import StackError
+    from workloads.results.reader import ResultError
+    from workloads.results.run_folder import RunFolderError
+    from workloads.traces.faults import TraceError
 
     try:
         return action()
@@ -47,12 +49,12 @@ def _guarded(action: Callable[[], int]) -> int:
         say(f"[red]invalid:[/] {error}")
         return INVALID
     except (TraceError, ResultError, RunFolderError) as error:
-        say(f"[red]cannot be used:[/] {error}")
+        say(f"[red]cannot be used:[/] {escape(str(error))}")
         return WRONG_USAGE
 
 
 def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
-    from workloads.run_folder import EXIT_CODES
+    from workloads.results.run_folder import EXIT_CODES
 
     if as_json:
         click.echo(json.dumps(summary | {"folder": str(path)}, allow_nan=False, default=str))
@@ -82,37 +84,32 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 @click.argument("trace", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
-@click.option("--columns", help="InvoiceNo=order,StockCode=item,… where the file's columns have other names.")
-@click.option("--month", help="Only this month of the trace, like 2010-12.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many invoices.")
-@click.option("--spread", is_flag=True, help="Spread invoices of one minute evenly over it.")
-@click.option("--drop-bad-rows", is_flag=True, help="Leave out rows that cannot be mended, and count them.")
-@click.option("--drop-duplicates", is_flag=True, help="Leave out rows that repeat an earlier one exactly.")
+@trace_options
 @click.option("--max-in-flight", default=2_000, show_default=True, type=click.IntRange(1, 20_000))
 @click.option("--retry-seconds", default=30.0, show_default=True, help="How long to ask again for an invoice's fate.")
 @click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
 @click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
 @_run_options
-def replay(trace: Path, speed: float | None, rate: float | None, columns: str | None, **options: Any) -> int:
-    """Replay the real invoices of TRACE (CSV or Parquet), open loop, and match them with the orders."""
+def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
+    """Replay the real invoices of TRACE, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
 
     def run() -> int:
-        from workloads.replay import ReplayOptions
-        from workloads.replay import replay as replay_trace
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
-        from workloads.trace import parse_columns, read_trace
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.replay.run import ReplayOptions
+        from workloads.drivers.replay.run import replay as replay_trace
+        from workloads.results.run_folder import run_path
+        from workloads.traces.command_options import read_options
+        from workloads.traces.retail import read_with
 
         stack = find_stack(options["data"], options["url"])
-        read = {name: options[name] for name in ("month", "limit", "drop_bad_rows", "drop_duplicates")}
-        shop = read_trace(trace, parse_columns(columns), **read)
+        shop = read_with([trace], read_options(said))
         path = run_path(options["runs"], options["name"], "replay")
         chosen = ReplayOptions(
             speed=speed or SPEED_DEFAULT,
             rate_per_second=rate,
-            spread=options["spread"],
+            spread=bool(said["spread"]),
             seed=options["seed"],
             in_flight_max=options["max_in_flight"],
             retry_seconds=options["retry_seconds"],
@@ -142,10 +139,10 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
     """Let shoppers loose on the shop with locust: steady, ramp, flash-sale, double-wave or soak."""
 
     def run() -> int:
-        from workloads.load import LoadOptions
-        from workloads.load import load as run_load
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.locust.run import LoadOptions
+        from workloads.drivers.locust.run import load as run_load
+        from workloads.results.run_folder import run_path
 
         path = run_path(runs, name, scenario)
         chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
@@ -167,10 +164,10 @@ def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: b
     """Search for the highest rate that still meets a latency target, open loop."""
 
     def run() -> int:
-        from workloads.capacity import CapacityOptions
-        from workloads.capacity import capacity as find_capacity
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.capacity import CapacityOptions
+        from workloads.drivers.capacity import capacity as find_capacity
+        from workloads.results.run_folder import run_path
 
         path = run_path(runs, name, f"capacity-{options['kind']}")
         return _finish(find_capacity(find_stack(data, url), path, CapacityOptions(**options)), path, as_json)
@@ -188,9 +185,9 @@ def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: b
     """Compare two runs: figures side by side, with confidence intervals and a verdict."""
 
     def run() -> int:
-        from workloads import results
-        from workloads.compare import ALL_ROUTES
-        from workloads.compare import compare as compare_runs
+        from workloads.results import reader as results
+        from workloads.results.compare import ALL_ROUTES
+        from workloads.results.compare import compare as compare_runs
 
         found = compare_runs(results.load(run_a), results.load(run_b), seed)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
@@ -229,8 +226,8 @@ def report(run: Path, to: Path | None, as_json: bool) -> int:
     """Write one self-contained HTML page about a run."""
 
     def write() -> int:
-        from workloads import results
-        from workloads.report import write_report
+        from workloads.results import reader as results
+        from workloads.results.report import write_report
 
         path = write_report(results.load(run), to)
         click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
@@ -250,7 +247,7 @@ def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
     """Measure one stalled server with locust and with the open loop, side by side."""
 
     def run() -> int:
-        from workloads.stalled_server import Stalled, demonstrate
+        from workloads.calibration.stalled_server import Stalled, demonstrate
 
         found = demonstrate(Stalled(**options), to)
         click.echo(json.dumps(found) if as_json else found["explanation"])
@@ -266,7 +263,7 @@ def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
     """How punctual the generator is on one core, and what recording every request costs it."""
-    from workloads.client_bench import bench_client
+    from workloads.calibration.client_bench import bench_client
     from workloads.progress import progress_bar
 
     with progress_bar("measuring the client", 41) as step:
@@ -289,8 +286,8 @@ def history(runs: Path, metric: str, scenario: str | None, as_json: bool) -> int
     """Follow one figure over all runs in a folder, and say where its level changed."""
 
     def run() -> int:
-        from workloads import results
-        from workloads.history import history as follow
+        from workloads.results import reader as results
+        from workloads.results.history import history as follow
 
         found = follow(results.load_all(runs), metric, scenario)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_history(found)
