@@ -28,15 +28,16 @@ async def asked(site: WholeSite, method: str, path: str, **given: Any) -> tuple[
 
 
 async def test_head_is_get_without_a_body_on_every_route_but_the_stream(site: WholeSite) -> None:
+    plain = {"Accept-Encoding": "identity"}  # a nonce changes the length of what is compressed
     for route in site.routes():
         if route.method != "GET" or "<" in route.path:
             continue
-        head, nothing = await asked(site, "HEAD", route.path)
+        head, nothing = await asked(site, "HEAD", route.path, headers=plain)
         assert nothing == b""
         if EventStream in route.operation.returns.values():
             assert (head.status, head.headers["Allow"]) == (405, "GET")
             continue
-        get, content = await asked(site, "GET", route.path)
+        get, _ = await asked(site, "GET", route.path, headers=plain)
         assert head.status == get.status, route.path
         assert head.headers["Content-Type"] == get.headers["Content-Type"]
         if get.status == 200 and route.path != "/metrics":
