@@ -29,7 +29,7 @@ class Pages:
             auto_reload=False,
         )
         self._templates.globals["static"] = static_files.url
-        self._templates.filters |= {"money": money, "moment": moment}
+        self._templates.filters |= {"money": money, "moment": moment, "duration": duration}
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Reply:
         """`template` with the caller and this response's nonce beside its values."""
@@ -53,6 +53,15 @@ def money(amount: int, currency: str) -> str:
 
 def moment(at: datetime) -> str:
     return at.strftime("%-d %B %Y, %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that tells it exactly."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
 
 
 def link(path: str, query: dict[str, Any], **changes: Any) -> str:
