@@ -209,7 +209,7 @@ def build(
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
     sender = _sender(stores)
-    books = Bookkeeping(sender, config.stock_assumed_after)
+    books = Bookkeeping(sender, config)
     ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, sender, config)
@@ -225,7 +225,7 @@ def build(
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
     order_repository = OrderRepository(database, sender, config)
-    limits = HoldLimits(order_repository, clock, config)
+    limits = HoldLimits(UserRepository(database), config)
     orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
         config=config,
