@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from service.catalog.offers import Offer
 from service.config import Config
-from service.infra.group_commit import GroupCommit
+from service.infra.batcher import GroupCommit
 from service.inventory.allowance import Allowance
 
 LIFTED_FROM_SCALE = 1_000  # a load test's: then nothing is counted
