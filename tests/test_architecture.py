@@ -26,14 +26,15 @@ DOMAIN_EXTRAS = {
     "catalog": {
         *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
-    "inventory": {"decisions", "known_stock", "ledger", "metrics"},
+    "inventory": {"allowance", "decisions", "known_stock", "ledger", "metrics"},
     "orders": {
-        "invariants",
         "coupons",
         "expiry",
         "hold_limits",
+        "invariants",
         "overview",
         "postings",
+        "pricing",
         "refunds",
         "sales",
         "settlement",
