@@ -58,7 +58,7 @@ def build(
     goods = catalog.wire(runtime, stores, work, stock.inventory)
     carts = cart.wire(runtime, stores, work, goods.offers, stock.inventory)
     money = payments.wire(runtime, stores, gateway)
-    sales = orders.wire(runtime, stores, stock, goods.offers, carts, money.gateway)
+    sales = orders.wire(runtime, stores, users, stock, goods.offers, carts, money.gateway)
     return Shop.of(runtime, stores, work, users, Domains(stock, goods, carts, money, sales))
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import shape
 
 REPOSITORY = Path(__file__).parent.parent
 SERVICE = REPOSITORY / "service"
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
+BOOTSTRAP_LINES_MAX = 120
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "constants", "misc"}
 
 DOMAIN_FILES = {"__init__", "models", "repository", "usecases", "schemas", "routes", "tasks", "indexes", "wiring"}
@@ -26,14 +28,15 @@ DOMAIN_EXTRAS = {
     "catalog": {
         *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
-    "inventory": {"decisions", "known_stock", "ledger", "metrics"},
+    "inventory": {"allowance", "decisions", "known_stock", "ledger", "metrics"},
     "orders": {
-        "invariants",
         "coupons",
         "expiry",
         "hold_limits",
+        "invariants",
         "overview",
         "postings",
+        "pricing",
         "refunds",
         "sales",
         "settlement",
@@ -201,6 +204,14 @@ def test_nothing_is_made_at_import_time(service: list[Source]) -> None:
         if isinstance(node, ast.Call) and (name := ast.unparse(node.func)).split(".")[0] in costly
     ]
     assert not made, listed(made)
+
+
+def test_no_constructor_of_the_service_takes_more_than_six() -> None:
+    assert not shape.constructors_over(shape.sources(REPOSITORY, "service"))
+
+
+def test_bootstrap_only_composes() -> None:
+    assert len((SERVICE / "bootstrap.py").read_text().splitlines()) < BOOTSTRAP_LINES_MAX
 
 
 @pytest.mark.parametrize(

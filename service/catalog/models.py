@@ -113,7 +113,8 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`price` in minor units of `currency`; `sku` is None when it is sold in variants, each with its own."""
+    """`price` in minor units of `currency`; `sku` is None when it is sold in variants, each with its own.
+    `max_per_order` is of each SKU, None what the shop allows of any; `verified_only` keeps it for verified accounts."""
 
     id: str
     slug: str
@@ -134,6 +135,8 @@ class Product:
     status: ProductStatus = ProductStatus.ACTIVE
     version: int = 1
     old_slugs: tuple[str, ...] = ()
+    max_per_order: int | None = None
+    verified_only: bool = False
 
     def __post_init__(self) -> None:
         assert (self.sku is None) == bool(self.variants), "either one SKU of its own, or variants"
@@ -185,6 +188,8 @@ class NewProduct:
     sku: str | None = None
     slug: str | None = None
     popularity: int = 0
+    max_per_order: int | None = None
+    verified_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ WAITING_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`unit_price` in minor units. An archived product's offers are kept, inactive."""
+    """`unit_price` in minor units. An archived product's offers are kept, inactive. `max_per_order`: None is what the
+    shop allows of any SKU; `verified_only` keeps it for accounts with a verified e-mail address."""
 
     sku: str
     product_id: str
@@ -28,6 +29,8 @@ class Offer:
     active: bool
     slug: str = ""
     image: str = ""
+    max_per_order: int | None = None
+    verified_only: bool = False
 
 
 class Offers:
@@ -70,6 +73,8 @@ def _fields(offer: Offer) -> dict[str, Any]:
         "active": offer.active,
         "slug": offer.slug,
         "image": offer.image,
+        "maxPerOrder": offer.max_per_order,
+        "verifiedOnly": offer.verified_only,
     }
 
 
@@ -83,4 +88,6 @@ def _to_offer(document: Mapping[str, Any]) -> Offer:
         document["active"],
         document["slug"],
         document["image"],
+        document.get("maxPerOrder"),
+        document.get("verifiedOnly", False),
     )

@@ -246,6 +246,8 @@ def to_document(product: Product) -> dict[str, Any]:
         "popularity": product.popularity,
         "standing": product.standing,
         "version": product.version,
+        "maxPerOrder": product.max_per_order,
+        "verifiedOnly": product.verified_only,
         "createdAt": product.created_at,
         "updatedAt": product.updated_at,
     }
@@ -273,6 +275,8 @@ def to_product(document: Mapping[str, Any]) -> Product:
         status=ProductStatus(document["status"]),
         version=document["version"],
         old_slugs=tuple(document.get("oldSlugs", ())),
+        max_per_order=document.get("maxPerOrder"),
+        verified_only=document.get("verifiedOnly", False),
     )
 
 

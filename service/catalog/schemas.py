@@ -38,6 +38,9 @@ Description = Annotated[str, msgspec.Meta(max_length=10_000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX, description="In minor units", examples=[1299])]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?![\s\S])", examples=["GBP"])]
 Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN, max_length=SLUG_LENGTH_MAX, examples=["red-enamel-mug"])]
+MaxPerOrder = Annotated[
+    int, msgspec.Meta(ge=1, le=1_000_000, description="Units of each of its SKUs in one order", examples=[2])
+]
 Tags = Annotated[list[Label], msgspec.Meta(max_length=20)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000, pattern=URL_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -113,6 +116,8 @@ class NewProductBody(Wire):
     variants: Variants = msgspec.field(default_factory=list)
     sku: Sku | None = None
     slug: Slug | None = None
+    max_per_order: MaxPerOrder | None = None
+    verified_only: bool = False
 
     def product(self) -> NewProduct:
         return NewProduct(
@@ -126,6 +131,8 @@ class NewProductBody(Wire):
             variants=_variants(self.variants),
             sku=self.sku,
             slug=self.slug,
+            max_per_order=self.max_per_order,
+            verified_only=self.verified_only,
         )
 
 
@@ -145,6 +152,8 @@ class EditProductBody(Wire):
     variants: Variants | UnsetType = UNSET
     sku: Sku | UnsetType = UNSET
     slug: Slug | UnsetType = UNSET
+    max_per_order: MaxPerOrder | UnsetType | None = UNSET
+    verified_only: bool | UnsetType = UNSET
     status: Literal["active", "archived"] | UnsetType = UNSET
 
     def changes(self) -> dict[str, Any]:
@@ -202,6 +211,8 @@ class ProductView(Wire):
     availability: AvailabilityView
     status: Literal["active", "archived"]
     version: int
+    max_per_order: int | None
+    verified_only: bool
     created_at: datetime
     updated_at: datetime
 
@@ -303,6 +314,8 @@ def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
         availability=_availability(sum(levels.values())),
         status=product.status.value,
         version=product.version,
+        max_per_order=product.max_per_order,
+        verified_only=product.verified_only,
         created_at=product.created_at,
         updated_at=product.updated_at,
     )

@@ -242,6 +242,8 @@ class Catalog:
             created_at=now,
             updated_at=now,
             popularity=new.popularity,
+            max_per_order=new.max_per_order,
+            verified_only=new.verified_only,
         )
 
     def _variants(self, given: Sequence[NewVariant], price: int) -> tuple[Variant, ...]:
@@ -330,4 +332,6 @@ def _offer(product: Product, variant: Variant, active: bool) -> Offer:
         active=active,
         slug=product.slug,
         image=product.images[0].url if product.images else "",
+        max_per_order=product.max_per_order,
+        verified_only=product.verified_only,
     )

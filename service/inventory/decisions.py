@@ -19,6 +19,8 @@ from service.inventory.models import (
     Expire,
     Hold,
     HoldChange,
+    Holder,
+    HoldLimits,
     HoldResolved,
     HoldStatus,
     InsufficientStock,
@@ -113,6 +115,7 @@ class _Step:
         self._stock: dict[str, Stock] = {}
         self._movements: list[Movement] = []
         self._holds: list[HoldChange] = []
+        self._holders: dict[str, Holder] = {}
 
     def run(self) -> Accepted:
         match self._posting.action:
@@ -132,6 +135,7 @@ class _Step:
                 self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
         self._books.stock |= self._stock
         self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
+        self._books.holders |= self._holders
         return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
@@ -144,10 +148,20 @@ class _Step:
     def _reserve(self, reserve: Reserve) -> None:
         lines = merge(reserve.lines)
         self._require(lines)
+        if reserve.limits is not None:
+            self._admit(reserve, lines, reserve.limits)
         for line in lines:
             self._move(MovementKind.RESERVE, line.sku, reserved=line.quantity)
         hold = Hold(reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at)
         self._holds.append(HoldChange(hold, None))
+
+    def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
+        """What the customer holds is looked at as the earlier postings of the batch leave it."""
+        holder = self._books.holders.get(reserve.user_id) or Holder(reserve.user_id)
+        holds = [self._books.holds[order_id] for order_id in holder.orders if order_id in self._books.holds]
+        limits.check(lines, holds, self._now)
+        remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
+        self._holders[holder.user_id] = Holder(holder.user_id, (*remembered, reserve.order_id), holder.seq + 1)
 
     def _confirm(self, hold: Hold) -> None:
         alive = hold.status is HoldStatus.ACTIVE and self._now < hold.expires_at
@@ -188,7 +202,7 @@ class _Step:
     def _free(self, kind: MovementKind, hold: Hold, status: HoldStatus) -> None:
         for line in hold.lines:
             self._move(kind, line.sku, reserved=-line.quantity)
-        self._holds.append(HoldChange(replace(hold, status=status), hold.status))
+        self._holds.append(HoldChange(replace(hold, status=status, resolved_at=self._now), hold.status))
 
     def _require(self, lines: Sequence[Line]) -> None:
         states = [(line, self._known(line.sku)) for line in lines]

@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.errors import Conflict, Invalid, NotFound
+from service.errors import Conflict, Forbidden, Invalid, NotFound
 from service.inventory.models import HoldStatus, Line
 
 
@@ -17,25 +17,27 @@ class OrderNotFound(NotFound):
 
 
 class UnknownItems(Invalid):
+    """`unavailable` has each: {"sku", "reason"}, archived or unknown."""
+
     code, title = "unknown_sku", "Some items are not sold here"
 
 
 class OrderTooLarge(Invalid):
+    """`limits` has each line above its maximum: {"sku", "maxPerOrder"}."""
+
     code, title = "order_too_large", "The order is larger than allowed"
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What one customer holds and has not paid: how many orders, and how many units of each SKU."""
+class VerificationNeeded(Forbidden):
+    """`skus` are those that only verified accounts may order."""
 
-    orders: int
-    units: Mapping[str, int]
+    code, title = "verification_needed", "This can be ordered with a verified e-mail address only"
 
 
-class TooMuchHeld(Conflict):
-    """The customer holds as much unpaid stock as anybody may."""
+class TotalChanged(Conflict):
+    """`total` is what the order comes to now."""
 
-    code, title = "too_much_held", "You hold too much that is not paid"
+    code, title = "total_changed", "The order comes to another total than you expect"
 
 
 class WrongStatus(Conflict):

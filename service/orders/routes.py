@@ -10,6 +10,7 @@ from service.cart.models import CartChanged, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
+from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
 from service.orders.models import (
@@ -27,8 +28,9 @@ from service.orders.models import (
     OrderTooLarge,
     PaymentInProgress,
     RefundTooLarge,
-    TooMuchHeld,
+    TotalChanged,
     UnknownItems,
+    VerificationNeeded,
     WrongStatus,
 )
 from service.orders.refunds import Refunds
@@ -84,6 +86,8 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             UnknownItems,
             OrderTooLarge,
             TooMuchHeld,
+            VerificationNeeded,
+            TotalChanged,
             EmptyCart,
             CartChanged,
             CouponNotValid,
@@ -95,10 +99,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         gives={"order_id": "/order/id"},
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
-        user_id, once, coupon_code = call.user.user_id, key(call.once), call.taken.coupon_code
-        if call.taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, coupon_code), 201)
-        return _reply(await orders.checkout(user_id, call.taken.lines(), once, coupon_code), 201)
+        taken, user_id, once = call.taken, call.user.user_id, key(call.once)
+        if taken.from_cart:
+            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
+        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
+        return _reply(placed, 201)
 
     @operation(
         blueprint,

@@ -8,7 +8,7 @@ from service.infra.stores import Stores
 from service.inventory.wiring import InventoryDomain
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
-from service.orders.hold_limits import HoldLimits
+from service.orders.hold_limits import Accounts, HoldLimits
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
 from service.orders.settlement import Settlement
@@ -28,12 +28,18 @@ class OrdersDomain:
 
 
 def wire(
-    runtime: Runtime, stores: Stores, stock: InventoryDomain, offers: Offers, carts: Carts, gateway: Gateway
+    runtime: Runtime,
+    stores: Stores,
+    accounts: Accounts,
+    stock: InventoryDomain,
+    offers: Offers,
+    carts: Carts,
+    gateway: Gateway,
 ) -> OrdersDomain:
     clock, config, ledger = runtime.clock, runtime.config, stock.ledger
     repository = OrderRepository(stores.database, stores.sender, config)
     coupons = Coupons(CouponRepository(stores.database), clock)
-    terms = Terms(offers, HoldLimits(repository, clock, config), coupons)
+    terms = Terms(offers, HoldLimits(accounts, config), coupons)
     orders = Orders(repository, ledger, terms, carts, runtime)
     return OrdersDomain(
         repository,

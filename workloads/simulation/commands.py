@@ -21,7 +21,7 @@ TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "trace"]))
+@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "hoarders", "trace"]))
 @click.option("--seed", type=int, default=1, show_default=True, help="The run, or the first of many.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds, one run each.")
 @click.option(
@@ -78,10 +78,12 @@ def simulate(
 
 
 def _scenario(name: str, days: float, trace: Path | None) -> "Scenarios":
-    from workloads.simulation.scenarios import FlashSale, Steady, Trace
+    from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
 
     if name == "flash-sale":
         return FlashSale()
+    if name == "hoarders":
+        return HOARDED_SALE
     if name == "steady":
         return Steady(days=days)
     path = trace or Path(os.environ.get("HOLDFAST_TRACE", TRACE))
