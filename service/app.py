@@ -33,7 +33,13 @@ from service.inventory.routes import stream_routes
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import docs, ops, storefront
+from service.pages import account, buying, docs, ops, storefront
+from service.pages.account import Account
+from service.pages.api import Api
+from service.pages.buying import Buying
+from service.pages.errors import ErrorPages
+from service.pages.errors import routes as error_pages
+from service.pages.ops import Ops
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -75,7 +81,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, front),
+        *_pages(shop, front, background),
         _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
@@ -91,23 +97,26 @@ def _health(shop: Shop, front: Front, background: Background) -> Blueprint:
     return health_routes(pings, front.registry, background.backlogs.families)
 
 
-def _pages(shop: Shop, front: Front) -> list[Blueprint]:
+def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
     def counters() -> dict[str, int]:
         group = shop.ledger.group
         return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
 
-    static_files = StaticFiles()
-    pages = Pages(static_files)
-    storefront_pages = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
-    overview = Overview(shop.stores.database, shop.clock, shop.config.reservation_ttl_seconds)
+    static_files, api, config = StaticFiles(), Api(), shop.config
+    pages = Pages(static_files, front.layers.csrf, shop.clock, shop.ids, config)
+    guests = Guests(shop.ids, config)
+    overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = publisher(front.layers.cookies.names, metadata.version("holdfast"))
     return [
         static_files.routes(),
-        storefront.routes(storefront_pages),
-        ops.routes(overview, counters, pages),
+        storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
+        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, config)),
+        account.routes(Account(pages, api, shop.carts, guests)),
+        ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),
         docs.routes(published, pages),
+        error_pages(ErrorPages(pages)),
         openapi_routes(published),
     ]
 

@@ -28,6 +28,7 @@ class Config:
     cors_origins: str = ""
     currency: str = "GBP"
     timezone: str = "UTC"
+    image_hosts: str = "https:"  # whose pictures the pages show, between commas; `https:` is any
 
     # stores
     mongo_timeout_seconds: float = 5.0
@@ -200,6 +201,10 @@ class Config:
     def secure_cookies(self) -> bool:
         """`__Host-` cookies need TLS; a development server on plain http does without."""
         return self.production or self.public_url.startswith("https://")
+
+    @property
+    def image_sources(self) -> tuple[str, ...]:
+        return tuple(host.strip() for host in self.image_hosts.split(",") if host.strip())
 
     def key(self, purpose: str) -> bytes:
         """32 bytes derived from the secret: no two purposes share a key."""

@@ -13,6 +13,7 @@ LOCALE = Locale("en")
 DIGITS_MAX = 15
 AMOUNT = re.compile(r"[0-9]+(?:[.,'’][0-9]+)*")
 SEPARATORS = re.compile(r"[.,'’]")
+GROUPED = re.compile(r"[0-9]+|[0-9]{1,3}(?:[.,'’][0-9]{2,3})*[.,'’][0-9]{3}")
 GROUP = 3
 BLANKS = re.compile(r"\s+")
 
@@ -58,9 +59,9 @@ def _pattern(currency: str) -> NumberPattern:
 def parse(text: str, currency: str) -> int:
     """Minor units from what somebody typed: 10.50, 10,50, £10.50, 10,50 €, 1 234,50, 1.234. Raises NotMoney."""
     digits = _without_currency(text, currency)
-    if not AMOUNT.fullmatch(digits):
-        raise NotMoney(f"“{text.strip()}” is not a price. Enter an amount like {_sample(currency)}.")
-    whole, fraction = _split(digits, exponent(currency))
+    whole, fraction = _split(digits, exponent(currency)) if AMOUNT.fullmatch(digits) else ("", "")
+    if not whole:
+        raise NotMoney(f"“{text.strip()[:40]}” is not a price. Enter an amount like {_sample(currency)}.")
     if len(fraction) > exponent(currency):
         raise NotMoney(f"{currency} has {_places(currency)}. Enter an amount like {_sample(currency)}.")
     if len(whole) > DIGITS_MAX:
@@ -81,16 +82,23 @@ def _without_currency(text: str, currency: str) -> str:
 
 
 def _split(digits: str, places: int) -> tuple[str, str]:
-    """Whole and fraction. The last separator is the decimal one unless it can only group: it comes more than once, or
-    three digits follow it in a currency that does not have three."""
+    """Whole and fraction; no whole where the separators make no sense. The last separator is the decimal one unless it
+    can only group: it comes more than once, or three digits follow it in a currency that does not have three."""
     found = SEPARATORS.findall(digits)
     if not found:
         return digits, ""
-    head, last, tail = digits[: digits.rindex(found[-1])], found[-1], digits[digits.rindex(found[-1]) + 1 :]
-    groups = found.count(last) > 1 or last in "'’" or (len(tail) == GROUP and (places != GROUP or last == ","))
-    if groups and len(set(found)) == 1:
-        return SEPARATORS.sub("", digits), ""
-    return SEPARATORS.sub("", head), tail
+    last = found[-1]
+    head, _, tail = digits.rpartition(last)
+    once, three = found.count(last) == 1, len(tail) == GROUP
+    groups = not once or last in "'’" or (three and (places != GROUP or last == ","))
+    return (_ungrouped(digits), "") if groups else (_ungrouped(head), tail)
+
+
+def _ungrouped(whole: str) -> str:
+    """Without separators, or nothing if they do not group: thousands, or as in India 1,00,000."""
+    if not GROUPED.fullmatch(whole) or len(set(SEPARATORS.findall(whole))) > 1:
+        return ""
+    return SEPARATORS.sub("", whole)
 
 
 def _places(currency: str) -> str:

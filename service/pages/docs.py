@@ -9,15 +9,17 @@ from sanic import Blueprint
 from service.pages.render import Pages
 from service.web.access import Access
 from service.web.openapi_routes import Published
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.operation import Call, PageQuery, Reply, operation
 
 
 def routes(published: Published, pages: Pages) -> Blueprint:
     """`published` gives the document of the app that was asked."""
     blueprint = Blueprint("docs")
 
-    @operation(blueprint, "GET", "/docs", "The API", returns={200: None}, access=Access.PUBLIC, limit="read")
-    async def docs(call: Call[Nothing]) -> Reply:
+    @operation(
+        blueprint, "GET", "/docs", "The API", takes=PageQuery, returns={200: None}, access=Access.PUBLIC, limit="read"
+    )
+    async def docs(call: Call[PageQuery]) -> Reply:
         document = published(call.request)
         schemas = document["components"]["schemas"]
         values = {"document": document, "groups": _groups(document), "schemas": schemas}

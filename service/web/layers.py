@@ -41,7 +41,7 @@ from service.web.credentials import TokenReader, find
 from service.web.csrf import SAFE_METHODS, Csrf
 from service.web.fallback_limit import FallbackLimit
 from service.web.gate import Gate, StoreDown
-from service.web.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
+from service.web.headers import CSP, JSON_CSP, PAGE_HEADERS, as_bytes, page_csp, security_headers
 from service.web.operation import Operation
 from service.web.rate_limit import Prepared, RateLimits
 from service.web.refusals import Doorkeeper, Refusals, TurnedAway
@@ -85,7 +85,8 @@ class Layers:
         self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
-        self._page_head = common
+        self._page_head = as_bytes(security_headers() | PAGE_HEADERS)
+        self._images = " ".join(config.image_sources)
         self._json_head = common + as_bytes({CSP: JSON_CSP})
 
     def refuse_connection(self) -> None:
@@ -208,6 +209,9 @@ class Layers:
         response = problems.respond(request, error)
         self.metrics.count(request.ctx.outcome)
         await self.audit.refused(request, response)
+        as_page = getattr(request.app.ctx, "as_page", None)
+        if as_page is not None:
+            await as_page(request, response)
         return response
 
     def response_head(self, request: Request, response: Any) -> bytes:
@@ -217,7 +221,7 @@ class Layers:
         if CSP in headers:
             head = self._page_head
         elif (response.content_type or "").startswith("text/html"):
-            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""))})
+            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""), self._images)})
         parts = [head, b"x-request-id: %b\r\n" % getattr(context, "request_id", "").encode("ascii")]
         rate = getattr(context, "rate", None)
         if rate is not None:

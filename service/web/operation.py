@@ -10,7 +10,7 @@ A handler is given a `Call` and returns a `Reply`:
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
@@ -19,6 +19,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.errors import Invalid, Malformed, Problem, Unauthenticated, Unsupported
 from service.infra import json
+from service.web import forms
 from service.web.access import Access, Principal
 
 Taken = TypeVar("Taken")
@@ -33,6 +34,15 @@ class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
 
 class Nothing(Wire):
     """A request that takes neither body nor query."""
+
+
+class PageQuery(msgspec.Struct, rename="camel", kw_only=True):
+    """The base of what pages read from their address: parameters they do not know, such as those of campaigns, are
+    ignored, and of one that comes twice the last counts."""
+
+
+class Form(msgspec.Struct, rename="camel", kw_only=True):
+    """The base of what a page's form sends (`application/x-www-form-urlencoded`). Unknown fields are ignored."""
 
 
 class EventStream:
@@ -54,9 +64,15 @@ class Operation:
     if_match: bool = False
     gives: Mapping[str, str] = field(default_factory=dict)
 
+    handler: "Handler | None" = None
+
     @property
     def takes_body(self) -> bool:
         return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing
+
+    @property
+    def takes_form(self) -> bool:
+        return issubclass(self.takes, Form) if isinstance(self.takes, type) else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,8 @@ def operation(
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
+        mounted = replace(declared, handler=handler)
+
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             call = Call(request, read(request), _once(request) if idempotent else None)
             if safe:
@@ -139,7 +157,7 @@ def operation(
             return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
 
         blueprint.add_route(
-            handle, path, methods=[method], name=handler.__name__, ctx_operation=declared, ctx_compress=compress
+            handle, path, methods=[method], name=handler.__name__, ctx_operation=mounted, ctx_compress=compress
         )
         return handler
 
@@ -155,13 +173,22 @@ def render(reply: Reply) -> HTTPResponse:
 
 
 def _reader(declared: Operation) -> Callable[[Request], Any]:
+    if declared.takes_form:
+        return lambda request: converted(forms.fields(request), declared.takes)
     if declared.takes_body:
         decoder = msgspec.json.Decoder(declared.takes)
         return lambda request: _read_body(request, decoder)
     shape = {f.encode_name: _is_list(f.type) for f in msgspec.structs.fields(declared.takes)}
     empty = declared.takes() if all(not f.required for f in msgspec.structs.fields(declared.takes)) else None
     nullable = frozenset(f.encode_name for f in msgspec.structs.fields(declared.takes) if NoneType in get_args(f.type))
+    if issubclass(declared.takes, PageQuery):
+        return lambda request: _read_page_query(request, declared.takes, shape)
     return lambda request: _read_query(request, declared.takes, shape, nullable, empty)
+
+
+def _read_page_query(request: Request, takes: type[Any], known: Mapping[str, bool]) -> Any:
+    given = dict(request.get_query_args(keep_blank_values=True))
+    return converted({name: value for name, value in given.items() if name in known}, takes)
 
 
 def _is_list(kind: Any) -> bool:
@@ -175,7 +202,7 @@ def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
         return decoder.decode(request.body)
     except msgspec.ValidationError as error:
         if "got `float`" in str(error):
-            return _convert(_with_integers(msgspec.json.decode(request.body)), decoder.type, strict=True)
+            return converted(_with_integers(msgspec.json.decode(request.body)), decoder.type, strict=True)
         raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from None
@@ -195,7 +222,7 @@ def _read_query(
 ) -> Any:
     if not request.query_string:
         if empty is None:
-            return _convert({}, takes)
+            return converted({}, takes)
         return empty
     given: dict[str, Any] = {}
     for name, value in request.get_query_args(keep_blank_values=True):
@@ -207,10 +234,11 @@ def _read_query(
             raise Invalid(errors=[{"path": name, "message": "Leave it out instead"}])
         else:
             given[name] = value
-    return _convert(given, takes)
+    return converted(given, takes)
 
 
-def _convert(given: Any, takes: type[Any], *, strict: bool = False) -> Any:
+def converted(given: Any, takes: type[Any], *, strict: bool = False) -> Any:
+    """`given` as what an operation takes. Raises Invalid."""
     try:
         return msgspec.convert(given, takes, strict=strict)
     except msgspec.ValidationError as error:

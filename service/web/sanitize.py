@@ -12,6 +12,7 @@ from sanic import Request
 
 from service.config import Config
 from service.errors import Malformed, TooLarge
+from service.web import forms
 
 # A string with the colon behind it if it is a key, or a bracket. Strings are taken whole, so no bracket in them counts.
 # All repetitions are possessive and an unclosed string runs to the end: the time is linear whatever is sent.
@@ -42,8 +43,14 @@ class Sanitizer:
     def check(self, request: Request, *, foreign: bool = False) -> None:
         """Raises Malformed or TooLarge. A `foreign` document is a provider's signed one, whose keys are its own."""
         self._check_target(request)
-        if request.body:
+        if request.body and forms.is_form(request):
+            self._check_form(request)
+        elif request.body:
             self.check_json(request.body, foreign=foreign)
+
+    def _check_form(self, request: Request) -> None:
+        if any(CONTROL.search(name + value) for name, value in forms.fields(request).items()):
+            raise Malformed("The form contains control characters")
 
     def _check_target(self, request: Request) -> None:
         path = request.path

@@ -1,5 +1,7 @@
 """Money as people read and write it, for currencies with none, two, three and four minor digits."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,10 @@ def test_an_amount_is_shown_with_the_digits_of_its_currency(amount: int, currenc
         ("1.2345", "KWD", None),
         ("$5", "GBP", None),
         ("1e3", "GBP", None),
+        ("10.505.1", "GBP", None),
+        ("1,2,3", "GBP", None),
+        ("1.234,567.89", "GBP", None),
+        ("1,00,000", "INR", 10000000),
         ("", "GBP", None),
         ("9" * 16, "GBP", None),
     ],
@@ -78,7 +84,5 @@ def test_what_is_shown_can_be_typed_back(amount: int, currency: str) -> None:
 
 @given(st.text(max_size=40), st.sampled_from(CURRENCIES))
 def test_no_text_does_more_than_be_refused(text: str, currency: str) -> None:
-    try:
+    with contextlib.suppress(money.NotMoney):
         assert money.parse(text, currency) >= 0
-    except money.NotMoney:
-        pass
