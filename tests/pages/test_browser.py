@@ -210,7 +210,6 @@ def test_browsing_works_without_javascript(site: Site, visit: Visit) -> None:
     page.get_by_role("button", name="Apply").click()
     page.get_by_role("heading", name=product.name).click()
     expect(page.get_by_text("4 in stock").first).to_be_visible()
-    assert "buying needs it.</p></noscript>" in page.content(), "Chromium does not show it when told by a debugger"
     page.goto("/?limit=5&sort=price_asc&category=jugs")
     first = page.locator(".tile h2").first.inner_text()
     page.get_by_role("link", name="More products").click()

@@ -13,7 +13,9 @@ from service.config import Config
 from service.web.cookies import CookieNames
 from service.web.openapi import document, is_published
 
-PAGES = re.compile(r"/(login|cart|orders(/.*)?|ops(/live)?|docs|static/.*|p/.*)?(?![\s\S])")
+PAGES = re.compile(
+    r"/(login|logout|register|account/.*|checkout|problems/.*|cart(/.*)?|orders(/.*)?|ops(/.*)?|docs|static/.*|p/.*)?(?![\s\S])"
+)
 NAMED_IN_THE_CONTRACT = """
     post /api/auth/register, post /api/auth/login, post /api/auth/refresh, post /api/auth/logout, get /api/auth/me,
     get /api/auth/csrf, post /api/auth/password/forgot, post /api/auth/password/reset, get /api/auth/users,

@@ -29,8 +29,6 @@ def test_a_path_of_our_own_is_kept(path: str) -> None:
         "javascript:alert(1)",
         "/\t/evil",
         "/\n//evil",
-    ]
-    + [
         "\t//evil",
         "/a b",
         "/a\\b",
