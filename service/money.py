@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from babel import Locale
-from babel.numbers import NumberPattern, get_currency_symbol, parse_pattern
+from babel.numbers import NumberPattern, get_currency_precision, get_currency_symbol, parse_pattern
 from iso4217 import Currency
 
 LOCALE = Locale("en")
@@ -24,7 +24,10 @@ class NotMoney(ValueError):
 
 def exponent(currency: str) -> int:
     """Digits after the decimal separator by ISO 4217: 2 for GBP, 0 for JPY, 3 for KWD."""
-    return Currency(currency).exponent or 0
+    try:
+        return Currency(currency).exponent or 0
+    except ValueError:  # gone from the list in force, such as BGN: orders of its day still have it
+        return get_currency_precision(currency)
 
 
 def symbol(currency: str) -> str:
