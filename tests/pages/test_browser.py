@@ -125,7 +125,7 @@ def test_staff_restock_on_the_operations_page_and_its_figures_move(site: Site, v
     check_out(buyer)
     expect(held).to_have_text(str(before + 1))
     shot(page, "ops")
-    page.get_by_label("SKU").fill(product.sku)
+    page.get_by_role("textbox", name="SKU").fill(product.sku)
     page.get_by_label("Units").fill("50")
     page.get_by_role("button", name="Receive").click()
     expect(page.get_by_text(f"50 units of {product.sku} received.")).to_be_visible()
