@@ -35,7 +35,7 @@ from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import account, buying, docs, ops, storefront
+from service.pages import account, buying, docs, notices, ops, storefront
 from service.pages.account import Account
 from service.pages.api import Api
 from service.pages.buying import Buying
@@ -81,7 +81,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
-        auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
+        auth_routes(front.auth, front.layers, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
@@ -126,6 +126,7 @@ def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
         ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),
         docs.routes(published, pages),
         error_pages(ErrorPages(pages)),
+        notices.routes(background.notices, pages),
         openapi_routes(published),
     ]
 

@@ -28,7 +28,7 @@ COMMANDS = {
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.simulation.scale_command:scale",
+    "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
     "demo": "workloads.demo:demo",
 }
