@@ -117,6 +117,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def register(call: Call[RegisterBody]) -> Reply:
+        """Answers with the tokens of a first session and sets the same as HttpOnly cookies. The account can be used at
+        once; a mail asks to verify the address."""
         taken = call.taken
         call.request.ctx.subject = account_mark(taken.email)
         issued = await front.auth.register(taken.email, taken.password, taken.name, front.device(call.request))
@@ -136,6 +138,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
+        """Clients take the tokens from the body, browsers the HttpOnly cookies. A wrong address and a wrong password
+        are answered alike, and after a few failures with 429 and `Retry-After`."""
         call.request.ctx.subject = account_mark(call.taken.email)
         issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
         call.request.ctx.subject = issued.user.id
@@ -151,6 +155,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def logout(call: Call[Nothing]) -> Reply:
+        """Ends the session of the credential that was sent, clears the cookies, and its access tokens stop working with
+        the next request."""
         await front.auth.logout(call.user.user_id, call.user.session_id)
         return Reply(204, cookies=front.cookies.logout())
 
@@ -169,6 +175,8 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def refresh(call: Call[RefreshBody]) -> Reply:
+        """Each refresh token works once. Using an old one again ends the whole session, because it may have been
+        stolen: 401 `token_reused`. From the cookie, `X-CSRF-Token` is needed."""
         token = call.taken.refresh_token
         if token is None:
             token = front.refresh_cookie(call.request)
@@ -189,6 +197,8 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def csrf(call: Call[Nothing]) -> Reply:
+        """Send it back as `X-CSRF-Token` with every unsafe request made under cookies. Ask again after a login or a
+        refresh; bearer requests do not need it."""
         token = front.csrf.token(call.request, front.session_of(call.request))
         return Reply(200, CsrfReply(csrf_token=token), cookies=front.cookies.csrf(token))
 
@@ -203,6 +213,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def me(call: Call[Nothing]) -> Reply:
+        """The account of the credential that was sent: a cheap way to see whether a session still lives."""
         return Reply(200, UserReply(user=user_view(await front.auth.get(call.user.user_id))))
 
 
@@ -217,6 +228,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def sessions(call: Call[Nothing]) -> Reply:
+        """Every login that is still alive, with the device it came from; `current` marks the one that asks."""
         found = await front.auth.sessions(call.user.user_id)
         return Reply(200, LoginsReply(items=[login_view(session, call.user.session_id) for session in found]))
 
@@ -231,6 +243,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def end_session(call: Call[Nothing], session_id: str) -> Reply:
+        """That device has to log in again, at once. 404 for a session that is not yours or has ended."""
         await front.auth.end_session(call.user.user_id, session_id)
         return Reply(204)
 
@@ -244,6 +257,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def end_other_sessions(call: Call[Nothing]) -> Reply:
+        """Everything but the session that asks is logged out; answers how many were."""
         ended = await front.auth.end_other_sessions(call.user.user_id, call.user.session_id)
         return Reply(200, EndedReply(ended=ended))
 
@@ -261,6 +275,8 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def forgot_password(call: Call[ForgotBody]) -> Reply:
+        """202 always, after the same time. If there is such an account, a mail with a link goes out; the link works
+        once and for an hour by default."""
         call.request.ctx.subject = account_mark(call.taken.email)
         front.shield.start(front.auth.forgot_password(call.taken.email))  # not awaited: the time would tell
         return Reply(202)
@@ -278,6 +294,8 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def reset_password(call: Call[ResetBody]) -> Reply:
+        """The token stands behind `#token=` in the mailed link. It works once, and every session of the account is
+        ended."""
         await front.auth.reset_password(call.taken.token, call.taken.password)
         return Reply(204)
 
@@ -294,6 +312,7 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def change_password(call: Call[ChangePasswordBody]) -> Reply:
+        """Needs the current password. The session that asks stays, all others are ended."""
         user, taken = call.user, call.taken
         address = front.addresses.of(call.request)
         await front.auth.change_password(
@@ -316,6 +335,7 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def verify_email(call: Call[VerifyBody]) -> Reply:
+        """The token stands behind `#token=` in the mailed link. Who sends it need not be logged in."""
         await front.auth.verify_email(call.taken.token)
         return Reply(204)
 
@@ -331,6 +351,7 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def request_verification(call: Call[Nothing]) -> Reply:
+        """Sends the mail once more, a few times an hour at most. 202 also if the address is verified already."""
         await front.auth.request_verification(call.user.user_id)
         return Reply(202)
 
@@ -347,6 +368,7 @@ def _users(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def users(call: Call[UsersQuery]) -> Reply:
+        """With `email` at most one user; without it all, newest first, narrowed down by `role`."""
         taken = call.taken
         if taken.email is not None:
             found = await front.auth.find_by_email(taken.email)
@@ -370,4 +392,5 @@ def _users(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def change_role(call: Call[RoleBody], user_id: str) -> Reply:
+        """The user's sessions keep working under the new role. The last admin cannot be made something else: 409."""
         return Reply(200, UserReply(user=user_view(await front.auth.change_role(user_id, call.taken.role))))

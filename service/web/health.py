@@ -49,6 +49,7 @@ def routes(
 
     @operation(blueprint, "GET", "/health/live", "The process answers", returns={200: LiveReply}, access=Access.PUBLIC)
     async def live(call: Call[Nothing]) -> Reply:
+        """200 as long as the process can answer at all; asks no store. For a supervisor that restarts."""
         return Reply(200, LiveReply(status="live"))
 
     @operation(
@@ -60,6 +61,7 @@ def routes(
         access=Access.PUBLIC,
     )
     async def ready(call: Call[Nothing]) -> Reply:
+        """Says of each store whether it answers; 503 if one does not. For a balancer that sends traffic."""
         states = await asyncio.gather(*(_state(ping) for ping in pings.values()))
         up = all(state == "up" for state in states)
         stores = dict(zip(pings, states, strict=True))
@@ -67,6 +69,7 @@ def routes(
 
     @operation(blueprint, "GET", "/metrics", "Metrics for Prometheus", returns={200: None}, access=Access.PUBLIC)
     async def metrics(call: Call[Nothing]) -> Reply:
+        """Counters and histograms in the Prometheus text format."""
         together = CollectorRegistry(auto_describe=False)
         together.register(_Families([*registry.collect(), *await lasting()]))
         return Reply(200, generate_latest(together), content_type=METRICS_TYPE)
