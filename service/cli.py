@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": "benchmarks.commands:bench",
     "budgets": "benchmarks.commands:budgets",
     "load": "workloads.commands:load",
+    "trace": "workloads.traces.commands:trace",
     "replay": "workloads.commands:replay",
     "compare": "workloads.commands:compare",
     "report": "workloads.commands:report",

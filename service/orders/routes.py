@@ -12,6 +12,7 @@ from service.config import Config
 from service.errors import Forbidden
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
+from service.orders.examples import order_example
 from service.orders.models import (
     CouponChanged,
     CouponExists,
@@ -52,9 +53,9 @@ from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
 from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
-from service.web import cursor
-from service.web.access import Access, Principal
-from service.web.operation import Call, Nothing, Once, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access, Principal
+from service.web.http.operation import Call, Nothing, Once, Reply, operation
 
 ONE = {200: OrderReply}
 
@@ -93,6 +94,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         ),
         idempotent=True,
         gives={"order_id": "/order/id"},
+        example={"order": order_example("pending")},
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
@@ -123,6 +125,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             PaymentUnknown,
         ),
         idempotent=True,
+        example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
         """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
@@ -140,6 +143,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.CUSTOMER,
         errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
         idempotent=True,
+        example={"order": order_example("cancelled")},
     )
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
         """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
@@ -156,6 +160,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus, RefundTooLarge, KeyReused),
         idempotent=True,
+        example={"order": order_example("refunded")},
     )
     async def refund(call: Call[RefundBody], order_id: str) -> Reply:
         """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
@@ -172,6 +177,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("shipped")},
     )
     async def ship(call: Call[Nothing], order_id: str) -> Reply:
         """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
@@ -185,6 +191,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("delivered")},
     )
     async def deliver(call: Call[Nothing], order_id: str) -> Reply:
         """Only a shipped order can be delivered: 409 `wrong_status` otherwise."""
@@ -199,6 +206,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={200: OrdersReply},
         access=Access.CUSTOMER,
         errors=(Forbidden,),
+        example={"items": [order_example("paid"), order_example("cancelled")]},
     )
     async def history(call: Call[OrdersQuery]) -> Reply:
         """Customers see their own orders; `userId` is for staff. `number` finds one order by what is printed on its
@@ -223,6 +231,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.CUSTOMER,
         errors=(OrderNotFound,),
+        example={"order": order_example("pending")},
     )
     async def one(call: Call[Nothing], order_id: str) -> Reply:
         """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:

@@ -14,9 +14,9 @@ from service.errors import Invalid
 from service.pages.api import Api, see_other
 from service.pages.own_path import own_path
 from service.pages.render import Pages
-from service.web.access import Access
-from service.web.guest import Guests
-from service.web.operation import Call, Form, PageQuery, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Form, PageQuery, Reply, operation
+from service.web.security.guest import Guests
 
 PAGE, SEE_OTHER = {200: None}, {303: None}
 

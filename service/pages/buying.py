@@ -15,10 +15,10 @@ from service.orders.usecases import Orders
 from service.pages.api import Api, see_other
 from service.pages.own_path import own_path
 from service.pages.render import Pages, link
-from service.web import cursor
-from service.web.access import Access
-from service.web.guest import Guests
-from service.web.operation import Call, Form, PageQuery, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Form, PageQuery, Reply, operation
+from service.web.security.guest import Guests
 
 PAGE, SEE_OTHER = {200: None}, {303: None}
 CHECKOUT = "POST /api/orders"

@@ -10,9 +10,9 @@ from sanic import Blueprint, HTTPResponse, Request, Sanic
 from service.errors import NotFound
 from service.pages.own_path import own_path
 from service.pages.render import Again, Pages
-from service.web import forms, problems
-from service.web.access import Access
-from service.web.operation import Call, PageQuery, Reply, operation
+from service.web.http import forms, problems
+from service.web.http.access import Access
+from service.web.http.operation import Call, PageQuery, Reply, operation
 
 log = logging.getLogger(__name__)
 NOT_PAGES = ("/api/", "/health/", "/static/", "/metrics", "/openapi.json", "/ops/live")

@@ -13,8 +13,8 @@ from service.inventory.usecases import Inventory
 from service.orders.overview import Overview
 from service.pages.api import Api, see_other
 from service.pages.render import Pages
-from service.web.access import Access
-from service.web.operation import Call, Form, Nothing, PageQuery, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Form, Nothing, PageQuery, Reply, operation
 
 PAGE, SEE_OTHER = {200: None}, {303: None}
 LISTED_MAX = 15

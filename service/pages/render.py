@@ -15,8 +15,8 @@ from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
 from service.pages.static_files import StaticFiles
-from service.web.csrf import Csrf
-from service.web.operation import Reply
+from service.web.http.operation import Reply
+from service.web.security.csrf import Csrf
 
 TEMPLATES = Path(__file__).parent / "templates"
 HTML = "text/html; charset=utf-8"

@@ -10,14 +10,14 @@ from sanic import Blueprint
 from service import money
 from service.catalog.models import Filters, Product, ProductNotFound, Sort
 from service.catalog.positions import cursor_of, place_of
-from service.catalog.search import Position, Search
+from service.catalog.search.usecases import Position, Search
 from service.catalog.usecases import Catalog, Listed
 from service.config import Config
 from service.pages.api import Api, see_other
 from service.pages.render import Pages, link
-from service.web import cursor
-from service.web.access import Access
-from service.web.operation import Call, Form, PageQuery, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Form, PageQuery, Reply, operation
 
 PAGE, SEE_OTHER = {200: None}, {303: None}
 SORTS = {

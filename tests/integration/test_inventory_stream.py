@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,11 +17,11 @@ from shops import stock
 from service import bootstrap
 from service.bootstrap import Background, Shop
 from service.config import Config
-from service.errors import Unavailable
-from service.infra import redis
-from service.infra.feed import Feed, FeedWriter, State, parse_id
+from service.errors import TooMany, Unavailable
+from service.infra.redis import client as redis
 from service.inventory.routes import stream_routes
 from service.inventory.tasks import STREAM
+from service.messaging.sse_feed import Feed, FeedWriter, State, parse_id
 
 
 @pytest.fixture
@@ -319,3 +319,35 @@ async def test_the_stream_of_all_states_does_not_grow_for_ever(shop: Shop) -> No
     for version in range(500):
         await writer.publish([State("TEA", version, Raw(b"{}"))])
     assert await shop.stores.redis.xlen(STREAM) < 300
+
+
+async def test_a_stream_ends_in_time_and_goes_on_where_it_ended(shop: Shop, config: Config) -> None:
+    short = replace(config, stream_seconds_max=0.3)
+    async with feed_of(shop, short, {}) as feed:
+        async with asyncio.timeout(3), feed.listen(["TEA"], None) as listener:
+            frames = [frame async for frame in listener.frames()]
+        last = parse_id(frames[-1].split(b"id: ")[-1].split(b"\n")[0].decode())
+        assert last is not None
+        async with feed.listen(["TEA"], last):
+            assert len(feed.listeners) == 1
+        assert not feed.listeners
+
+
+async def test_one_client_holds_few_streams_and_leaves_the_others_theirs(shop: Shop, config: Config) -> None:
+    few = replace(config, streams_per_client_max=3)
+    async with feed_of(shop, few, {}) as feed, AsyncExitStack() as held:
+        for _ in range(3):
+            await held.enter_async_context(feed.listen(["TEA"], None, "203.0.113.9"))
+        with pytest.raises(TooMany):
+            await held.enter_async_context(feed.listen(["TEA"], None, "203.0.113.9"))
+        await held.enter_async_context(feed.listen(["TEA"], None, "198.51.100.1"))
+        await held.aclose()
+        await held.enter_async_context(feed.listen(["TEA"], None, "203.0.113.9"))
+
+
+async def test_one_client_never_has_more_than_a_quarter_of_all_connections(shop: Shop, config: Config) -> None:
+    async with feed_of(shop, replace(config, connections_max=8), {}) as feed, AsyncExitStack() as held:
+        for _ in range(2):
+            await held.enter_async_context(feed.listen(["TEA"], None, "203.0.113.9"))
+        with pytest.raises(TooMany):
+            await held.enter_async_context(feed.listen(["TEA"], None, "203.0.113.9"))

@@ -10,6 +10,7 @@ import shops
 from guarded import Guarded, guarded
 
 from service.config import Config
+from service.web.http.client_address import ClientAddresses
 
 HEAD = b"GET /api/probe/public HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/probe/public HTTP/1.1\r\nHost: x\r\n"
@@ -54,7 +55,7 @@ async def drip(site: Guarded, first: bytes, rest: bytes, pause_seconds: float = 
 
 async def test_slow_heads_and_slow_bodies_are_closed_at_the_deadline(site: Guarded) -> None:
     slow_head = drip(site, HEAD, b"X-a: b\r\n")
-    slow_body = drip(site, POST + b"Content-Length: 100000\r\n\r\n", b" ")
+    slow_body = drip(site, POST + b"Content-Length: 60000\r\n\r\n", b" ")
     slow_chunks = drip(site, CHUNKED, b"1\r\n \r\n")
     for elapsed, answer in await asyncio.gather(slow_head, slow_body, slow_chunks):
         assert DEADLINE_SECONDS * 0.9 <= elapsed <= DEADLINE_SECONDS * 1.5
@@ -125,7 +126,89 @@ DOUBTFUL = [
     CHUNKED + b"ffffffffffffffff1\r\n",
     CHUNKED + b"+5\r\nhello\r\n0\r\n\r\n",
     CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    CHUNKED + b"2;\nxx\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2;a=b\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2;\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2 \r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b" 2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"2\r{}\r\n0\r\n\r\n",
+    CHUNKED + b"2\r\n{}XX0\r\n\r\n",
+    CHUNKED + b"2\r\n{}\n\n0\r\n\r\n",
+    CHUNKED + b"2\r\n{}\n0\r\n\r\n",
+    CHUNKED + b"2\r\n{}\r\n0;x\r\n\r\n",
+    CHUNKED + b"2\r\n{}\r\n0\r\nX: y\r\n\r\n",
+    CHUNKED + b"2\r\n{}\r\n0\r\n\n\n",
+    CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"1_0\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"\r\n{}\r\n0\r\n\r\n",
+    POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n",
+    POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    POST + b"Transfer-Encoding: identity\r\n\r\n",
+    POST + b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n",
+    POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    POST + b"Transfer-Encoding:\r\n\r\n",
+    POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 ]
+
+
+@pytest.mark.parametrize("size", [b"2", b"02", b"000000000002"])
+async def test_chunks_as_the_standard_writes_them_are_read(site: Guarded, size: bytes) -> None:
+    body = size + b"\r\n{}\r\n0\r\n\r\n"
+    head = CHUNKED.replace(b"Host: x", b"Host: x\r\nContent-Type: application/json\r\nConnection: close")
+    assert (await site.raw(head + body)).startswith(b"HTTP/1.1 200 ")
+    long = b'{"text":"' + b"a" * 0xABC + b'"}'
+    upper = b"%X\r\n%b\r\n0\r\n\r\n" % (len(long), long)
+    assert (await site.raw(head + upper)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_larger_than_its_route_takes_is_refused_before_it_is_read(site: Guarded) -> None:
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    received = await site.raw(head + b"Content-Length: 4097\r\n\r\n", 2)
+    assert received.startswith(b"HTTP/1.1 413 ")
+    received = await site.raw(head + b"Transfer-Encoding: chunked\r\n\r\n2000\r\n", 2)
+    assert received.startswith(b"HTTP/1.1 413 ")
+    other = POST + b"Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n"
+    assert (await site.raw(other, 2)).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_bodies_of_all_connections_together_are_bounded_and_given_back(
+    config: Config, clock: shops.MovableClock
+) -> None:
+    """Fifty connections send most of a body and wait: what they hold stays within the budget, and the rest is told."""
+    limits = replace(config, request_bytes_in_flight_max=200_000, request_seconds_max=2)
+    async with guarded(limits, clock) as site:
+        head = POST + b"Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+        opened = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(50)]
+        for _, writer in opened:
+            writer.write(head + b" " * 59_000)
+        await asyncio.sleep(0.3)
+        assert 100_000 < site.layers.bodies.held <= 200_000
+        answered = [await asyncio.wait_for(reader.read(15), 3) for reader, _ in opened]
+        assert answered.count(b"HTTP/1.1 503 Se") >= 40
+        assert (await site.call("GET", "/api/probe/public")).status == 200
+        for _, writer in opened:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert site.layers.bodies.held == 0
+
+
+async def test_connections_of_a_trusted_proxy_are_not_counted_as_one_client(
+    config: Config, clock: shops.MovableClock
+) -> None:
+    behind = replace(config, trusted_proxies="127.0.0.0/8", connections_per_address_max=3)
+    async with guarded(behind, clock) as site:
+        opened = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(10)]
+        assert (await site.call("GET", "/api/probe/public")).status == 200
+        for _, writer in opened:
+            writer.close()
+
+
+def test_one_ipv6_customer_is_one_client_to_the_count_of_connections() -> None:
+    addresses = ClientAddresses("")
+    assert addresses.counted("2001:db8:1:2::1") == addresses.counted("2001:db8:1:2:ffff::9") == "2001:db8:1:2::/64"
+    assert ClientAddresses("2001:db8:1::/48").counted("2001:db8:1:2::1") == ""
 
 
 async def test_no_bytes_after_a_doubtful_head_are_run_as_a_request(site: Guarded) -> None:

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from visitor import Visitor
 
 from service.config import Config
-from service.infra import embedded
+from service.stack import embedded
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"

@@ -11,8 +11,8 @@ from browsed import STAFF, Site
 from visitor import Visitor, read
 
 from service import bootstrap
-from service.infra.deliveries import Delivery
-from service.infra.mail import Mailer
+from service.messaging.deliveries import Delivery
+from service.messaging.mail import Mailer
 from service.pages.errors import known_problems
 
 PAGES_MAX = 120

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sanic.compat import Header
 
-from service.web.client_address import ClientAddresses, normalized
+from service.web.http.client_address import ClientAddresses, normalized
 
 
 def request(peer: str, *forwarded: str) -> Any:
@@ -34,6 +34,29 @@ def test_a_stranger_is_not_believed_where_a_proxy_is_trusted() -> None:
 )
 def test_behind_trusted_proxies_the_last_untrusted_hop_is_the_client(forwarded: tuple[str, ...]) -> None:
     assert ClientAddresses("10.0.0.1, 10.0.0.2").of(request("10.0.0.1", *forwarded)) == "198.51.100.1"
+
+
+@pytest.mark.parametrize(
+    "trusted", ["10.0.0.0/8", "10.0.0.1", "::ffff:10.0.0.1", "::ffff:10.0.0.0/104", "2001:db8::/32,10.0.0.0/30"]
+)
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "hop", ["198.51.100.1", "198.51.100.1:4711", "::ffff:198.51.100.1", "[::ffff:198.51.100.1]:443"]
+)
+def test_a_proxy_is_known_by_its_network_and_a_client_by_its_address_however_they_are_written(
+    trusted: str, peer: str, hop: str
+) -> None:
+    assert ClientAddresses(trusted).of(request(peer, f"6.6.6.6, {hop}")) == "198.51.100.1"
+
+
+def test_an_ipv6_hop_with_a_port_counts_by_its_prefix() -> None:
+    assert ClientAddresses("10.0.0.0/8").of(request("10.9.9.9", "[2001:db8:1:2::1]:443")) == "2001:db8:1:2::/64"
+
+
+@pytest.mark.parametrize("trusted", ["proxy", "10.0.0.0/33", "10.0.0.5/8", "0.0.0.0/0", "*"])
+def test_what_is_no_network_is_refused_and_never_silently_trusts_nobody(trusted: str) -> None:
+    with pytest.raises(ValueError):
+        ClientAddresses(trusted)
 
 
 def test_a_proxy_that_forwards_for_nobody_is_the_client_itself() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service import stack
-from service.infra.stack_folder import StackFolder
+from service.stack import locate as stack
+from service.stack.folder import StackFolder
 
 NOTE = {"url": "http://127.0.0.1:8000", "mongodbUri": "mongodb://127.0.0.1:1", "redisUrl": "redis://127.0.0.1:1/0"}
 
