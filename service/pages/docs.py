@@ -23,7 +23,7 @@ def routes(published: Published, pages: Pages) -> Blueprint:
         document = published(call.request)
         schemas = document["components"]["schemas"]
         values = {"document": document, "groups": _groups(document), "schemas": schemas}
-        return pages.page(call.request, "docs.html", pretty=pretty, kind=kind, **values)
+        return pages.page(call.request, "docs.html", pretty=pretty, kind=kind, marked=marked, **values)
 
     return blueprint
 
@@ -44,6 +44,11 @@ def _resolved(response: Mapping[str, Any], document: Mapping[str, Any]) -> Mappi
         return response
     shared: Mapping[str, Any] = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
     return shared
+
+
+def marked(text: str) -> list[tuple[str, bool]]:
+    """Text cut into plain parts and parts between backticks, which are code."""
+    return [(part, bool(number % 2)) for number, part in enumerate(text.split("`")) if part]
 
 
 def pretty(value: Any) -> str:

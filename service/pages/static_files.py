@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "static"
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-IMPORT = re.compile(rb'from "\./([\w.-]+)"')
+IMPORT = re.compile(rb'(?:from|import) "\./([\w.-]+)"')
 
 
 def _in_order(folder: Path) -> list[Path]:

@@ -104,3 +104,13 @@ def test_all_pictures_are_shown_and_the_policy_lets_them_in(site: Site, visitor:
     page = visitor.see(f"/p/{product.slug}")
     assert all(f'src="{image.url}"' in page for image in images)
     assert re.search(r"img-src 'self' data: https:", visitor.at.headers["content-security-policy"])
+
+
+def test_the_documentation_has_guides_and_shows_code_as_code(visitor: Visitor) -> None:
+    page = visitor.see("/docs")
+    for guide in ("login", "cart", "orders", "stream", "cards", "errors", "limits"):
+        assert f'id="guide-{guide}"' in page
+        assert f'href="#guide-{guide}"' in page
+    text = re.sub(r"<pre[\s\S]*?</pre>", "", page)
+    assert "`" not in text
+    assert 'id="find"' in page

@@ -41,7 +41,7 @@ class _Reader(HTMLParser):
 
 class Visitor(httpx.Client):
     def __init__(self, url: str) -> None:
-        super().__init__(base_url=url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=20)
+        super().__init__(base_url=url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=60)
         self.at = httpx.Response(200)
 
     def see(self, path: str, status: int = 200) -> str:

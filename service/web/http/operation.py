@@ -8,6 +8,7 @@ A handler is given a `Call` and returns a `Reply`:
 """
 
 import hashlib
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,12 @@ class Operation:
     body_size: BodySize = "default"
 
     handler: "Handler | None" = None
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """For the document: what the handler's docstring says."""
+        return inspect.cleandoc(self.handler.__doc__ or "") if self.handler is not None else ""
 
     @property
     def takes_body(self) -> bool:
@@ -137,11 +144,13 @@ def operation(
     if_match: bool = False,
     gives: Mapping[str, str] | None = None,
     body_size: BodySize | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
-    large a body may be, when its schema does not tell."""
+    large a body may be, when its schema does not tell; `example` what the document's example of the answer says where
+    values must agree. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
         summary,
@@ -160,7 +169,7 @@ def operation(
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
-        mounted = replace(declared, handler=handler)
+        mounted = replace(declared, handler=handler, example=example or {})
 
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             call = Call(request, read(request), _once(request) if idempotent else None)

@@ -37,6 +37,7 @@ def routes(published: Published) -> Blueprint:
         limit="read",
     )
     async def openapi(call: Call[Nothing]) -> Reply:
+        """OpenAPI 3.1, made from the declarations that check the requests. Carries an `ETag`."""
         body = json.encode(published(call.request))
         etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         return Reply(200, body, {"ETag": etag, "Cache-Control": "public, max-age=300"})
