@@ -185,7 +185,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def refresh(call: Call[RefreshBody]) -> Reply:
-        """Each refresh token works once; using it again ends the whole session. From the cookie, `X-CSRF-Token` is needed."""
+        """Works once; using it again ends the whole session. From the cookie, `X-CSRF-Token` is needed."""
         given = token = call.taken.refresh_token
         if token is None:
             token = front.refresh_cookie(call.request)
