@@ -10,7 +10,8 @@ from sanic import Request
 
 from service.errors import Malformed
 from service.infra import json
-from service.web.http.operation import IDEMPOTENCY_KEY, Call, Once, Operation, Reply, converted
+from service.web.http.operation import IDEMPOTENCY_KEY, Call, Once, Operation, Reply
+from service.web.http.reading import converted
 from service.web.security.authorize import authorize
 
 SEE_OTHER = 303

@@ -1,14 +1,16 @@
 """The API for people: the published document as one page, without a script."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 from sanic import Blueprint
 
 from service.pages.render import Pages
 from service.web.http.access import Access
-from service.web.http.operation import Call, PageQuery, Reply, operation
+from service.web.http.operation import Call, Nothing, Reply, operation
 from service.web.openapi.routes import Published
 
 
@@ -16,14 +18,16 @@ def routes(published: Published, pages: Pages) -> Blueprint:
     """`published` gives the document of the app that was asked."""
     blueprint = Blueprint("docs")
 
-    @operation(
-        blueprint, "GET", "/docs", "The API", takes=PageQuery, returns={200: None}, access=Access.PUBLIC, limit="read"
-    )
-    async def docs(call: Call[PageQuery]) -> Reply:
-        document = published(call.request)
-        schemas = document["components"]["schemas"]
-        values = {"document": document, "groups": _groups(document), "schemas": schemas}
-        return pages.page(call.request, "docs.html", pretty=pretty, kind=kind, marked=marked, **values)
+    @lru_cache(maxsize=1)
+    def written(app: Any) -> Markup:
+        """All but what is the caller's: the same for everybody, and long to write."""
+        document = published.document(app)
+        values = {"document": document, "groups": _groups(document), "schemas": document["components"]["schemas"]}
+        return pages.part("docs_main.html", pretty=pretty, kind=kind, marked=marked, **values)
+
+    @operation(blueprint, "GET", "/docs", "The API", returns={200: None}, access=Access.PUBLIC, limit="read")
+    async def docs(call: Call[Nothing]) -> Reply:
+        return pages.page(call.request, "docs.html", written=written(call.request.app))
 
     return blueprint
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from sanic import Blueprint, HTTPResponse, Request, Sanic
 
 from service.errors import NotFound
@@ -12,10 +11,9 @@ from service.pages.own_path import own_path
 from service.pages.render import Again, Pages
 from service.web.http import forms, problems
 from service.web.http.access import Access
-from service.web.http.operation import Call, PageQuery, Reply, operation
+from service.web.http.operation import Call, PageQuery, Reply, is_page, operation
 
 log = logging.getLogger(__name__)
-NOT_PAGES = ("/api/", "/health/", "/static/", "/metrics", "/openapi.json", "/ops/live")
 
 HEADINGS = {
     400: "That could not be read",
@@ -45,9 +43,9 @@ class ErrorPages:
 
     async def __call__(self, request: Request, response: HTTPResponse) -> None:
         """Puts the page into the place of the problem document, if that is what the caller reads."""
-        if response.content_type != problems.CONTENT_TYPE or not _reads_pages(request) or response.body is None:
+        problem = getattr(request.ctx, "problem", None)
+        if problem is None or not getattr(request.ctx, "csp_nonce", "") or not _reads_pages(request, response):
             return
-        problem = msgspec.json.decode(response.body)
         shown = await self._shown(request, problem, response.headers.get("retry-after"))
         response.body, response.content_type = shown.body, shown.content_type
 
@@ -69,7 +67,7 @@ class ErrorPages:
 
     def explained(self, request: Request, code: str, known: tuple[int, str]) -> Reply:
         status, title = known
-        return self._pages.page(request, "problem.html", code=code, problem_status=status, title=title)
+        return self._pages.page(request, "problem_type.html", code=code, problem_status=status, title=title)
 
     def _page(self, request: Request, problem: Mapping[str, Any], retry_after: str | None) -> Reply:
         status = int(problem["status"])
@@ -124,12 +122,9 @@ def known_problems() -> dict[str, tuple[int, str]]:
     return found
 
 
-def _reads_pages(request: Request) -> bool:
-    """A browser on a page's address. Whoever asks the API, or by a program, reads problem documents."""
-    path = request.path
-    if path.startswith(NOT_PAGES) or not getattr(request.ctx, "csp_nonce", ""):
-        return False
-    return "text/html" in request.headers.get("accept", "") or forms.is_form(request)
+def _reads_pages(request: Request, response: HTTPResponse) -> bool:
+    """A browser on a page's address, or a form. Whoever asks the API, or by a program, reads problem documents."""
+    return is_page(request.path) and (response.content_type == problems.HTML or forms.is_form(request))
 
 
 def sentence(problem: Mapping[str, Any]) -> str:

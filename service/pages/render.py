@@ -1,12 +1,13 @@
 """Templates to replies. Everything is escaped unless a template says otherwise, and none does."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sanic import Request
 
 from service import money
@@ -55,6 +56,7 @@ class Pages:
             "money": money.spoken,
             "moment": moment,
             "clock": clock_face,
+            "duration": duration,
             "seconds_left": self._seconds_left,
             "pictures": self._pictures,
         }
@@ -73,6 +75,14 @@ class Pages:
             **{"error": "", **values},
         )
         return Reply(status, body.encode(), content_type=HTML)
+
+    def part(self, template: str, **values: Any) -> Markup:
+        """A piece of a page that is the same for everybody."""
+        return Markup(self._templates.get_template(template).render(values))  # nosec B704 - escaped as it was written
+
+    def problem(self, _: Request, document: Mapping[str, Any]) -> bytes:
+        """An error for people. It asks nothing of a request that may not have been read."""
+        return self._templates.get_template("problem.html").render(problem=document).encode()
 
     def _csrf_token(self, request: Request) -> str:
         """For the forms of whoever has a session, alive or not: without one there is nothing to forge."""
@@ -116,12 +126,12 @@ def clock_face(seconds: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In words: 15 minutes, 1 hour, 45 seconds."""
-    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+    """In the largest unit that tells it exactly."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)
-            return f"{count} {word}{'' if count == 1 else 's'}"
-    return str(timedelta(seconds=round(seconds)))
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
 
 
 def link(path: str, query: dict[str, Any], **changes: Any) -> str:
