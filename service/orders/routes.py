@@ -12,7 +12,6 @@ from service.config import Config
 from service.errors import Forbidden
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
-from service.orders.examples import order_example
 from service.orders.models import (
     CouponChanged,
     CouponExists,
@@ -47,6 +46,7 @@ from service.orders.schemas import (
     PayBody,
     RefundBody,
     coupon_view,
+    order_example,
     order_view,
 )
 from service.orders.settlement import Settlement

@@ -55,8 +55,8 @@ def test_a_browser_reads_a_page_with_that_status_and_a_program_a_problem(
     assert (program.status_code, program.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_an_api_address_answers_a_browser_with_a_problem(visitor: Visitor) -> None:
-    answer = visitor.get("/api/products/no-such")
+def test_an_api_address_answers_a_script_of_a_page_with_a_problem(visitor: Visitor) -> None:
+    answer = visitor.get("/api/products/no-such", headers={"Accept": "*/*"})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
