@@ -16,8 +16,8 @@ from workloads.client.recorder import NEVER, Recorder
 from workloads.client.running_stack import Stack
 from workloads.drivers.capacity import CapacityOptions, Trial, _findings, _work, judge_trial, search_capacity
 from workloads.drivers.locust.shapes import SCENARIOS
-from workloads.results import reader as results
 from workloads.results import commands as of_results
+from workloads.results import reader as results
 from workloads.results.report import render, write_report
 from workloads.results.run_folder import About, Findings, begin_run
 from workloads.results.verdict import Evidence, judge
@@ -114,7 +114,9 @@ def test_runs_lists_verdicts_tags_and_figures_and_says_what_it_cannot_read(tmp_p
     (tmp_path / "newer").mkdir()
     (tmp_path / "newer" / "manifest.json").write_text('{"formatVersion": 99}')
     (tmp_path / "odd").mkdir()
-    (tmp_path / "odd" / "manifest.json").write_text('{"tags": 5, "commit": "x", "processId": "y", "verdict": "running"}')
+    (tmp_path / "odd" / "manifest.json").write_text(
+        '{"tags": 5, "commit": "x", "processId": "y", "verdict": "running"}'
+    )
     code, output = invoke(of_results.runs, tmp_path, "--json")
     found = json.loads(output)
     assert code == 0
