@@ -9,7 +9,7 @@ import numpy as np
 
 from workloads.results.figures import ALL_ROUTES, METRICS, MORE_IS_BETTER, Difference, Figures, is_positive
 from workloads.results.reader import finite
-from workloads.results.run_statistics import ALPHA, Effect, holm, neighbour_correlation, rank_test, relative_change
+from workloads.results.run_statistics import ALPHA, Effect, holm, neighbour_correlation, relative_change
 
 RUNS_A_SIDE_MIN = 5
 WORTH_MENTIONING = 0.03
@@ -19,6 +19,8 @@ SHARE_WORTH_MENTIONING = 0.001
 SAME_WITHIN = 3 * WORTH_MENTIONING
 # Runs that were not made in turns are taken to be at least so alike as their neighbours: a machine drifts.
 CORRELATION_OUT_OF_TURN_MIN = 0.5
+# What stands for no failure at all, and for a percentile that does not exist because too much failed.
+FLOOR, CEILING = 1e-4, 1e9
 
 
 def judge(a: Sequence[Figures], b: Sequence[Figures], *, in_turns: bool = True) -> list[Difference]:
@@ -43,9 +45,10 @@ def taken_in_turns(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def _effect(a: list[float], b: list[float], tests: int, in_turns: bool) -> tuple[Effect | None, float]:
-    """The effect where figures have a ratio, and its p; of the ranks alone where they have none."""
+    """The effect where figures have a ratio, and its p; the p alone where nothing and infinity have none."""
     if not all(map(is_positive, (*a, *b))):
-        return None, rank_test(a, b)
+        bounded = [np.clip(side, FLOOR, CEILING).tolist() for side in (a, b)]
+        return None, relative_change(bounded[0], bounded[1], tests=tests).p
     correlation = 0.0 if in_turns else max(CORRELATION_OUT_OF_TURN_MIN, neighbour_correlation(a, b))
     effect = relative_change(a, b, correlation=correlation, tests=tests)
     return effect, effect.p
