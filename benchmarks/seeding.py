@@ -25,6 +25,8 @@ from service.clock import SystemClock
 from service.commands import data_option, with_shop
 from service.errors import Problem
 from service.inventory.models import Line
+from workloads import trace_names
+from workloads.trace_options import TRACE_HELP, columns_option, trace_faults_told
 
 PRODUCTS_TOGETHER, LINES_TOGETHER, BUYERS = 200, 1_000, 64
 PAST = timedelta(days=90)
@@ -142,10 +144,9 @@ def _popular(chance: random.Random, skus: Sequence[str]) -> str:
 
 
 def made_up(count: int, seed: int) -> list[NewProduct]:
-    path = catalogue_data.trace_path()
     names = (
-        catalogue_data.read_trace_names(path)
-        if path.exists()
+        catalogue_data.read_trace_names()
+        if trace_names.default_is_there()
         else [TraceName(name, 100 - rank, 95 + 40 * rank) for rank, name in enumerate(OWN_NAMES)]
     )
     return [
@@ -162,19 +163,20 @@ def made_up(count: int, seed: int) -> list[NewProduct]:
     ]
 
 
-def from_trace(trace: Path) -> list[NewProduct]:
+def from_trace(trace: str, columns: str | None, limit: int | None) -> list[NewProduct]:
     """One product per stock code of the trace, the most bought first, at its median price."""
-    from workloads.trace import read_trace
+    from workloads.trace import parse_columns, read_trace
 
     return [
         NewProduct(
             name=item.name.title(),
-            price=item.price_pence,
-            category=catalogue_data.category_of(item.name),
+            price=item.price_minor,
+            category=item.category.capitalize() or catalogue_data.category_of(item.name),
             description=f"{item.name.capitalize()}. Stock code {item.sku}.",
+            brand=item.brand,
             sku=item.sku,
         )
-        for item in read_trace(trace).catalogue()
+        for item in read_trace(trace, parse_columns(columns), limit=limit).catalogue()
     ]
 
 
@@ -195,18 +197,30 @@ async def fill(
 @click.option("--products", default=0, type=click.IntRange(0, 1_000_000), help="How many made-up products.")
 @click.option("--users", default=0, type=click.IntRange(0, 1_000_000))
 @click.option("--orders", default=0, type=click.IntRange(0, 1_000_000), help="Placed in the past, most of them paid.")
-@click.option("--trace", type=click.Path(exists=True, path_type=Path), help="Catalogue and stock of a retail trace.")
+@click.option("--trace", help=f"Its catalogue. {TRACE_HELP}")
+@columns_option
+@click.option("--limit", type=click.IntRange(min=1), help="Only what the trace's first so many invoices bought.")
 @click.option("--stock", default=1_000, show_default=True, type=click.IntRange(0, 1_000_000_000), help="Of every SKU.")
 @click.option("--seed", "seed_", default=1, show_default=True, help="Makes the choices repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def seed(
-    data: Path, products: int, users: int, orders: int, trace: Path | None, stock: int, seed_: int, as_json: bool
+    data: Path,
+    products: int,
+    users: int,
+    orders: int,
+    trace: str | None,
+    columns: str | None,
+    limit: int | None,
+    stock: int,
+    seed_: int,
+    as_json: bool,
 ) -> None:
     """Fill the running stack with products, stock, users and orders."""
     import json
 
-    wanted = (from_trace(trace) if trace else []) + made_up(products, seed_)
-    if not wanted and not users:
-        wanted = made_up(1_000, seed_)
+    with trace_faults_told():
+        wanted = (from_trace(trace, columns, limit) if trace else []) + made_up(products, seed_)
+        if not wanted and not users:
+            wanted = made_up(1_000, seed_)
     filled = with_shop(data, lambda shop: fill(shop, wanted, stock, users, orders, seed_))
     click.echo(json.dumps(filled) if as_json else ", ".join(f"{count:,} {what}" for what, count in filled.items()))

@@ -18,6 +18,7 @@ COMMANDS = {
     "budgets": "benchmarks.commands:budgets",
     "load": "workloads.commands:load",
     "replay": "workloads.commands:replay",
+    "trace": "workloads.trace_commands:trace",
     "compare": "workloads.commands:compare",
     "report": "workloads.commands:report",
     "capacity": "workloads.commands:capacity",

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from workloads.progress import say
+from workloads.trace_names import default_trace
+from workloads.trace_options import columns_option
 
 FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
@@ -79,11 +81,11 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 
 
 @click.command()
-@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("trace", default=default_trace)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
-@click.option("--columns", help="InvoiceNo=order,StockCode=item,… where the file's columns have other names.")
-@click.option("--month", help="Only this month of the trace, like 2010-12.")
+@columns_option
+@click.option("--month", help="Only this month of the trace, like 2017-12.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many invoices.")
 @click.option("--spread", is_flag=True, help="Spread invoices of one minute evenly over it.")
 @click.option("--drop-bad-rows", is_flag=True, help="Leave out rows that cannot be mended, and count them.")
@@ -93,8 +95,8 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 @click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
 @click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
 @_run_options
-def replay(trace: Path, speed: float | None, rate: float | None, columns: str | None, **options: Any) -> int:
-    """Replay the real invoices of TRACE (CSV or Parquet), open loop, and match them with the orders."""
+def replay(trace: str, speed: float | None, rate: float | None, columns: str | None, **options: Any) -> int:
+    """Replay the invoices of TRACE, a name (complete-journey) or a file, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
 

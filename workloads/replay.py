@@ -22,7 +22,7 @@ from workloads.recorder import Recorder, RunClock
 from workloads.replay_invoices import Fate, InvoiceReplay, customer_name, guest_name
 from workloads.run_folder import Findings, RunInProgress, begin_run
 from workloads.stack import Stack, StackError
-from workloads.trace import ATTRIBUTION, Invoice, Trace
+from workloads.trace import Invoice, Trace
 
 GUESTS = 16
 RATE_MAX = 10_000.0
@@ -148,7 +148,8 @@ def _summary(
             "repairs": trace.repairs.as_dict(),
         },
         "matching": matching,
-        "attribution": ATTRIBUTION,
+        "trace": trace.source.as_dict(),
+        "attribution": trace.source.attribution,
     }
 
 

@@ -1,28 +1,28 @@
 """Owns the retail trace: real invoices with their real lines, in the order they happened. Everything that replays,
-seeds or measures demand reads traces through here. Documented in the README with the data set's attribution."""
+seeds or measures demand reads traces through here, by name or from a file."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from workloads.trace_cleaning import clean
+from workloads.trace_names import is_packaged, trace_file
 from workloads.trace_table import Repairs, TraceError, parse_columns, read_table
 
-__all__ = ["CatalogueItem", "Invoice", "Line", "Trace", "TraceError", "parse_columns", "read_trace"]
+__all__ = ["CatalogueItem", "Invoice", "Line", "Source", "Trace", "TraceError", "parse_columns", "read_trace"]
 
-ATTRIBUTION = (
-    "Chen, D. (2015). Online Retail [data set]. UCI Machine Learning Repository. "
-    "https://doi.org/10.24432/C5BW33, licensed CC BY 4.0"
-)
-PENCE_MAX = 100_000_000
+PRICE_MINOR_MAX = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     sku: str
     quantity: int
 
@@ -47,33 +47,75 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
+    """One SKU, bought on `lines` line items. Category and brand are empty where the trace does not know them."""
+
     sku: str
     name: str
-    price_pence: int
+    price_minor: int
+    lines: int
+    category: str = ""
+    brand: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a trace came from. `attribution` is known of packaged traces; of a file, its owner knows it."""
+
+    name: str
+    sha256: str
+    attribution: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return {"name": self.name, "sha256": self.sha256, "attribution": self.attribution}
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`rows` has one line item a row: line, invoice, sku, description, quantity, customer, at, price, returned."""
+    """`rows` has one line item a row: line, invoice, sku, description, quantity, customer, at, price (major units),
+    returned, and of a packaged trace category and brand."""
 
     rows: pd.DataFrame
     begins_at: datetime
     repairs: Repairs
+    source: Source
 
     def invoices(self) -> list[Invoice]:
         return list(_invoices(self.rows, self.begins_at))
 
+    def first_seconds(self, seconds: float) -> "Trace":
+        """What happened less than `seconds` after the first invoice."""
+        ends_at = self.begins_at + timedelta(seconds=seconds)
+        return replace(self, rows=self.rows[self.rows["at"] < ends_at].reset_index(drop=True))
+
     def catalogue(self) -> list[CatalogueItem]:
         """One item per stock code, most ordered first, with its most usual name and its median price."""
-        by_sku = self.rows.groupby("sku", sort=False)
-        names = by_sku["description"].agg(_usual_name)
-        pence = (by_sku["price"].median() * 100).round().clip(1, PENCE_MAX).astype(int)
-        popularity = by_sku.size().sort_values(ascending=False, kind="stable")
-        return [CatalogueItem(sku, names[sku] or sku, int(pence[sku])) for sku in popularity.index]
+        by_sku, skus = pd.factorize(self.rows["sku"])
+        price = (self.rows["price"].groupby(by_sku).median() * 100).round().clip(1, PRICE_MINOR_MAX).astype(int)
+        lines = np.bincount(by_sku, minlength=len(skus))
+        names, categories, brands = (
+            self._usual(each, by_sku, len(skus)) for each in ("description", "category", "brand")
+        )
+        return [
+            CatalogueItem(skus[at], names[at] or skus[at], int(price[at]), int(lines[at]), categories[at], brands[at])
+            for at in np.argsort(-lines, kind="stable")
+        ]
+
+    def _usual(self, column: str, by_sku: NDArray[np.intp], skus: int) -> list[str]:
+        """What most rows of each SKU have there; the first in the alphabet of those that are as frequent."""
+        if column not in self.rows:
+            return [""] * skus
+        codes, values = pd.factorize(self.rows[column], sort=True)
+        said = (self.rows[column] != "").to_numpy()
+        pairs, counts = np.unique(by_sku[said] * len(values) + codes[said], return_counts=True)
+        sku, value = np.divmod(pairs, len(values))
+        best = np.lexsort((-value, counts))  # the last one written wins
+        usual = np.full(skus, "", dtype=object)
+        usual[sku[best]] = values.to_numpy(dtype=object)[value[best]]
+        return usual.tolist()
 
 
 def read_trace(
-    path: str | Path,
+    trace: str | Path,
     columns: Mapping[str, str] | None = None,
     *,
     month: str | None = None,
@@ -81,17 +123,38 @@ def read_trace(
     drop_bad_rows: bool = False,
     drop_duplicates: bool = False,
 ) -> Trace:
-    """The trace at `path` (CSV or Parquet), mended; `month` is `2010-12`, `limit` a number of invoices.
+    """The trace called `trace`, by name or from a file (CSV or Parquet), mended; `month` is `2017-12`, `limit` a number
+    of invoices, and `columns` maps standard names to a file's own.
 
     Raises TraceError naming line and column for what cannot be mended. Rows that repeat an earlier row of their invoice
     exactly are kept, since a basket may list an item twice, and counted; `drop_duplicates` leaves them out."""
     repairs = Repairs()
-    rows = clean(read_table(Path(path), columns or {}, repairs), repairs, drop_bad_rows=drop_bad_rows)
-    rows = _without_duplicates(rows, repairs, drop=drop_duplicates)
+    if is_packaged(trace):
+        rows, source = _packaged(str(trace), columns, repairs)
+    else:
+        rows, source = _from_file(trace_file(trace), columns or {}, repairs, drop_bad_rows=drop_bad_rows)
+        rows = _without_duplicates(rows, repairs, drop=drop_duplicates)
     rows = _first_invoices(_month(rows, month), limit)
     if rows.empty:
-        raise TraceError(f"no invoice is left to replay in {path}" + (f" for {month}" if month else ""))
-    return Trace(rows.reset_index(drop=True), rows["at"].iloc[0].to_pydatetime(), repairs)
+        raise TraceError(f"no invoice is left to replay in {trace}" + (f" for {month}" if month else ""))
+    return Trace(rows.reset_index(drop=True), rows["at"].iloc[0].to_pydatetime(), repairs, source)
+
+
+def _packaged(name: str, columns: Mapping[str, str] | None, repairs: Repairs) -> tuple[pd.DataFrame, Source]:
+    from workloads import complete_journey
+
+    if columns:
+        raise TraceError(f"--columns is for files: {name} has columns of its own")
+    rows, digest = complete_journey.read_year(repairs)
+    return rows, Source(name, digest, complete_journey.ATTRIBUTION)
+
+
+def _from_file(
+    path: Path, columns: Mapping[str, str], repairs: Repairs, *, drop_bad_rows: bool
+) -> tuple[pd.DataFrame, Source]:
+    rows = clean(read_table(path, columns, repairs), repairs, drop_bad_rows=drop_bad_rows)
+    with path.open("rb") as file:
+        return rows, Source(path.name, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _without_duplicates(rows: pd.DataFrame, repairs: Repairs, *, drop: bool) -> pd.DataFrame:
@@ -106,20 +169,20 @@ def _month(rows: pd.DataFrame, month: str | None) -> pd.DataFrame:
     try:
         wanted = pd.Period(datetime.strptime(month, "%Y-%m"), freq="M")
     except ValueError:
-        raise TraceError(f"a month is written like 2010-12, not {month!r}") from None
+        raise TraceError(f"a month is written like 2017-12, not {month!r}") from None
     return rows[rows["at"].dt.to_period("M") == wanted]
 
 
 def _first_invoices(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:
     if limit is None:
         return rows
-    order = rows.groupby(["invoice", "returned"], sort=False).ngroup()
-    return rows[order < limit]
+    begins = (rows["invoice"] != rows["invoice"].shift()) | (rows["returned"] != rows["returned"].shift())
+    return rows[begins.cumsum() <= limit]
 
 
 def _invoices(rows: pd.DataFrame, begins_at: datetime) -> Iterator[Invoice]:
     seconds = (rows["at"] - begins_at).dt.total_seconds().to_numpy()
-    columns = (rows[name].tolist() for name in ("invoice", "returned", "customer", "sku", "quantity"))
+    columns = (_shared(rows[name]) for name in ("invoice", "returned", "customer", "sku", "quantity"))
     lines: list[Line] = []
     head: tuple[str, bool, str, float] | None = None
     for number, returned, customer, sku, quantity, at_seconds in zip(*columns, seconds.tolist(), strict=True):
@@ -138,6 +201,7 @@ def _invoice(head: tuple[str, bool, str, float], lines: list[Line]) -> Invoice:
     return Invoice(number, at_seconds, customer, tuple(lines), returned)
 
 
-def _usual_name(names: pd.Series) -> str:
-    named = names[names != ""]
-    return str(named.mode().iloc[0]) if len(named) else ""
+def _shared(values: "pd.Series[Any]") -> list[Any]:
+    """The values as Python objects, equal ones the same object: a year has a million SKUs, of which few differ."""
+    codes, different = pd.factorize(values)
+    return np.array([*different.tolist(), None], dtype=object)[codes].tolist()

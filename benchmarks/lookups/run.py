@@ -9,10 +9,9 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.catalogue_data import read_trace_names, trace_path
+from benchmarks.catalogue_data import vocabulary
 from benchmarks.lookups.data import Sizes, fill
 from benchmarks.lookups.operations import Operation, Run, around, operations, plain_scan, text_search
-from benchmarks.outcome import RunInvalid
 from benchmarks.percentiles import percentile
 
 LARGE, SMALL = "bench_lookups", "bench_lookups_small"
@@ -67,10 +66,7 @@ def run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
 
 
 async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
-    path = trace_path()
-    if not path.exists():
-        raise RunInvalid(f"no retail trace at {path}; HOLDFAST_TRACE names another place")
-    names = read_trace_names(path)
+    names = vocabulary()
     client: Any = AsyncIOMotorClient(mongodb_uri, tz_aware=True, maxPoolSize=2 * plan.clients, w=1)
     large, small = client[LARGE], client[SMALL]
     try:

@@ -1,7 +1,6 @@
 """`holdfast simulate`: one seed with its verdict, or many with their sum. The simulation is loaded when it runs."""
 
 import json
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workloads.simulation.run_log import OtherRun, RunLog
+from workloads.trace_names import default_trace
+from workloads.trace_options import TRACE_HELP, columns_option, trace_faults_told
 
 if TYPE_CHECKING:
     from workloads.simulation.faults import FaultPlan
     from workloads.simulation.runs import Scenarios
-
-TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 
 
 @click.command()
@@ -27,7 +26,8 @@ TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
     "--days", type=click.FloatRange(0.01), default=1.0, show_default=True, help="Virtual days (steady, trace)."
 )
 @click.option("--faults", is_flag=True, help="Crashes, lost replies, conflicts, late webhooks, skewed clocks …")
-@click.option("--trace", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A retail trace.")
+@click.option("--trace", default=default_trace, help=TRACE_HELP)
+@columns_option
 @click.option(
     "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Cores to use for many seeds."
 )
@@ -43,7 +43,8 @@ def simulate(
     seeds: int,
     days: float,
     faults: bool,
-    trace: Path | None,
+    trace: str,
+    columns: str | None,
     processes: int,
     log: Path | None,
     as_json: bool,
@@ -60,7 +61,8 @@ def simulate(
     if log is not None and seeds == 1:
         raise click.UsageError("--log is for many seeds: say how many with --seeds")
     prepare()
-    chosen = _scenario(scenario, days, trace)
+    with trace_faults_told():
+        chosen = _scenario(scenario, days, trace, columns)
     plan = FAULTS if faults else NO_FAULTS
     if seeds == 1:
         document = run_seed(chosen, Setting(), plan, seed).document()
@@ -76,17 +78,14 @@ def simulate(
         sys.exit(1)
 
 
-def _scenario(name: str, days: float, trace: Path | None) -> "Scenarios":
+def _scenario(name: str, days: float, trace: str, columns: str | None) -> "Scenarios":
     from workloads.simulation.scenarios import FlashSale, Steady, Trace
 
     if name == "flash-sale":
         return FlashSale()
     if name == "steady":
         return Steady(days=days)
-    path = trace or Path(os.environ.get("HOLDFAST_TRACE", TRACE))
-    if not path.exists():
-        raise click.UsageError(f"no retail trace at {path}: give one with --trace or HOLDFAST_TRACE")
-    return Trace(path, days=days)
+    return Trace(trace, columns=columns, days=days).read()
 
 
 def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int, log: RunLog | None) -> dict[str, Any]:

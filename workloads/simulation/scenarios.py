@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from workloads.demand import load_profile
 from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
 from workloads.simulation.customers import Customer, staff_rounds
 from workloads.simulation.shop import SimulatedShop
+from workloads.trace_names import COMPLETE_JOURNEY
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
@@ -143,13 +145,14 @@ class Steady:
 class Trace:
     """Every invoice of the trace's first `days` days is one checkout; `stock_share` of what they want is in stock."""
 
-    path: Path
+    trace: str | Path = COMPLETE_JOURNEY
+    columns: str | None = None
     days: float = 1.0
     stock_share: float = 0.9
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        begins_at, invoices = self._invoices()
+        begins_at, invoices = _sales(self.trace, self.columns, self.days)
         asked = Counter[str]()
         for invoice in invoices:
             asked.update(invoice.units_by_sku())
@@ -158,15 +161,25 @@ class Trace:
         visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
         return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
 
-    def _invoices(self) -> tuple[float, "list[Invoice]"]:
-        """When the first begins, in seconds after midnight, and the sales of the wanted days."""
-        from workloads.trace import read_trace
+    def read(self) -> "Trace":
+        """Reads it now, so that its faults are told before anything is simulated. Raises TraceError."""
+        _sales(self.trace, self.columns, self.days)
+        return self
 
-        trace = read_trace(self.path)
-        midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        begins_at = (trace.begins_at - midnight).total_seconds()
-        end = self.days * SECONDS_PER_DAY - begins_at
-        return begins_at, [found for found in trace.invoices() if not found.is_return and found.at_seconds < end]
+
+@lru_cache(maxsize=1)
+def _sales(trace: str | Path, columns: str | None, days: float) -> tuple[float, "list[Invoice]"]:
+    """When the first begins, in seconds after midnight, and the sales of the wanted days; read once for all seeds."""
+    from workloads.trace import TraceError, parse_columns, read_trace
+
+    found = read_trace(trace, parse_columns(columns))
+    midnight = found.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins_at = (found.begins_at - midnight).total_seconds()
+    wanted = found.first_seconds(days * SECONDS_PER_DAY - begins_at).invoices()
+    sales = [invoice for invoice in wanted if not invoice.is_return]
+    if not sales:
+        raise TraceError(f"nothing was sold in the first {days:g} days of {trace}")
+    return begins_at, sales
 
 
 def _wants_one(shop: Shop, sku: str) -> VisitMaker:
