@@ -18,7 +18,7 @@ import uvloop
 from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
-from service import bootstrap, config
+from service import bootstrap, startup
 from service.alerts.routes import routes as alerts_routes
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Background, Front, Shop
@@ -26,7 +26,7 @@ from service.cart.routes import routes as cart_routes
 from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
-from service.infra import garbage, json, log
+from service.infra import garbage, json
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
@@ -114,6 +114,7 @@ def _pages(shop: Shop, front: Front) -> list[Blueprint]:
 
 def _limit(app: App, settings: Config) -> None:
     app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_MAX_HEADER_SIZE = settings.request_head_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
     app.config.ACCESS_LOG = False
@@ -175,8 +176,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    settings = config.load()
-    log.configure(settings)
+    settings = startup.configured()
     with contextlib.closing(_listener(arguments)) as listener:
         uvloop.run(run(settings, listener))
 

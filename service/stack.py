@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from service import config
-from service.config import Config, ConfigError
+from service.config import Config
 from service.infra.mongo import UNREACHABLE
 from service.infra.redis import UNREACHABLE as REDIS_UNREACHABLE
 from service.infra.stack_folder import StackFolder
@@ -23,11 +23,8 @@ class NoStack(click.ClickException):
 
 
 def configuration(data: Path) -> Config:
-    """The configuration of the stack running in `data`. Raises NoStack."""
-    try:
-        settings = config.load()
-    except ConfigError as error:
-        raise NoStack(str(error)) from error
+    """The configuration of the stack running in `data`. Raises NoStack, or ConfigError."""
+    settings = config.load()
     folder = StackFolder(data)
     note = folder.read()
     if note is None and "MONGODB_URI" not in os.environ:

@@ -13,14 +13,14 @@ import aiosmtplib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
 
 from service.clock import Clock
-from service.config import Config, ConfigError
+from service.config import Config
 from service.events import MailRequested
 from service.infra.deliveries import Delivery, Refused
 from service.infra.outbox import Fact
+from service.setting_kinds import SMTP_PORTS
 
 TEMPLATES = Path(__file__).with_name("mail_templates")
 PERMANENT = 500
-PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 Fill = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -46,11 +46,9 @@ class Server:
 def server(url: str) -> Server:
     """From `smtp://`, `smtp+starttls://` (refuses to go on without TLS) or `smtps://`, user and password optional."""
     parts = urlsplit(url)
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ConfigError(f"HOLDFAST_SMTP_URL must be smtp://, smtp+starttls:// or smtps://HOST, not {url!r}")
     return Server(
-        parts.hostname,
-        parts.port or PORTS[parts.scheme],
+        parts.hostname or "",
+        parts.port or SMTP_PORTS[parts.scheme],
         parts.scheme == "smtps",
         {"smtp+starttls": True, "smtps": False}.get(parts.scheme),
         unquote(parts.username) if parts.username else None,

@@ -1,9 +1,11 @@
 """Who is at the other end of the connection: the address that rate limits and the audit log speak of."""
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from sanic import Request
 from sanic.models.server_types import ConnInfo
+
+from service.setting_kinds import WITH_PORT, networks
 
 IPV6_PREFIX_BITS = 64  # what one customer of an access provider is given
 
@@ -12,7 +14,8 @@ class ClientAddresses:
     """`X-Forwarded-For` is believed only from a trusted proxy, and read from its right end, where that proxy wrote."""
 
     def __init__(self, trusted_proxies: str) -> None:
-        self._trusted = frozenset(part.strip() for part in trusted_proxies.split(",") if part.strip())
+        """`trusted_proxies`: IP networks between commas. Raises ValueError on anything else."""
+        self._trusted = networks(trusted_proxies)
 
     def of(self, request: Request) -> str:
         connection = request.conn_info
@@ -33,25 +36,37 @@ class ClientAddresses:
             known = connection.ctx.address = normalized(connection.client_ip)
         return known
 
+    def is_trusted(self, address: str) -> bool:
+        """Whether it is a proxy's of ours."""
+        parsed = parsed_address(address)
+        return parsed is not None and any(parsed in network for network in self._trusted)
+
     def _forwarded(self, request: Request, peer: str) -> str:
         hops: list[str] = [
             hop.strip() for field in request.headers.getall("x-forwarded-for", []) for hop in field.split(",")
         ]
         for hop in [peer, *reversed(hops)]:
-            if hop not in self._trusted:
+            if not self.is_trusted(hop):
                 return hop
         return peer
 
 
+def parsed_address(address: str) -> IPv4Address | IPv6Address | None:
+    """The address a proxy or a socket names: with a port or without, IPv4 also as IPv6 writes it."""
+    with_port = WITH_PORT.match(address)
+    try:
+        parsed = ip_address((with_port[1] or with_port[2]) if with_port else address.partition("%")[0])
+    except ValueError:
+        return None
+    return (isinstance(parsed, IPv6Address) and parsed.ipv4_mapped) or parsed
+
+
 def normalized(address: str) -> str:
     """An IPv6 client owns a whole prefix: it counts as one."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
+    parsed = parsed_address(address)
+    if parsed is None:
         return address[:64]
     if not isinstance(parsed, IPv6Address):
         return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
     prefix = int(parsed) >> (128 - IPV6_PREFIX_BITS) << (128 - IPV6_PREFIX_BITS)
     return f"{IPv6Address(prefix)}/{IPV6_PREFIX_BITS}"

@@ -12,7 +12,7 @@ from post_office import Inboxes, Receiver, smtp_server, webhook_receiver
 from shops import MovableClock
 
 from service.bootstrap import Shop
-from service.config import Config, ConfigError
+from service.config import Config
 from service.events import AlertRaised, MailRequested, OrderPaid, ProductChanged
 from service.infra.dead_letters import DeadLetters
 from service.infra.deliveries import Deliveries, Delivery, StillWanted
@@ -309,9 +309,3 @@ def test_a_mail_server_is_named_by_a_url(
 ) -> None:
     found = server(url)
     assert (found.port, found.tls, found.start_tls, found.user) == (port, tls, start_tls, user)
-
-
-@pytest.mark.parametrize("url", ["mail.example.com", "http://mail.example.com", "smtp://"])
-def test_a_bad_mail_url_is_refused_at_the_start(url: str) -> None:
-    with pytest.raises(ConfigError, match="HOLDFAST_SMTP_URL"):
-        server(url)
