@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.outcome import RunInvalid
-from workloads.trace_names import default_trace
+from workloads.traces.names import default_trace
 
 PRICE_MINOR_MIN, PRICE_MINOR_MAX = 10, 20_000
 # Chance finds an unused name at once in a large vocabulary; in one of a few words there may be none left.

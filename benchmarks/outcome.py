@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from service.infra.embedded import EmbeddedError
+from service.stack.embedded import EmbeddedError
 
 CHECK_FAILED, RUN_INVALID = 1, 2
 

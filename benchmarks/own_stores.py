@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.infra import embedded
+from service.stack import embedded
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from benchmarks.outcome import Outcome, progress, table
 from benchmarks.own_stores import own_stores
 from benchmarks.percentiles import percentile
 from benchmarks.search_queries import Query, judged_queries
-from service.catalog.search_terms import stems_of
+from service.catalog.terms import stems_of
 
 DATABASE = "bench_relevance"
 DEPTH = 10

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.catalogue_data import TraceName
-from service.catalog.search_terms import STOPWORDS, stem, words_of
+from service.catalog.terms import STOPWORDS, stem, words_of
 
 WORDS_IN_A_QUERY = (1, 1, 1, 2, 2, 2, 2, 3, 3, 4)
 PLURAL_SHARE = 0.2

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from workloads.trace_options import TRACE_HELP, columns_option, trace_faults_told
 
 from benchmarks import catalogue_data
 from benchmarks.catalogue_data import TraceName
@@ -25,8 +26,7 @@ from service.clock import SystemClock
 from service.commands import data_option, with_shop
 from service.errors import Problem
 from service.inventory.models import Line
-from workloads import trace_names
-from workloads.trace_options import TRACE_HELP, columns_option, trace_faults_told
+from workloads.traces import names as trace_names
 
 PRODUCTS_TOGETHER, LINES_TOGETHER, BUYERS = 200, 1_000, 64
 PAST = timedelta(days=90)

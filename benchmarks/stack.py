@@ -16,8 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks.outcome import RunInvalid
-from service.infra.processes import ChildProcess, Command
-from service.infra.stack_folder import StackFolder
+from service.stack.folder import StackFolder
+from service.stack.processes import ChildProcess, Command
 
 START_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 30

@@ -33,7 +33,7 @@ from IPython.display import Markdown
 from workloads import results
 from workloads.asking import ask
 from workloads.demo import running_stack
-from workloads.trace_names import default_trace
+from workloads.traces.names import default_trace
 
 folder = Path(tempfile.mkdtemp())
 trace = default_trace()

@@ -30,6 +30,7 @@ from service.infra import garbage, json
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
+from service.jobs.routes import routes as jobs_routes
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
@@ -37,14 +38,13 @@ from service.pages import docs, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
-from service.web.audit_routes import routes as audit_routes
-from service.web.compress import setup_compress
-from service.web.guest import Guests
-from service.web.health import routes as health_routes
-from service.web.jobs import routes as jobs_routes
-from service.web.layers import setup_layers
-from service.web.openapi_routes import publisher
-from service.web.openapi_routes import routes as openapi_routes
+from service.web.audit.routes import routes as audit_routes
+from service.web.http.compress import setup_compress
+from service.web.http.health import routes as health_routes
+from service.web.openapi.routes import publisher
+from service.web.openapi.routes import routes as openapi_routes
+from service.web.security.guest import Guests
+from service.web.security.layers import setup_layers
 
 App = Sanic[Any, Any]
 

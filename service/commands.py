@@ -14,11 +14,12 @@ from rich.table import Table
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.infra import index_proof, mongo
-from service.infra.jobs import JobFailed, UnknownJob
+from service.infra.mongo import client as mongo
+from service.infra.mongo import index_proof
+from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
-from service.orders.audit import Audit
-from service.stack import STORES_UNREACHABLE, NoStack, configuration
+from service.orders.invariants import Audit
+from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 errors = Console(stderr=True)

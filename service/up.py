@@ -20,7 +20,7 @@ LOOPBACK = "http://127.0.0.1"
 def up(data: Path, host: str, port: int, workers: int) -> int:
     """Run the whole stack in the foreground until Ctrl-C."""
     check_settings()
-    from service import supervisor  # half a second: whoever has a setting wrong need not wait for it
+    from service.stack import supervisor  # half a second: whoever has a setting wrong need not wait for it
 
     return supervisor.run(data, host, port, workers)
 

@@ -17,8 +17,8 @@ from pymongo import MongoClient
 from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra import embedded
-from workloads.trace_names import COMPLETE_JOURNEY
+from service.stack import embedded
+from workloads.traces.names import COMPLETE_JOURNEY
 
 if TYPE_CHECKING:
     from workloads.trace import Trace

@@ -24,17 +24,18 @@ from service.auth.usecases import Auth, Mails
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
-from service.infra import mongo, redis
-from service.infra.indexes import reconcile
-from service.infra.mongo import Transactions
-from service.infra.outbox import Outbox
-from service.web.access import Access
-from service.web.audit_log import AuditLog
-from service.web.audit_routes import routes as audit_routes
-from service.web.layers import Layers, setup_layers
-from service.web.operation import Call, Nothing, Reply, Wire, operation
-from service.web.security_metrics import SecurityMetrics
-from service.web.shield import Shield
+from service.infra.mongo import client as mongo
+from service.infra.mongo.client import Transactions
+from service.infra.mongo.indexes import reconcile
+from service.infra.redis import client as redis
+from service.messaging.outbox import Outbox
+from service.web.audit.log import AuditLog
+from service.web.audit.routes import routes as audit_routes
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, Wire, operation
+from service.web.http.shield import Shield
+from service.web.security.layers import Layers, setup_layers
+from service.web.security.metrics import SecurityMetrics
 
 PASSWORD = "correct horse battery"
 

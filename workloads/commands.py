@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from rich.markup import escape
 
 from workloads.progress import say
-from workloads.trace_names import default_trace
-from workloads.trace_options import columns_option
+from workloads.traces.command_options import trace_options
+from workloads.traces.names import default_trace
 
 FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
@@ -41,7 +42,7 @@ def _guarded(action: Callable[[], int]) -> int:
     from workloads.results import ResultError
     from workloads.run_folder import RunFolderError
     from workloads.stack import StackError
-    from workloads.trace_table import TraceError
+    from workloads.traces.faults import TraceError
 
     try:
         return action()
@@ -49,7 +50,7 @@ def _guarded(action: Callable[[], int]) -> int:
         say(f"[red]invalid:[/] {error}")
         return INVALID
     except (TraceError, ResultError, RunFolderError) as error:
-        say(f"[red]cannot be used:[/] {error}")
+        say(f"[red]cannot be used:[/] {escape(str(error))}")
         return WRONG_USAGE
 
 
@@ -84,18 +85,13 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 @click.argument("trace", default=default_trace)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
-@columns_option
-@click.option("--month", help="Only this month of the trace, like 2017-12.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many invoices.")
-@click.option("--spread", is_flag=True, help="Spread invoices of one minute evenly over it.")
-@click.option("--drop-bad-rows", is_flag=True, help="Leave out rows that cannot be mended, and count them.")
-@click.option("--drop-duplicates", is_flag=True, help="Leave out rows that repeat an earlier one exactly.")
+@trace_options
 @click.option("--max-in-flight", default=2_000, show_default=True, type=click.IntRange(1, 20_000))
 @click.option("--retry-seconds", default=30.0, show_default=True, help="How long to ask again for an invoice's fate.")
 @click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
 @click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
 @_run_options
-def replay(trace: str, speed: float | None, rate: float | None, columns: str | None, **options: Any) -> int:
+def replay(trace: str, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
     """Replay the invoices of TRACE, a name (complete-journey) or a file, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
@@ -105,16 +101,16 @@ def replay(trace: str, speed: float | None, rate: float | None, columns: str | N
         from workloads.replay import replay as replay_trace
         from workloads.run_folder import run_path
         from workloads.stack import find_stack
-        from workloads.trace import parse_columns, read_trace
+        from workloads.trace import read_with
+        from workloads.traces.command_options import read_options
 
         stack = find_stack(options["data"], options["url"])
-        read = {name: options[name] for name in ("month", "limit", "drop_bad_rows", "drop_duplicates")}
-        shop = read_trace(trace, parse_columns(columns), **read)
+        shop = read_with([trace], read_options(said))
         path = run_path(options["runs"], options["name"], "replay")
         chosen = ReplayOptions(
             speed=speed or SPEED_DEFAULT,
             rate_per_second=rate,
-            spread=options["spread"],
+            spread=bool(said["spread"]),
             seed=options["seed"],
             in_flight_max=options["max_in_flight"],
             retry_seconds=options["retry_seconds"],

@@ -86,8 +86,8 @@ def derive_profile(trace: "Trace") -> Profile:
     )
     popularity = sales.groupby("sku").size().sort_values(ascending=False).to_numpy()
     return Profile(
-        source=trace.source.name,
-        attribution=trace.source.attribution,
+        source=trace.provenance["name"],
+        attribution=trace.attribution or "",
         first_invoice=rows["at"].min().isoformat(),
         last_invoice=rows["at"].max().isoformat(),
         sales=len(invoices),

@@ -21,13 +21,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from workloads import demo_trace, trace_names
+from workloads import demo_trace
 from workloads.asking import CommandFailed, ask
 from workloads.demo_report import counted, write_report
 from workloads.provenance import commit, machine, versions
 from workloads.run_folder import write_json
 from workloads.stack import holdfast_command
-from workloads.trace_options import TRACE_HELP, check_trace, columns_option, trace_faults_told
+from workloads.traces import names as trace_names
+from workloads.traces.command_options import TRACE_HELP, as_words, guarded, read_options, trace_options
 
 PR_SET_PDEATHSIG = 1
 READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
@@ -43,11 +44,11 @@ class StepFailed(click.ClickException):
     """A step of the demo did not do what it is there for."""
 
 
-def run(folder: Path, trace: str, columns: str | None, invoices: int) -> dict[str, Any]:
+def run(folder: Path, trace: str, said: Mapping[str, Any], invoices: int) -> dict[str, Any]:
     """Does everything and returns the results, which are also in `folder`/results.json."""
     started = time.monotonic()
     results = {"commit": commit(), "machine": machine(), "versions": versions(), "trace": Path(trace).name}
-    named = [trace, *(["--columns", columns] if columns else []), "--limit", str(invoices)]
+    named = [trace, *as_words({**said, "limit": invoices})]
     with running_stack(folder / "stack") as environment:
         results |= _sell(folder, named, invoices, environment)
     results |= _measure()
@@ -208,17 +209,18 @@ def show(results: Mapping[str, Any]) -> None:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
 @click.option("--trace", help=TRACE_HELP)
-@columns_option
+@trace_options
 @click.option(
     "--invoices", default=400, show_default=True, type=click.IntRange(10, 100_000), help="How many to replay."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def demo(out: Path, trace: str | None, columns: str | None, invoices: int, as_json: bool) -> int:
+def demo(out: Path, trace: str | None, invoices: int, as_json: bool, said: dict[str, Any]) -> int:
     """Boot, seed, sell, audit, measure: the whole product in a few minutes."""
+    from workloads.trace import read_with
+
     chosen = trace_or_made_up(out, trace, invoices)
-    with trace_faults_told():
-        check_trace(chosen, columns)
-    results = run(out, chosen, columns, invoices)
+    guarded(lambda: read_with([chosen], read_options(said)))
+    results = run(out, chosen, said, invoices)
     if as_json:
         click.echo(json.dumps(results))
     else:

@@ -23,4 +23,4 @@ def progress_bar(label: str, total: int | None) -> Iterator[Callable[[], None]]:
 
 def say(message: str) -> None:
     """One line of progress to a person."""
-    Console(stderr=True, highlight=False).print(message)
+    Console(stderr=True, highlight=False).print(message, soft_wrap=True)

@@ -2,6 +2,7 @@
 rate, and afterwards matched one to one with the orders that are really there."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,9 +23,10 @@ from workloads.recorder import Recorder, RunClock
 from workloads.replay_invoices import Fate, InvoiceReplay, customer_name, guest_name
 from workloads.run_folder import Findings, RunInProgress, begin_run
 from workloads.stack import Stack, StackError
-from workloads.trace import Invoice, Trace
+from workloads.trace import Invoice, Trace, TraceError
 
 GUESTS = 16
+PLANNED_SECONDS_MAX = 6 * 3_600.0
 RATE_MAX = 10_000.0
 
 
@@ -64,6 +66,7 @@ def intended_times(invoices: list[Invoice], options: ReplayOptions) -> arrivals.
 async def _replay(trace: Trace, stack: Stack, path: Path, options: ReplayOptions) -> dict[str, Any]:
     invoices = trace.invoices()
     times = intended_times(invoices, options)
+    _check_duration(float(times[-1]), options)
     async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as aside:
         await _check_ready(aside)
         accounts, staff = await _people(aside, stack, invoices, options)
@@ -72,6 +75,7 @@ async def _replay(trace: Trace, stack: Stack, path: Path, options: ReplayOptions
         run = await asyncio.to_thread(
             begin_run, path, stack, driver="open_loop", scenario="replay", seed=options.seed, options=asdict(options)
         )
+        run.manifest["trace"] = trace.provenance
         replayed = InvoiceReplay(uuid4().hex, accounts, staff, retry_seconds=options.retry_seconds, guests=GUESTS)
         report = await _drive(run, replayed, invoices, times, options)
         settled = await replayed.settle(aside, options.settle_seconds)
@@ -81,6 +85,20 @@ async def _replay(trace: Trace, stack: Stack, path: Path, options: ReplayOptions
     findings, more = _findings(matching), _summary(trace, invoices, times, matching | {"settledAfterwards": settled})
     late_max = options.lateness_p99_max_ms
     return await asyncio.to_thread(run.finish, findings, more, client=report, lateness_p99_max_ms=late_max)
+
+
+def _check_duration(seconds: float, options: ReplayOptions) -> None:
+    """Raises TraceError: a gap of years in a trace is not waited for."""
+    if seconds <= PLANNED_SECONDS_MAX:
+        return
+    hours = PLANNED_SECONDS_MAX / 3_600
+    way = "a higher --rate"
+    if options.rate_per_second is None:
+        way = f"--speed {math.ceil(options.speed * seconds / PLANNED_SECONDS_MAX)} or more"
+    raise TraceError(
+        f"the replay would take {seconds / 3_600:,.1f} hours, and at most {hours:g} are allowed: say {way}, or replay "
+        "less with --limit or --month"
+    )
 
 
 async def _drive(
@@ -148,8 +166,7 @@ def _summary(
             "repairs": trace.repairs.as_dict(),
         },
         "matching": matching,
-        "trace": trace.source.as_dict(),
-        "attribution": trace.source.attribution,
+        "attribution": trace.attribution,
     }
 
 

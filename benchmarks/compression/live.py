@@ -16,7 +16,7 @@ from benchmarks.outcome import Outcome, RunInvalid, table
 from benchmarks.over_http.shopfront import Shopfront, discover, expect
 from benchmarks.stack import Served
 from benchmarks.wire import Answer, Wire, request
-from service.web.compress import build_codecs, encode
+from service.web.http.compress import build_codecs, encode
 
 Progress = Callable[[str], None]
 CODINGS = ("gzip", "br", "zstd")

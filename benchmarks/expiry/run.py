@@ -22,8 +22,8 @@ from benchmarks.over_http.shopfront import discover, expect, sign_in
 from benchmarks.percentiles import percentile
 from benchmarks.stack import STOP_SECONDS_MAX, Served
 from benchmarks.wire import Wire, request
-from service.infra.processes import ChildProcess, Command
-from service.infra.stack_folder import StackFolder
+from service.stack.folder import StackFolder
+from service.stack.processes import ChildProcess, Command
 
 STOCK = 1_000_000
 SLICE_SECONDS = 0.25

@@ -22,7 +22,7 @@ from benchmarks.over_http.shopfront import Shopfront, discover
 from benchmarks.percentiles import percentile
 from benchmarks.stack import PYTHON, Served
 from benchmarks.wire import request
-from service.web.rate_limit import CLASSES
+from service.web.security.rate_limit import CLASSES
 
 Progress = Callable[[str], None]
 LIMITS_OF_PRODUCTION = {"HOLDFAST_RATE_LIMIT_SCALE": "1"}

@@ -19,7 +19,7 @@ from benchmarks.index_cost.counters import Name, Written, difference, written
 from benchmarks.index_cost.shop import MeasuredShop
 from benchmarks.percentiles import median_interval
 from service import bootstrap
-from service.infra.indexes import Index, reconcile
+from service.infra.mongo.indexes import Index, reconcile
 
 Step = Callable[[str], None]
 PRIMARY = "_id_"

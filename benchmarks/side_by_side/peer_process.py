@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.outcome import RunInvalid
-from service.infra.processes import ChildProcess, Command
+from service.stack.processes import ChildProcess, Command
 
 PEER = Path(__file__).resolve().parents[1] / "peer"
 INSTALL = ("npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")

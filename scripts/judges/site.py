@@ -28,9 +28,10 @@ from whole_site import WholeSite, whole_site  # noqa: E402
 
 from service import bootstrap  # noqa: E402
 from service.config import Config  # noqa: E402
-from service.infra import embedded, mongo  # noqa: E402
-from service.infra.indexes import reconcile  # noqa: E402
-from service.web.openapi_schemas import USUAL  # noqa: E402
+from service.infra.mongo import client as mongo  # noqa: E402
+from service.infra.mongo.indexes import reconcile  # noqa: E402
+from service.stack import embedded  # noqa: E402
+from service.web.openapi.schemas import USUAL  # noqa: E402
 
 
 def self_signed(folder: Path) -> Path:

@@ -75,8 +75,8 @@ def listens(host: str, port: int) -> bool:
 
 
 def supervise(data: str, port: str, workers: str) -> int:
-    from service import supervisor
-    from service.infra.processes import restarts
+    from service.stack import supervisor
+    from service.stack.processes import restarts
 
     restarts.PAUSE_SECONDS_MAX = 0.1  # crash loops end soon
     supervisor.READY_SECONDS_MAX = int(os.environ.get("FAKE_PATIENCE_SECONDS", "60"))

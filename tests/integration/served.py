@@ -8,9 +8,9 @@ from uuid import uuid4
 import aiohttp
 from sanic import Blueprint, Request, Sanic
 
-from service.web import problems
-from service.web.access import Principal
-from service.web.shield import Shield
+from service.web.http import problems
+from service.web.http.access import Principal
+from service.web.http.shield import Shield
 
 STAFF = Principal("staff-1", "staff", "session-1", "bearer")
 CUSTOMER = Principal("customer-1", "customer", "session-2", "bearer")

@@ -11,7 +11,7 @@ from shops import stock, stock_all
 from service import bootstrap
 from service.alerts.routes import routes
 from service.bootstrap import Background, Shop
-from service.web.jobs import routes as jobs_routes
+from service.jobs.routes import routes as jobs_routes
 
 
 @pytest.fixture

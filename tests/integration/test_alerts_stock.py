@@ -15,9 +15,9 @@ from service.auth.repository import UserRepository
 from service.bootstrap import Background, Shop
 from service.config import Config
 from service.events import AlertRaised, AlertResolved, StockChanged
-from service.infra.job_runner import Progress
-from service.infra.outbox import Fact
 from service.inventory.models import Line
+from service.jobs.runner import Progress
+from service.messaging.outbox import Fact
 
 LOW, OUT = AlertKind.LOW_STOCK, AlertKind.OUT_OF_STOCK
 

@@ -12,7 +12,7 @@ from benchmarks.contention.command import judge
 from benchmarks.contention.run import QUICK, STRATEGIES, Contender, UnitsMissing, _audit, run
 from benchmarks.contention.service_ledger import GroupCommit
 from benchmarks.contention.strategies import ConditionalUpdate, Strategy
-from service.infra.embedded import Stores
+from service.stack.embedded import Stores
 
 SMALL = replace(QUICK, orders=20, skus=5)
 

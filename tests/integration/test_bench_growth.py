@@ -12,8 +12,8 @@ from benchmarks.growth.data import Size, fill, sku
 from benchmarks.growth.run import QUICK, run
 from service.bootstrap import INDEXES, Shop
 from service.catalog.offers import Offer, Offers
-from service.infra.embedded import Stores
 from service.inventory.models import Line
+from service.stack.embedded import Stores
 
 SMALL = replace(QUICK, large=2_000, small=200, buyers=8)
 TINY = Size("tiny", skus=20, orders=200)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from benchmarks.index_cost.run import QUICK, run
-from service.infra import embedded
+from service.stack import embedded
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.scaling.run import QUICK, run
-from service.infra.embedded import Stores
+from service.stack.embedded import Stores
 from workloads.simulation.scale_fit import calibrate, cores_given
 
 SMALL = replace(QUICK, processes=(1, 2), seconds=0.3, buyers=12)

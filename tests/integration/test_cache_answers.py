@@ -10,9 +10,10 @@ import redis
 from service.bootstrap import Shop
 from service.config import Config
 from service.events import OrderPlaced, ProductChanged
-from service.infra.cache import ENTRY_OVERHEAD_BYTES, Cache, Ready, Shelf
-from service.infra.generation import Generation, end_on_change
-from service.infra.outbox import Fact
+from service.infra.redis.cache_version import Generation
+from service.infra.redis.response_cache import ENTRY_OVERHEAD_BYTES, Cache, Ready, Shelf
+from service.messaging.cache_invalidation import end_on_change
+from service.messaging.outbox import Fact
 
 KEY = b"gzip /api/products"
 Process = Callable[[], Cache]

@@ -8,7 +8,7 @@ from catalogue import Client, call, catalogue, made, ok
 
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct
-from service.web import cursor
+from service.web.http import cursor
 
 SORTS = ("relevance", "newest", "price_asc", "price_desc", "rating", "popular")
 

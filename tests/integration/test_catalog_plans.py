@@ -18,9 +18,9 @@ from service.catalog.indexes import INDEXES
 from service.catalog.models import Filters, NewProduct, Product, ReviewStatus, Sort
 from service.catalog.repository import CatalogRepository
 from service.config import Config
-from service.infra import redis
-from service.infra.index_proof import prove
-from service.infra.indexes import reconcile
+from service.infra.mongo.index_proof import prove
+from service.infra.mongo.indexes import reconcile
+from service.infra.redis import client as redis
 
 COLOURS = ["red", "blue", "green", "pink", "white", "black", "ivory", "cream", "silver", "gold"]
 THEMES = ["heart", "retrospot", "vintage", "spaceboy", "polkadot", "woodland", "skull", "daisy"]

@@ -10,8 +10,8 @@ import pytest
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.errors import PyMongoError
 
-from service.infra import dead_sessions, embedded
-from service.infra.dead_sessions import end_sessions
+from service.stack import dead_sessions, embedded
+from service.stack.dead_sessions import end_sessions
 
 HOLDS_A_DOCUMENT = """
 import sys, time

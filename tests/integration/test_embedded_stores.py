@@ -21,7 +21,7 @@ from processes import all_end
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from service.infra.embedded import (
+from service.stack.embedded import (
     DataInUse,
     StartFailed,
     Stores,
@@ -32,8 +32,8 @@ from service.infra.embedded import (
     running,
     server,
 )
-from service.infra.embedded.mongod import Mongod
-from service.infra.processes import ChildProcess, Command
+from service.stack.embedded.mongod import Mongod
+from service.stack.processes import ChildProcess, Command
 
 NO_SERVERS: dict[str, str] = {}
 
@@ -123,7 +123,7 @@ def test_a_second_owner_of_the_data_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_servers_die_with_a_killed_parent(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from service.infra.embedded import opened\n"
+        "import sys, time; from pathlib import Path; from service.stack.embedded import opened\n"
         "with opened(Path(sys.argv[1]), environment={}) as stores:\n"
         "    print(*(server.process.pid for server in stores.servers), flush=True); time.sleep(60)"
     )

@@ -7,8 +7,8 @@ from pymongo import MongoClient
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.infra.index_proof import SUFFIX, filled_beside, prove, prove_one
-from service.infra.index_samples import samples
+from service.infra.mongo.index_proof import SUFFIX, filled_beside, prove, prove_one
+from service.infra.mongo.index_samples import samples
 
 KINDS = {"compound", "text", "sparse", "partial", "ttl", "unique"}
 

@@ -18,10 +18,10 @@ from service import bootstrap
 from service.bootstrap import Background, Shop
 from service.config import Config
 from service.errors import Unavailable
-from service.infra import redis
-from service.infra.feed import Feed, FeedWriter, State, parse_id
+from service.infra.redis import client as redis
 from service.inventory.routes import stream_routes
 from service.inventory.tasks import STREAM
+from service.messaging.sse_feed import Feed, FeedWriter, State, parse_id
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from taskiq import AckableMessage
 
 from service.clock import SystemClock
 from service.config import Config
-from service.infra.broker import GROUP, STREAM, JobQueue, StreamBroker
-from service.infra.job_runner import QueueDown
+from service.jobs.broker import GROUP, STREAM, JobQueue, StreamBroker
+from service.jobs.runner import QueueDown
 
 
 @pytest.fixture

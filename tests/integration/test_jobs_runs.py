@@ -9,8 +9,8 @@ from shops import MovableClock
 from worksite import done, quick, worksite, worksite_with
 
 from service.bootstrap import Shop
-from service.infra.job_runner import Progress
-from service.infra.jobs import JobFailed, UnknownJob
+from service.jobs.runner import Progress
+from service.jobs.usecases import JobFailed, UnknownJob
 
 
 class Gate:

@@ -11,7 +11,7 @@ from shops import MovableClock
 from worksite import Worksite, done, quick, worksite, worksite_with
 
 from service.bootstrap import Shop
-from service.infra.job_runner import Progress
+from service.jobs.runner import Progress
 
 
 @pytest.fixture

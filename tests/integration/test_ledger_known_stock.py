@@ -8,7 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra.mongo_commands import Find
+from service.infra.mongo.commands import Find
 from service.inventory.known_stock import SKUS_MAX, KnownStock
 from service.inventory.models import InsufficientStock, Line, Stock
 

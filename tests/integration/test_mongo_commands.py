@@ -15,8 +15,8 @@ from pymongo.synchronous.pool import Connection
 
 from service.config import Config
 from service.infra import json
-from service.infra.mongo import connect
-from service.infra.mongo_commands import UNANSWERED_MAX, Find, OneThread, SharedReads, insert, update
+from service.infra.mongo.client import connect
+from service.infra.mongo.commands import UNANSWERED_MAX, Find, OneThread, SharedReads, insert, update
 
 MANY = [insert("things", [{"_id": f"{n}-{number}"} for number in range(500)]) for n in range(20)]
 

@@ -7,7 +7,7 @@ import pytest
 import shops
 
 from service.bootstrap import Shop
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 Damage = Callable[[Database, Shop], Awaitable[object]]
 

@@ -14,12 +14,12 @@ from shops import MovableClock
 from service.bootstrap import Shop
 from service.config import Config
 from service.events import AlertRaised, MailRequested, OrderPaid, ProductChanged
-from service.infra.dead_letters import DeadLetters
-from service.infra.deliveries import Deliveries, Delivery, StillWanted
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.mail import TEMPLATES, Mailer, mails, server
-from service.infra.outbox import Fact
-from service.infra.webhooks import WebhookSender, to_tell
+from service.messaging.dead_letters import DeadLetters
+from service.messaging.deliveries import Deliveries, Delivery, StillWanted
+from service.messaging.mail import TEMPLATES, Mailer, mails, server
+from service.messaging.outbox import Fact
+from service.messaging.webhooks import WebhookSender, to_tell
 
 SECRET = "the secret of the receiver"
 

@@ -10,11 +10,11 @@ from shops import MovableClock, stock
 from service.bootstrap import Shop
 from service.config import Config
 from service.events import BY_NAME, Event, MailRequested, OrderPaid, StockChanged
-from service.infra.dead_letters import DeadLetters
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.lease import Lease
-from service.infra.outbox import Fact
-from service.infra.relay import Consumer, Relay
+from service.infra.mongo.lease import Lease
+from service.messaging.dead_letters import DeadLetters
+from service.messaging.outbox import Fact
+from service.messaging.relay import Consumer, Relay
 
 
 class Ear:

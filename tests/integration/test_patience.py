@@ -10,7 +10,7 @@ from benchmarks.growth.data import Size, fill
 from service import bootstrap
 from service.commands import audited
 from service.config import Config
-from service.infra import mongo as stores
+from service.infra.mongo import client as stores
 from service.orders.indexes import INDEXES as ORDERS_INDEXES
 
 A_REQUESTS_SECONDS = 0.3

@@ -8,8 +8,8 @@ import shops
 
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct, Product
-from service.catalog.search import Search
-from service.catalog.search_memory import Known, SearchMemory
+from service.catalog.search.cache import Known, SearchMemory
+from service.catalog.search.usecases import Search
 from service.config import Config
 
 NOW, LATER = b"generation 1", b"generation 2"

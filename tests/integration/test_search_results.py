@@ -7,7 +7,7 @@ import pytest
 
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct, Product
-from service.catalog.search import Position, SearchPage
+from service.catalog.search.usecases import Position, SearchPage
 from service.errors import Invalid
 
 

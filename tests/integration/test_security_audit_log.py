@@ -11,8 +11,8 @@ from guarded import PASSWORD, Guarded, guarded
 
 from service.config import Config
 from service.ids import Ids
-from service.web.audit_chain import Entry
-from service.web.audit_log import AuditLog
+from service.web.audit.chain import Entry
+from service.web.audit.log import AuditLog
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import shops
 from guarded import Guarded, guarded
 
 from service.config import Config
-from service.web.connection import HOLD_OFF_SECONDS
+from service.web.security.connection import HOLD_OFF_SECONDS
 
 QUOTA = 12  # of the default class, at this scale
 GET = b"GET /api/probe/public?q=x HTTP/1.1\r\nHost: x\r\n\r\n"

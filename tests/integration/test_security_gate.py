@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from service.clock import SystemClock
 from service.config import Config
 from service.ids import Ids
-from service.infra.generation import KEY, Generation
-from service.web.gate import SLOTS, Answer, Gate, StoreDown
-from service.web.security_metrics import SecurityMetrics
+from service.infra.redis.cache_version import KEY, Generation
+from service.web.security.gate import SLOTS, Answer, Gate, StoreDown
+from service.web.security.metrics import SecurityMetrics
 
 
 def new_gate(config: Config) -> Gate:

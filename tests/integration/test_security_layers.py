@@ -11,8 +11,8 @@ import shops
 from guarded import PASSWORD, Answer, Guarded, guarded
 
 from service.config import Config
-from service.web.access import Access
-from service.web.headers import JSON_CSP, security_headers
+from service.web.http.access import Access
+from service.web.security.headers import JSON_CSP, security_headers
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from processes import all_end
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from service import supervisor
-from service.infra import embedded, stack_folder
-from service.infra.embedded import ports
-from service.infra.processes import Restarts, restarts
-from service.infra.stack_folder import StackFolder
+from service.stack import embedded, supervisor
+from service.stack import folder as stack_folder
+from service.stack.embedded import ports
+from service.stack.folder import StackFolder
+from service.stack.processes import Restarts, restarts
 
 FAKE_STACK = Path(__file__).with_name("fake_stack.py")
 PATIENCE_SECONDS = 60

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from workloads import results
-from workloads.trace_names import COMPLETE_JOURNEY
+from workloads.traces.names import COMPLETE_JOURNEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "1000000", "HOLDFAST_BCRYPT_ROUNDS": "4"}

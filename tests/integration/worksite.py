@@ -7,12 +7,12 @@ from typing import Any
 
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra.dead_letters import DeadLetters
-from service.infra.job_runner import Body, Job, JobRunner, Progress, QueueDown
-from service.infra.job_runs import JobRuns
-from service.infra.jobs import Jobs
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.scheduler import Scheduler
+from service.jobs.repository import JobRuns
+from service.jobs.runner import Body, Job, JobRunner, Progress, QueueDown
+from service.jobs.scheduler import Scheduler
+from service.jobs.usecases import Jobs
+from service.messaging.dead_letters import DeadLetters
 
 
 class FakeQueue:

@@ -12,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from service.bootstrap import INDEXES, Shop, Stores, build
 from service.config import Config
 from service.errors import Problem
-from service.infra.indexes import Index, reconcile
+from service.infra.mongo.indexes import Index, reconcile
 from service.inventory.models import Line
 from service.orders.models import Key
 from workloads.simulation.shop import offers_of, stores_on

@@ -87,7 +87,7 @@ def test_a_planted_fault_is_gone_afterwards(fault: str):
     from service import app
     from service.inventory.decisions import _Step
     from service.inventory.ledger import Ledger
-    from service.web import compress
+    from service.web.http import compress
 
     def pieces() -> list[Any]:
         return [app.create_app, _Step._require, Ledger.post, compress.build_codecs, compress.zlib_ng.compress]

@@ -42,13 +42,16 @@ def stack_of(*modules: str) -> FrameType:
 @pytest.mark.parametrize(
     ("modules", "part"),
     [
-        (("sanic.app", "service.web.layers", "service.web.sanitize", "urllib.parse"), "web/sanitize.py"),
-        (("sanic.http.http1", "service.web.connection", "sanic.http.http1"), SANIC),
-        (("service.web.layers", "sanic.request.types"), "web/layers.py"),
-        (("service.web.layers", "service.auth.tokens"), "web/credentials.py"),
-        (("service.web.gate", "service.infra.group_commit"), "web/gate.py"),
-        (("service.inventory.usecases", "service.infra.group_commit"), "inventory/usecases.py"),
-        (("service.infra.redis_line",), "web/gate.py"),
+        (
+            ("sanic.app", "service.web.security.layers", "service.web.security.sanitize", "urllib.parse"),
+            "web/security/sanitize.py",
+        ),
+        (("sanic.http.http1", "service.web.security.connection", "sanic.http.http1"), SANIC),
+        (("service.web.security.layers", "sanic.request.types"), "web/security/layers.py"),
+        (("service.web.security.layers", "service.auth.tokens"), "web/security/credentials.py"),
+        (("service.web.security.gate", "service.infra.batcher"), "web/security/gate.py"),
+        (("service.inventory.usecases", "service.infra.batcher"), "inventory/usecases.py"),
+        (("service.infra.redis.script_connection",), "web/security/gate.py"),
         (("service.inventory.repository", "motor.core", "asyncio.futures"), DRIVERS),
         (("asyncio.runners", "service.app", "asyncio.events"), LOOP),
     ],
@@ -58,8 +61,8 @@ def test_a_moment_belongs_to_the_innermost_that_is_somebodys(modules: tuple[str,
 
 
 def test_compression_is_no_security_layer() -> None:
-    assert is_layer("web/gate.py")
-    assert not is_layer("web/compress.py")
+    assert is_layer("web/security/gate.py")
+    assert not is_layer("web/http/compress.py")
     assert not is_layer("inventory/routes.py")
 
 

@@ -9,7 +9,7 @@ from benchmarks.catalogue_data import CatalogueEntry, TraceName, catalogue
 from benchmarks.lookups.command import broken
 from benchmarks.relevance import Judge, judge, ndcg, reciprocal_rank
 from benchmarks.search_queries import judged_queries, query_mix
-from service.catalog.search_terms import stems_of
+from service.catalog.terms import stems_of
 
 NAMES = [
     TraceName("WHITE HANGING HEART T-LIGHT HOLDER", 900, 295),

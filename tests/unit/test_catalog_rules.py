@@ -20,7 +20,7 @@ from service.catalog.models import (
     standing_of,
     tree_of,
 )
-from service.catalog.search_plan import Candidate, score, streams_for
+from service.catalog.search.plan import Candidate, score, streams_for
 from service.errors import Invalid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

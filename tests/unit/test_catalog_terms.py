@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.catalog.search_terms import (
+from service.catalog.terms import (
     deletions_of,
     is_one_edit_apart,
     is_pair_key,

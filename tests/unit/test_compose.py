@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from service import config
-from service.infra.embedded.errors import INSTEAD
+from service.stack.embedded.errors import INSTEAD
 
 REPOSITORY = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())

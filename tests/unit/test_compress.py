@@ -7,8 +7,8 @@ import brotli
 import pytest
 import zstandard
 
-from service.web.accept_encoding import choose, forbids_identity, parse
-from service.web.compress import Codecs, Encoded, build_codecs, encode, etag_matches, is_compressible, weak
+from service.web.http.accept_encoding import choose, forbids_identity, parse
+from service.web.http.compress import Codecs, Encoded, build_codecs, encode, etag_matches, is_compressible, weak
 
 OFFERED = ("zstd", "br", "gzip")
 ALL = "gzip, deflate, br, zstd"

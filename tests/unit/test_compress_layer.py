@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from sanic import HTTPResponse, Request, Sanic, html, json, raw, text
 
-from service.web.compress import Encoded, build_codecs, setup_compress
+from service.web.http.compress import Encoded, build_codecs, setup_compress
 
 NAMES = (f"hold{i}" for i in count())
 ROWS = [{"sku": f"{i:05}", "name": f"Lantern {i * 7919 % 1000}"} for i in range(400)]

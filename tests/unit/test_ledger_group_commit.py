@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from service.errors import Unavailable
-from service.infra.group_commit import GroupCommit
+from service.infra.batcher import GroupCommit
 
 
 class Desk:

@@ -10,8 +10,8 @@ import pytest
 from service import bootstrap
 from service.app import create_app
 from service.config import Config
-from service.web.cookies import CookieNames
-from service.web.openapi import document, is_published
+from service.web.openapi.specification import document, is_published
+from service.web.security.cookies import CookieNames
 
 PAGES = re.compile(r"/(login|cart|orders(/.*)?|ops(/live)?|docs|static/.*|p/.*)?(?![\s\S])")
 NAMED_IN_THE_CONTRACT = """

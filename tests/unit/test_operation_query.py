@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.errors import Invalid
-from service.web.operation import Wire, _read_query
+from service.web.http.operation import Wire, _read_query
 
 
 class Asked(Wire):

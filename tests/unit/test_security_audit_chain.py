@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.web.audit_chain import Entry, Link, Seal, Verdict, Verifier
+from service.web.audit.chain import Entry, Link, Seal, Verdict, Verifier
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)

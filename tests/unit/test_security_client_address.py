@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sanic.compat import Header
 
-from service.web.client_address import ClientAddresses, normalized
+from service.web.http.client_address import ClientAddresses, normalized
 
 
 def request(peer: str, *forwarded: str) -> Any:

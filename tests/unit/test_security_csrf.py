@@ -9,7 +9,7 @@ from sanic.request import RequestParameters
 
 from service.clock import SystemClock
 from service.ids import Ids
-from service.web.csrf import Csrf, CsrfFailed
+from service.web.security.csrf import Csrf, CsrfFailed
 
 CSRF = Csrf(b"k" * 32, Ids(SystemClock()), frozenset({"https://shop.example"}), "csrf")
 

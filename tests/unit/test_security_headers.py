@@ -3,7 +3,7 @@
 import pytest
 from secure import Preset, Secure
 
-from service.web.headers import JSON_CSP, as_bytes, page_csp, security_headers
+from service.web.security.headers import JSON_CSP, as_bytes, page_csp, security_headers
 
 
 def test_every_header_of_helmet_is_sent() -> None:

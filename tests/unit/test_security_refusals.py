@@ -3,10 +3,10 @@
 import pytest
 from shops import MovableClock
 
-from service.web import refusals
-from service.web.gate import Answer
-from service.web.rate_limit import RateLimits
-from service.web.refusals import REMEMBERED_SECONDS_MAX, Refusals
+from service.web.security import refusals
+from service.web.security.gate import Answer
+from service.web.security.rate_limit import RateLimits
+from service.web.security.refusals import REMEMBERED_SECONDS_MAX, Refusals
 
 LIMITS = RateLimits(1.0)
 READ, LOGIN, ORDERS = LIMITS.of("read"), LIMITS.of("login"), LIMITS.of("checkout")

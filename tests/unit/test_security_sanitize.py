@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.config import Config
 from service.errors import Problem
-from service.web.sanitize import Sanitizer
+from service.web.security.sanitize import Sanitizer
 
 SANITIZER = Sanitizer(Config(json_tokens_max=1_000))
 

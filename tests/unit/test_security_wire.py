@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.web.connection import head_fault
+from service.web.security.connection import head_fault
 
 GOOD = b"GET /api/products/?q=tea HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: M/5.0 (X11)\r\nAccept: */*"
 

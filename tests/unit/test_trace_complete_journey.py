@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from workloads import complete_journey
-from workloads.package_data import DataPackage
 from workloads.trace import Trace, TraceError, read_trace
-from workloads.trace_names import COMPLETE_JOURNEY
+from workloads.traces import complete_journey
+from workloads.traces.names import COMPLETE_JOURNEY
+from workloads.traces.package_data import DataPackage
 
 
 def test_the_year_is_read_whole_and_each_repair_is_counted(year: Trace) -> None:

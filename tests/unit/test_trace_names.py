@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from workloads.trace import TraceError, read_trace
-from workloads.trace_names import default_trace
+from workloads.traces.names import default_trace
 
 ROWS = "InvoiceNo,StockCode,Quantity,InvoiceDate\n1,A,2,2017-01-01 10:00\n"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workloads.simulation.run_log import OtherRun, RunLog
-from workloads.trace_names import default_trace
-from workloads.trace_options import TRACE_HELP, columns_option, trace_faults_told
+from workloads.traces.command_options import TRACE_HELP, guarded, read_options, trace_options
+from workloads.traces.names import default_trace
 
 if TYPE_CHECKING:
     from workloads.simulation.faults import FaultPlan
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--faults", is_flag=True, help="Crashes, lost replies, conflicts, late webhooks, skewed clocks …")
 @click.option("--trace", default=default_trace, help=TRACE_HELP)
-@columns_option
+@trace_options
 @click.option(
     "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Cores to use for many seeds."
 )
@@ -44,7 +44,7 @@ def simulate(
     days: float,
     faults: bool,
     trace: str,
-    columns: str | None,
+    said: dict[str, Any],
     processes: int,
     log: Path | None,
     as_json: bool,
@@ -61,8 +61,7 @@ def simulate(
     if log is not None and seeds == 1:
         raise click.UsageError("--log is for many seeds: say how many with --seeds")
     prepare()
-    with trace_faults_told():
-        chosen = _scenario(scenario, days, trace, columns)
+    chosen = guarded(lambda: _scenario(scenario, days, trace, said))
     plan = FAULTS if faults else NO_FAULTS
     if seeds == 1:
         document = run_seed(chosen, Setting(), plan, seed).document()
@@ -78,14 +77,14 @@ def simulate(
         sys.exit(1)
 
 
-def _scenario(name: str, days: float, trace: str, columns: str | None) -> "Scenarios":
+def _scenario(name: str, days: float, trace: str, said: dict[str, Any]) -> "Scenarios":
     from workloads.simulation.scenarios import FlashSale, Steady, Trace
 
     if name == "flash-sale":
         return FlashSale()
     if name == "steady":
         return Steady(days=days)
-    return Trace(trace, columns=columns, days=days).read()
+    return Trace(trace, options=read_options(said), days=days).read()
 
 
 def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int, log: RunLog | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import IndexModel, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
-from service.infra.mongo_commands import Find
+from service.infra.mongo.commands import Find
 from workloads.simulation import mock
 from workloads.simulation.session import Link, Session
 from workloads.simulation.store import Document, Locked, Store

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from service.bootstrap import Shop
 from service.errors import Problem, Unavailable
-from service.infra.mongo import UNREACHABLE
+from service.infra.mongo.client import UNREACHABLE
 from service.inventory.models import Line
 from service.orders.models import Key
 from workloads.actions import Reply

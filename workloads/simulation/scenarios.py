@@ -8,8 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,14 @@ from workloads.demand import load_profile
 from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
 from workloads.simulation.customers import Customer, staff_rounds
 from workloads.simulation.shop import SimulatedShop
-from workloads.trace_names import COMPLETE_JOURNEY
+from workloads.traces.names import COMPLETE_JOURNEY
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
     from workloads.arrivals import Schedule
-    from workloads.trace import Invoice
+    from workloads.trace import Invoice, ReadOptions
+
+    Sales = tuple[float, list[Invoice]]
 
 VisitMaker = Callable[[random.Random], Visit]
 SECONDS_PER_DAY = 86_400.0
@@ -146,13 +147,14 @@ class Trace:
     """Every invoice of the trace's first `days` days is one checkout; `stock_share` of what they want is in stock."""
 
     trace: str | Path = COMPLETE_JOURNEY
-    columns: str | None = None
+    options: "ReadOptions | None" = None
     days: float = 1.0
     stock_share: float = 0.9
+    sales: "Sales | None" = None
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        begins_at, invoices = _sales(self.trace, self.columns, self.days)
+        begins_at, invoices = self.sales or _sales(self.trace, self.options, self.days)
         asked = Counter[str]()
         for invoice in invoices:
             asked.update(invoice.units_by_sku())
@@ -162,17 +164,15 @@ class Trace:
         return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
 
     def read(self) -> "Trace":
-        """Reads it now, so that its faults are told before anything is simulated. Raises TraceError."""
-        _sales(self.trace, self.columns, self.days)
-        return self
+        """Reads it now, once for all seeds: its faults are told before anything is simulated. Raises TraceError."""
+        return replace(self, sales=_sales(self.trace, self.options, self.days))
 
 
-@lru_cache(maxsize=1)
-def _sales(trace: str | Path, columns: str | None, days: float) -> tuple[float, "list[Invoice]"]:
-    """When the first begins, in seconds after midnight, and the sales of the wanted days; read once for all seeds."""
-    from workloads.trace import TraceError, parse_columns, read_trace
+def _sales(trace: str | Path, options: "ReadOptions | None", days: float) -> "Sales":
+    """When the first begins, in seconds after midnight, and the sales of the wanted days."""
+    from workloads.trace import ReadOptions, TraceError, read_with
 
-    found = read_trace(trace, parse_columns(columns))
+    found = read_with([trace], options or ReadOptions())
     midnight = found.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
     begins_at = (found.begins_at - midnight).total_seconds()
     wanted = found.first_seconds(days * SECONDS_PER_DAY - begins_at).invoices()

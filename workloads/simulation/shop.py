@@ -14,7 +14,7 @@ from service.bootstrap import INDEXES, Shop, Stores, build
 from service.catalog.offers import Offer
 from service.config import Config
 from service.errors import Problem
-from service.infra.indexes import reconcile
+from service.infra.mongo.indexes import reconcile
 from service.inventory.models import Line
 from service.inventory.repository import InventoryRepository
 from service.payments.simulator import SimulatedGateway
