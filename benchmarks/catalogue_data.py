@@ -3,7 +3,7 @@
 The real names come first, with the popularity and price they had; the rest are crossed from them at a shared word
 ("WHITE HANGING HEART | HEART OF WICKER SMALL"), so that word frequencies stay as skewed as in the trace.
 
-By default the trace is the packaged year (workloads/complete_journey.py says where it comes from).
+By default the trace is the packaged year (workloads/traces/complete_journey.py says where it comes from).
 """
 
 import random
@@ -176,7 +176,7 @@ def _entry(
     return CatalogueEntry(
         name=name,
         description=_description(name, material, names, weights, chance),
-        category=like.category.capitalize() or category_of(name),
+        category=category_id(like.category) or category_of(name),
         brand=like.brand or made_by,
         tags=(material, "gift") if chance.random() < 0.3 else (material,),
         price_minor=max(PRICE_MINOR_MIN, like.price_minor),
@@ -190,6 +190,15 @@ def _description(
     others = chance.choices(names, cum_weights=weights, k=chance.choice((1, 1, 2, 3)))
     links = " ".join(f"{chance.choice(_LINKS)} {other.name.lower()}." for other in others)
     return f"{chance.choice(_OPENINGS)} {name.lower()} in {material}. {links} {chance.choice(_CLOSINGS)}"
+
+
+def display_name(name: str) -> str:
+    """`CHILDREN'S 3RD BIRTHDAY MUG` as a shop writes it; a name that has small letters already stays as it is."""
+    return re.sub(r"(?<![\w'’])[^\W\d_]", lambda first: first[0].upper(), name.lower()) if name.isupper() else name
+
+
+def category_id(department: str) -> str:
+    return "-".join(re.findall(r"\w+", department.lower()))
 
 
 def category_of(name: str) -> str:

