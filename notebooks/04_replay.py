@@ -30,9 +30,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from workloads import results
-from workloads.asking import ask
-from workloads.demo import running_stack
+from workloads.client.command_line import ask
+from workloads.demo.command import running_stack
+from workloads.results import reader as results
 from workloads.traces.names import default_trace
 
 folder = Path(tempfile.mkdtemp())

@@ -19,7 +19,7 @@ COMMANDS = {
     "bench": "benchmarks.commands:bench",
     "budgets": "benchmarks.commands:budgets",
     "load": "workloads.commands:load",
-    "trace": "workloads.traces.commands:trace",
+    "trace": "workloads.commands:trace_group",
     "replay": "workloads.commands:replay",
     "compare": "workloads.commands:compare",
     "report": "workloads.commands:report",
@@ -28,7 +28,7 @@ COMMANDS = {
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.simulation.scale_command:scale",
+    "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
     "demo": "workloads.demo:demo",
 }

@@ -21,7 +21,7 @@ from service.stack import embedded
 from workloads.traces.names import COMPLETE_JOURNEY
 
 if TYPE_CHECKING:
-    from workloads.trace import Trace
+    from workloads.traces.retail import Trace
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +104,6 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
 @pytest.fixture(scope="session")
 def year() -> "Trace":
     """The packaged year of shopping, read once a process: 1,460,438 line items."""
-    from workloads.trace import read_trace
+    from workloads.traces.retail import read_trace
 
     return read_trace(COMPLETE_JOURNEY)

@@ -9,10 +9,10 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.catalogue_data import vocabulary
+from benchmarks.kit.catalogue import vocabulary
+from benchmarks.kit.percentiles import percentile
 from benchmarks.lookups.data import Sizes, fill
 from benchmarks.lookups.operations import Operation, Run, around, operations, plain_scan, text_search
-from benchmarks.percentiles import percentile
 
 LARGE, SMALL = "bench_lookups", "bench_lookups_small"
 GROWTH = 10

@@ -165,7 +165,8 @@ def stream_routes(feed: Feed) -> Blueprint:
     async def stream(call: Call[StreamQuery]) -> Reply:
         async def send(request: Request) -> None:
             after = parse_id(request.headers.get("last-event-id"))
-            async with feed.listen(dict.fromkeys(call.taken.sku), after) as listener:
+            client = getattr(request.ctx, "client", "")
+            async with feed.listen(dict.fromkeys(call.taken.sku), after, client) as listener:
                 response = await request.respond(content_type="text/event-stream", headers=STREAM_HEADERS)
                 async for frames in listener.frames():
                     await response.send(frames)

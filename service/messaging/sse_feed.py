@@ -8,9 +8,9 @@ import asyncio
 import logging
 import re
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import msgspec
 
 from service.clock import Clock
 from service.config import Config
-from service.errors import Unavailable
+from service.errors import TooMany, Unavailable
 from service.infra import json
 from service.infra.loops import repeat
 from service.infra.redis.client import UNREACHABLE
@@ -29,6 +29,8 @@ ENTRIES_PER_READ = 100
 STATES_PER_ENTRY = 100
 TOPICS_PER_QUERY = 1_000
 HEARTBEAT = b": \n\n"
+CLIENT_SHARE = 4  # no client holds more than a quarter of all connections
+END_SLOTS = 16
 
 EventId = tuple[int, int, int]  # the stream's entry, and which of its states
 NOWHERE: EventId = (0, 0, 0)
@@ -123,6 +125,9 @@ class Feed:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._beats = 0
+        scaled = max(1, round(config.streams_per_client_max * config.rate_limit_scale))
+        self._per_client_max = max(1, min(scaled, config.connections_max // CLIENT_SHARE))
+        self._open_of: Counter[str] = Counter()
         self.listeners: dict[Listener, int] = {}
 
     def start(self) -> None:
@@ -139,18 +144,44 @@ class Feed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def listen(self, topics: Collection[str], after: EventId | None) -> AsyncIterator[Listener]:
-        """A listener that begins with the states as they are now, or with what has happened `after`."""
+    async def listen(self, topics: Collection[str], after: EventId | None, client: str = "") -> AsyncIterator[Listener]:
+        """A listener that begins with the states as they are now, or with what has happened `after`. It ends after
+        `stream_seconds_max`, so that nobody holds a connection for ever; its client comes back and resumes. Raises
+        TooMany for a `client` with too many of them, Unavailable when there are too many in all."""
         if len(self.listeners) >= self._config.stream_listeners_max or self._stop.is_set():
             raise Unavailable("Too many listeners", retry_after_seconds=5)
+        with self._counted(client), self._ended_in_time(topics) as listener:
+            self._join(listener)
+            try:
+                await self._greet(listener, topics, after)
+                yield listener
+            finally:
+                self._leave(listener)
+
+    @contextmanager
+    def _counted(self, client: str) -> Iterator[None]:
+        if client and self._open_of[client] >= self._per_client_max:
+            raise TooMany(f"More than {self._per_client_max} streams at once", retry_after_seconds=30)
+        self._open_of[client] += 1
+        try:
+            yield
+        finally:
+            self._open_of[client] -= 1
+            if not self._open_of[client]:
+                del self._open_of[client]
+
+    @contextmanager
+    def _ended_in_time(self, topics: Collection[str]) -> Iterator[Listener]:
+        """Some end a little earlier than others, lest all come back at once."""
         backlog_max = self._config.stream_backlog_max + len(topics)
         listener = Listener(frozenset(topics), backlog_max, self._config.stream_gather_seconds)
-        self._join(listener)
+        earlier = len(self.listeners) % END_SLOTS / (10 * END_SLOTS)
+        seconds = self._config.stream_seconds_max * (1 - earlier)
+        ending = asyncio.get_running_loop().call_later(seconds, listener.close)
         try:
-            await self._greet(listener, topics, after)
             yield listener
         finally:
-            self._leave(listener)
+            ending.cancel()
 
     def _join(self, listener: Listener) -> None:
         self.listeners[listener] = len(self.listeners) % self._beat_slots

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import shops
-from post_office import Inboxes, smtp_server
+from mail_servers import Inboxes, smtp_server
 
 from service import bootstrap
 from service.bootstrap import Background, Shop

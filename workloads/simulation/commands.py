@@ -14,8 +14,8 @@ from workloads.traces.command_options import TRACE_HELP, guarded, read_options, 
 from workloads.traces.names import default_trace
 
 if TYPE_CHECKING:
-    from workloads.simulation.faults import FaultPlan
     from workloads.simulation.runs import Scenarios
+    from workloads.simulation.world.faults import FaultPlan
 
 
 @click.command()
@@ -54,9 +54,9 @@ def simulate(
     The same seed gives the same digest on any machine. A seed that finds a violation is the bug report: run it again
     and it happens again.
     """
-    from workloads.simulation.faults import FAULTS, NO_FAULTS
     from workloads.simulation.runs import prepare, run_seed
-    from workloads.simulation.shop import Setting
+    from workloads.simulation.world.faults import FAULTS, NO_FAULTS
+    from workloads.simulation.world.shop import Setting
 
     if log is not None and seeds == 1:
         raise click.UsageError("--log is for many seeds: say how many with --seeds")

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workloads.demand import load_profile
-from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
-from workloads.simulation.customers import Customer, staff_rounds
-from workloads.simulation.shop import SimulatedShop
+from workloads.model.demand import load_profile
+from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
+from workloads.simulation.world.customers import Customer, staff_rounds
+from workloads.simulation.world.shop import SimulatedShop
 from workloads.traces.names import COMPLETE_JOURNEY
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
-    from workloads.arrivals import Schedule
-    from workloads.trace import Invoice, ReadOptions
+    from workloads.model.arrivals import Schedule
+    from workloads.traces.retail import Invoice, ReadOptions
 
     Sales = tuple[float, list[Invoice]]
 
@@ -106,7 +106,7 @@ class Drop:
         return Scenario("drop", dict.fromkeys(skus, self.units), visits)
 
     def _arrivals(self, seed: int) -> "Schedule":
-        from workloads import arrivals
+        from workloads.model import arrivals
 
         seconds = self.hours * 3600
         rate = self.buyers / seconds
@@ -131,7 +131,7 @@ class Steady:
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        from workloads import arrivals
+        from workloads.model import arrivals
 
         profile = load_profile()
         skus = tuple(f"sku-{number}" for number in range(self.skus))
@@ -170,7 +170,7 @@ class Trace:
 
 def _sales(trace: str | Path, options: "ReadOptions | None", days: float) -> "Sales":
     """When the first begins, in seconds after midnight, and the sales of the wanted days."""
-    from workloads.trace import ReadOptions, TraceError, read_with
+    from workloads.traces.retail import ReadOptions, TraceError, read_with
 
     found = read_with([trace], options or ReadOptions())
     midnight = found.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)

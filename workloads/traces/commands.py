@@ -1,14 +1,12 @@
 """Owns `holdfast trace`: what a file was understood as, and the standard form of it."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from workloads.traces.command_options import TRACE_HELP, guarded, read_options, trace_options
-from workloads.traces.names import default_trace
+from workloads.traces.command_options import guarded, read_options, trace_options
 
 _files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 
@@ -27,7 +25,7 @@ def show(files: tuple[str, ...], said: dict[str, Any], as_json: bool) -> None:
     from workloads.traces.showing import as_text, description
 
     def run() -> dict[str, Any]:
-        from workloads.trace import read_with
+        from workloads.traces.retail import read_with
 
         return description(read_with(files, read_options(said)), files, said)
 
@@ -44,7 +42,7 @@ def convert(files: tuple[str, ...], said: dict[str, Any], out: Path, as_json: bo
     """Write FILE… in the standard form, as Parquet with the hashes of its sources and their attribution."""
 
     def run() -> dict[str, Any]:
-        from workloads.trace import read_with
+        from workloads.traces.retail import read_with
         from workloads.traces.standard_form import write_standard
 
         return write_standard(read_with(files, read_options(said)), out)
@@ -52,25 +50,3 @@ def convert(files: tuple[str, ...], said: dict[str, Any], out: Path, as_json: bo
     written = guarded(run)
     line = f"{written['rows']:,} rows, {written['invoices']:,} invoices, {written['skus']:,} SKUs → {out}"
     click.echo(json.dumps(written, default=str) if as_json else line)
-
-
-@trace.command(help=f"Derive the demand profile of TRACE: arrivals, baskets, popularity.\n\n{TRACE_HELP}")
-@click.argument("name", default=default_trace, metavar="TRACE")
-@trace_options
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Save it here; by default it is printed.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def profile(name: str, said: dict[str, Any], to: Path | None, as_json: bool) -> None:
-    from workloads.demand import Profile, derive_profile, save_profile
-
-    def run() -> Profile:
-        from workloads.trace import read_with
-
-        return derive_profile(read_with([name], read_options(said)))
-
-    found = guarded(run)
-    if to is not None:
-        save_profile(found, to)
-    if as_json or to is None:
-        click.echo(json.dumps(asdict(found), indent=None if as_json else 1, ensure_ascii=False))
-    else:
-        click.echo(f"{found.sales:,} sales of {found.skus:,} SKUs, Zipf exponent {found.zipf_exponent} → {to}")

@@ -36,6 +36,10 @@ class ClientAddresses:
             known = connection.ctx.address = normalized(connection.client_ip)
         return known
 
+    def counted(self, peer: str) -> str:
+        """For whom a connection is counted; "" for a trusted proxy's, which carries those of many."""
+        return "" if self.is_trusted(peer) else normalized(peer)
+
     def is_trusted(self, address: str) -> bool:
         """Whether it is a proxy's of ours."""
         parsed = parsed_address(address)

@@ -20,9 +20,11 @@ from sanic import Blueprint, HTTPResponse, Request
 from service.errors import Invalid, Malformed, Problem, Unauthenticated, Unsupported
 from service.infra import json
 from service.web.http.access import Access, Principal
+from service.web.http.body_size import BodySize, size_of
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
+UNLIMITED = "none"  # a class for probes: they must be answered when all else is refused
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
 
@@ -53,6 +55,7 @@ class Operation:
     guest: bool
     if_match: bool = False
     gives: Mapping[str, str] = field(default_factory=dict)
+    body_size: BodySize = "default"
 
     @property
     def takes_body(self) -> bool:
@@ -117,12 +120,26 @@ def operation(
     guest: bool = False,
     if_match: bool = False,
     gives: Mapping[str, str] | None = None,
+    body_size: BodySize | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
-    handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's
-    `version`; `gives` names path parameters of other routes and where the answer has their values, as JSON pointers."""
+    handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
+    names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
+    large a body may be, when its schema does not tell."""
     declared = Operation(
-        method, summary, takes, returns, access, limit, errors, idempotent, compress, guest, if_match, gives or {}
+        method,
+        summary,
+        takes,
+        returns,
+        access,
+        limit,
+        errors,
+        idempotent,
+        compress,
+        guest,
+        if_match,
+        gives or {},
+        body_size or size_of(takes, limit),
     )
     read, safe = _reader(declared), method in SAFE_METHODS
 

@@ -33,9 +33,10 @@ from service.web.audit.log import AuditLog
 from service.web.http import problems
 from service.web.http.access import Access
 from service.web.http.client_address import ClientAddresses
-from service.web.http.operation import SAFE_METHODS, Operation
+from service.web.http.operation import SAFE_METHODS, UNLIMITED, Operation
 from service.web.http.request_id import RequestIds
 from service.web.security.authorize import Undeclared, authorize, principal
+from service.web.security.bodies import Bodies
 from service.web.security.connection import Connection
 from service.web.security.cookies import Cookies
 from service.web.security.cors import Cors
@@ -74,6 +75,8 @@ class Layers:
         self.connections_max = config.connections_max
         self.connections_per_address_max = max(1, round(config.connections_per_address_max * config.rate_limit_scale))
         self.connections_of: Counter[str] = Counter()
+        self.bodies = Bodies(config)
+        self.stopping = False
         self.cors = Cors(config.cors_origins)
         self.cookies = Cookies(config.secure_cookies)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
@@ -88,18 +91,22 @@ class Layers:
         self._page_head = common
         self._json_head = common + as_bytes({CSP: JSON_CSP})
 
+    def counted_address(self, address: str) -> str:
+        return self.addresses.counted(address)
+
     def refuse_connection(self) -> None:
         self.metrics.connections_refused.inc()
 
     def open(self, router: Any) -> None:
         """Once every route is known."""
 
-        def limit_of(path: str, method: str) -> Prepared:
+        def limit_of(path: str, method: str) -> Prepared | None:
             try:
                 route, *_ = router.get(path, method, None)
             except (NotFound, MethodNotAllowed):
                 return self.limits.of(UNDECLARED_LIMIT)
-            return self.limits.of(route.ctx.operation.limit)
+            limit = route.ctx.operation.limit
+            return None if limit == UNLIMITED else self.limits.of(limit)
 
         fields = self._json_head + (b"vary: Origin\r\n" if self.cors.origins else b"")
         self._doorkeeper = Doorkeeper(self.refusals, limit_of, self._request_ids.given, fields)
@@ -138,6 +145,7 @@ class Layers:
         context = request.ctx
         context.request_id = self._request_ids.of(request)
         context.principal = context.credential = context.answer = context.rate = None
+        context.client = ""
         context.operation = _operation(request)
         if not request.path.startswith("/api/"):
             context.csp_nonce = secrets.token_urlsafe(NONCE_BYTES)
@@ -148,10 +156,13 @@ class Layers:
             return
         context = request.ctx
         operation: Operation | None = context.operation
+        if operation is not None and operation.limit == UNLIMITED:
+            return
         credential = context.credential = find(request, self._tokens, self.cookies.names)
         claims = credential.claims if credential else None
         user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
-        limit, client = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT), self.addresses.of(request)
+        limit = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT)
+        client = context.client = self.addresses.of(request)
         answer = self.refusals.find(client, limit)
         if answer is None:
             try:
@@ -249,7 +260,9 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
     for route in app.router.routes:
         operation: Operation | None = getattr(route.ctx, "operation", None)
         assert operation is not None, f"{route.path} does not declare who may call it"
-        assert operation.limit in layers.limits, f"{route.path} names no known rate limit"
+        assert operation.limit in layers.limits or operation.limit == UNLIMITED, (
+            f"{route.path} names no known rate limit"
+        )
         route.ctx.action = f"{operation.method} /{route.path}"
         route.ctx.audited = audited(operation)
         if route.ctx.audited:

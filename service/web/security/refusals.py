@@ -80,7 +80,7 @@ class Doorkeeper:
     def __init__(
         self,
         refusals: Refusals,
-        limit_of: Callable[[str, str], Prepared],
+        limit_of: Callable[[str, str], Prepared | None],
         request_id_of: Callable[[str | None], str],
         fields: bytes,
     ) -> None:
@@ -95,8 +95,8 @@ class Doorkeeper:
             return None
         method, path = line[1].decode(), line[2].decode("latin-1")
         limit = self._limit_of(path, method)
-        answer = self._refusals.find(client, limit)
-        if answer is None:
+        answer = None if limit is None else self._refusals.find(client, limit)
+        if limit is None or answer is None:
             return None
         given = CLIENTS_ID.search(head)
         request_id = self._request_id_of(given[1].decode("latin-1") if given else None)
