@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from service.orders.invariants import Audit
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-errors = Console(stderr=True)
+# Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
+errors = Console(stderr=True, force_terminal=os.isatty(2))
 
 
 @click.command()

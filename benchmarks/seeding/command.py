@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 from pymongo.errors import PyMongoError
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.kit import catalogue as catalogue_data
@@ -22,6 +21,7 @@ from service.bootstrap import Shop
 from service.catalog.models import NewProduct
 from service.commands import data_option, with_shop
 from service.errors import Problem
+from workloads.progress import plain_console, terminal_is_watching
 from workloads.traces import names as trace_names
 from workloads.traces.command_options import TRACE_HELP, as_words, guarded, read_options, trace_options
 from workloads.traces.options import ReadOptions
@@ -81,7 +81,7 @@ async def fill(
 ) -> dict[str, Any]:
     """Returns what there is now of what was asked for, and what had to be added."""
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=plain_console(), disable=not terminal_is_watching()) as progress:
         seeder = Seeder(shop, seed, progress)
         skus = await seeder.products(products, stock)
         ids = await seeder.users(users)
