@@ -21,7 +21,7 @@ COMMANDS = {
     "bench": "benchmarks.commands:bench",
     "budgets": "benchmarks.commands:budgets",
     "load": "workloads.commands:load",
-    "trace": "workloads.traces.commands:trace",
+    "trace": "workloads.commands:trace_group",
     "replay": "workloads.commands:replay",
     "compare": "workloads.results.commands:compare",
     "runs": "workloads.results.commands:runs",

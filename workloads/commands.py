@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from workloads.model.profile_command import profile
 from workloads.progress import say
 from workloads.results.guarding import FAILED, INVALID, guarded
 from workloads.traces.command_options import trace_options
+from workloads.traces.commands import trace as trace_group
+from workloads.traces.names import default_trace
+
+trace_group.add_command(profile)
 
 if TYPE_CHECKING:
     from workloads.results.run_folder import About
@@ -84,7 +89,7 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 
 
 @click.command()
-@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("trace", default=default_trace)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
 @trace_options
@@ -93,8 +98,8 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 @click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
 @click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
 @_run_options
-def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
-    """Replay the real invoices of TRACE, open loop, and match them with the orders."""
+def replay(trace: str, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
+    """Replay the invoices of TRACE, a name (complete-journey) or a file, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
     about = _about(options)
