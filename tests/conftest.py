@@ -141,6 +141,15 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
 
 
 @pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `ask` measures is measured once a session: notebooks and the tests of benchmarks read the same answers.
+    Their tests share the group `measured`, so that they run on one worker."""
+    os.environ["HOLDFAST_ANSWERS"] = str(tmp_path_factory.mktemp("answers"))
+    yield
+    del os.environ["HOLDFAST_ANSWERS"]
+
+
+@pytest.fixture(scope="session")
 def retail_trace() -> Path:
     """The real trace, 541,909 line items: beside the repository, or where HOLDFAST_TRACE says."""
     path = Path(os.environ.get("HOLDFAST_TRACE", RETAIL_TRACE))
