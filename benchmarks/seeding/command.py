@@ -91,7 +91,7 @@ class Seeder:
 
     async def users(self, count: int) -> list[str]:
         """Customers shopper1@, shopper2@, … who share one password."""
-        auth = bootstrap.front(self._shop).auth
+        auth = bootstrap.front(self._shop).auth.accounts
         made: list[str] = []
         for batch in self._batches("users", range(1, count + 1), LINES_TOGETHER):
             made += await auth.bulk_create(

@@ -17,6 +17,8 @@ from lengths import length
 from mail_servers import Inboxes, smtp_server
 
 from service import bootstrap
+from service.auth.models import User
+from service.auth.repository import UserRepository
 from service.bootstrap import Background, Shop
 from service.config import Config
 from service.inventory.models import Line
@@ -101,8 +103,10 @@ class Crew:
         low, wanted, held = f"LOW-{number}", f"WANTED-{number}", f"HELD-{number}"
         await shops.stock(self.shop, **{low: 2, wanted: 0, held: 40})
         for n in range(8):
-            address = f"c{number}-{n}@example.com"
-            await self.background.notices.subscribe(wanted, f"c{number}-{n}", address)
+            name, now = f"c{number}-{n}", self.shop.clock.now()
+            user = User(name, f"{name}@example.com", name, "customer", "-", now, now, email_verified=True)
+            await UserRepository(self.shop.stores.database).add(user)
+            await self.background.notices.subscribe(wanted, name, None)
         orders = await asyncio.gather(*(shops.buy(self.shop, f"u{n}", **{held: 1}) for n in range(20)))
         self.held += [order.id for order in orders]
         self.units[wanted] = self.randomness.randint(1, 5)
