@@ -25,11 +25,13 @@ class Config:
     production: bool = False  # refuses what only a trial may have
     secret: str = DEVELOPMENT_SECRET  # every key is derived from it; a new one goes before the old one and a comma
     public_url: str = "http://127.0.0.1:8000"  # in links of mails; https sets secure cookies
+    security_contact: str = ""  # mailto: or https: of security.txt; empty: the sender of mails
     cors_origins: str = ""  # whose pages may call the API, between commas
     currency: str = "GBP"  # ISO 4217
     timezone: str = "UTC"  # of the times at which jobs are due
     ops_host: str = "127.0.0.1"  # where probes and metrics are listened for
     ops_port: int = 0  # probes and metrics on a port of their own; 0: with everything else
+    image_hosts: str = "https:"  # whose pictures pages show, between commas, such as cdn.example.com; `https:` is any
 
     # stores
     mongo_timeout_seconds: float = 5.0
@@ -227,6 +229,10 @@ class Config:
         """`__Host-` cookies need TLS; a development server on plain http does without."""
         return self.production or self.public_url.startswith("https://")
 
+    @property
+    def image_sources(self) -> tuple[str, ...]:
+        return tuple(host.strip() for host in self.image_hosts.split(",") if host.strip())
+
     def key(self, purpose: str) -> bytes:
         """32 bytes derived from the first secret: no two purposes share a key."""
         return self.keys(purpose)[0]
@@ -295,9 +301,11 @@ KINDS: Mapping[str, kinds.Kind] = {
     "database": kinds.matching(kinds.DATABASE, "1 to 38 letters, digits, `-` and `_`"),
     "app_name": kinds.matching(kinds.APP_NAME, "1 to 128 visible ASCII signs without blanks, quotes and backslashes"),
     "public_url": kinds.origin,
+    "security_contact": kinds.optional(kinds.contact),
     "cors_origins": kinds.listed(kinds.origin),
     "currency": kinds.currency,
     "timezone": kinds.time_zone,
+    "image_hosts": kinds.listed(kinds.matching(kinds.IMAGE_SOURCE, "hosts such as cdn.example.com, or `https:`")),
     "ops_host": kinds.optional(kinds.ip),
     "ops_port": kinds.whole(0, 65_535),
     "sweep_rate_max": kinds.decimal(0.001, COUNT_MAX, " of holds a second"),

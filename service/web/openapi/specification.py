@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.web.http import problems
 from service.web.http.access import Access
-from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation
+from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation, is_page
 from service.web.openapi.bounds import bounded
 from service.web.openapi.schemas import (
     PLAIN_TEXT,
@@ -30,12 +30,13 @@ from service.web.openapi.schemas import (
     components,
     defaults_in_words,
     example,
+    overlaid,
     query_parameters,
 )
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
-from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, OperatorRefused, TooDeep
+from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, Encoded, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
@@ -107,7 +108,7 @@ class Described:
 
 def is_published(path: str) -> bool:
     """The HTML pages and their files are for people."""
-    return path.startswith(("/api/", "/health/")) or path in {"/metrics", "/openapi.json"}
+    return not is_page(path)
 
 
 def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[str, Any]:
@@ -130,6 +131,7 @@ def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[st
             "title": "Holdfast",
             "version": version,
             "summary": "Stock that is never sold twice, held and released on time.",
+            "description": "HEAD is answered wherever GET is, but for the event stream: alike, without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -230,6 +232,7 @@ class _Writer:
             "operationId": self._described.id,
             "tags": [self._described.tag],
             "summary": declared.summary,
+            "description": declared.description,
             "x-access": declared.access.name.lower(),
             "x-rate-limit": declared.limit,
             "security": self._security(),
@@ -296,7 +299,8 @@ class _Writer:
             written["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         elif kind is not None:
             schema = self._known[kind]
-            written["content"] = {JSON: {"schema": schema, "example": example(schema, self._named)}}
+            shown = overlaid(example(schema, self._named), declared.example)
+            written["content"] = {JSON: {"schema": schema, "example": shown}}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 
@@ -317,7 +321,7 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
     if declared.takes_body:
-        yield from (DuplicateKey, TooDeep, Unsupported)
+        yield from (DuplicateKey, TooDeep, Unsupported, Encoded)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:
