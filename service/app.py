@@ -18,7 +18,7 @@ import uvloop
 from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
-from service import bootstrap, config
+from service import bootstrap, startup
 from service.alerts.routes import routes as alerts_routes
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Background, Front, Shop
@@ -26,10 +26,12 @@ from service.cart.routes import routes as cart_routes
 from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
 from service.config import Config
-from service.infra import garbage, json, log
+from service.infra import garbage, json
 from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
+from service.jobs.routes import routes as jobs_routes
+from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
@@ -37,22 +39,24 @@ from service.pages import docs, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
-from service.web.audit_routes import routes as audit_routes
-from service.web.compress import setup_compress
-from service.web.guest import Guests
-from service.web.health import routes as health_routes
-from service.web.jobs import routes as jobs_routes
-from service.web.layers import setup_layers
-from service.web.openapi_routes import publisher
-from service.web.openapi_routes import routes as openapi_routes
+from service.web.audit.routes import routes as audit_routes
+from service.web.http.access import Access
+from service.web.http.compress import setup_compress
+from service.web.http.health import Health
+from service.web.http.health import routes as health_routes
+from service.web.openapi.routes import publisher
+from service.web.openapi.routes import routes as openapi_routes
+from service.web.security.guest import Guests
+from service.web.security.layers import setup_layers
 
 App = Sanic[Any, Any]
 
 _app_numbers = itertools.count()
 BACKLOG = 4_096
+IDLE_SECONDS = 0.5
 
 
-def create_app(shop: Shop, front: Front, background: Background) -> App:
+def create_app(shop: Shop, front: Front, background: Background, health: Health | None = None) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=json.encode, log_config=None, env_prefix=None
@@ -60,7 +64,8 @@ def create_app(shop: Shop, front: Front, background: Background) -> App:
     _limit(app, shop.config)
     app.error_handler.add(Exception, front.layers.answer)
     app.ctx.shield = front.shield
-    for blueprint in _blueprints(shop, front, background):
+    app.ctx.health = health = health or health_of(shop, front, background)
+    for blueprint in (*_blueprints(shop, front, background), health_routes(health, _metrics_for(shop.config))):
         app.blueprint(blueprint)
     setup_compress(app, front.codecs)
     return app
@@ -76,7 +81,6 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
         *_pages(shop, front),
-        _health(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
@@ -85,10 +89,15 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
     ]
 
 
-def _health(shop: Shop, front: Front, background: Background) -> Blueprint:
+def health_of(shop: Shop, front: Front, background: Background) -> Health:
     front.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
     pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
-    return health_routes(pings, front.registry, background.backlogs.families)
+    return Health(pings, front.registry, background.backlogs.families)
+
+
+def _metrics_for(settings: Config) -> Access:
+    """Figures of the shop's trade are nobody's business: in production they are on the ops port, and here for staff."""
+    return Access.STAFF if settings.production or settings.ops_port else Access.PUBLIC
 
 
 def _pages(shop: Shop, front: Front) -> list[Blueprint]:
@@ -114,6 +123,7 @@ def _pages(shop: Shop, front: Front) -> list[Blueprint]:
 
 def _limit(app: App, settings: Config) -> None:
     app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_MAX_HEADER_SIZE = settings.request_head_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
     app.config.ACCESS_LOG = False
@@ -125,7 +135,8 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
     front = bootstrap.front(shop)
     background = bootstrap.background(shop)
-    app = create_app(shop, front, background)
+    health = health_of(shop, front, background)
+    app = create_app(shop, front, background, health)
     server = await app.create_server(
         sock=listener,
         protocol=setup_layers(app, front.layers),
@@ -139,7 +150,8 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     await server.start_serving()
     await server.after_start()
     try:
-        yield app
+        async with serving_ops(health, shop.config):
+            yield app
     finally:
         await server.before_stop()
         server.close()
@@ -149,13 +161,24 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
         await server.after_stop()
 
 
+async def leave(app: App, notice_seconds: float) -> None:
+    """Tells everybody before anything is closed: unready for the balancer, and each answer the last of its
+    connection; meanwhile whoever comes is still served."""
+    app.ctx.health.stopping = app.ctx.layers.stopping = True
+    await asyncio.sleep(notice_seconds)
+
+
 async def _finish_requests(server: AsyncioServer, grace_seconds: float) -> None:
-    for connection in list(server.connections):
-        connection.close_if_idle()
+    """A connection that has just been used may carry the next request already: it goes when that has been answered,
+    or when nothing has come for a while."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(grace_seconds):
-            while server.connections:  # noqa: ASYNC110 - Sanic gives no event for this
-                await asyncio.sleep(0.05)
+            while server.connections:
+                for connection in list(server.connections):
+                    idle = connection.idle_seconds()
+                    if idle is not None and idle >= IDLE_SECONDS:
+                        connection.close_if_idle()
+                await asyncio.sleep(0.02)
     for connection in list(server.connections):
         connection.abort()
 
@@ -164,9 +187,10 @@ async def run(settings: Config, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with bootstrap.shop(settings) as shop, serving(shop, listener):
+    async with bootstrap.shop(settings) as shop, serving(shop, listener) as app:
         garbage.leave_alone_what_is_there()
         await stop.wait()
+        await leave(app, settings.shutdown_notice_seconds)
 
 
 def main() -> None:
@@ -175,8 +199,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    settings = config.load()
-    log.configure(settings)
+    settings = startup.configured()
     with contextlib.closing(_listener(arguments)) as listener:
         uvloop.run(run(settings, listener))
 

@@ -29,46 +29,48 @@ from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
 from service.catalog.reviews import Reviews
-from service.catalog.search import Search
-from service.catalog.search_memory import SearchMemory
-from service.catalog.search_repository import SearchRepository
-from service.catalog.suggestions import Suggestions
+from service.catalog.search.cache import SearchMemory
+from service.catalog.search.repository import SearchRepository
+from service.catalog.search.suggestions import Suggestions
+from service.catalog.search.usecases import Search
+from service.catalog.search.vocabulary import Vocabulary
 from service.catalog.tasks import jobs as catalog_jobs
 from service.catalog.usecases import Catalog
-from service.catalog.vocabulary import Vocabulary
 from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
-from service.infra import mongo, redis
-from service.infra.backlogs import Backlogs
-from service.infra.broker import JobQueue, StreamBroker
-from service.infra.cache import Cache
-from service.infra.dead_letters import INDEXES as DEAD_LETTER_INDEXES
-from service.infra.dead_letters import DeadLetters
-from service.infra.deliveries import INDEXES as DELIVERY_INDEXES
-from service.infra.deliveries import Deliveries, Send
-from service.infra.feed import Feed, FeedWriter
-from service.infra.generation import Generation, end_on_change
-from service.infra.indexes import Index, reconcile
-from service.infra.job_runner import JobRunner
-from service.infra.job_runs import INDEXES as JOB_INDEXES
-from service.infra.job_runs import JobRuns
-from service.infra.jobs import Jobs
 from service.infra.lasting_metrics import LastingMetrics
-from service.infra.lease import Lease
-from service.infra.mail import Fill, Mailer, mails
-from service.infra.mongo import Transactions
-from service.infra.mongo_commands import OneThread, Sender
-from service.infra.outbox import INDEXES as OUTBOX_INDEXES
-from service.infra.outbox import Fact, Outbox
-from service.infra.relay import Consumer, Relay
-from service.infra.scheduler import Scheduler
-from service.infra.webhooks import WebhookSender, to_tell
+from service.infra.mongo import client as mongo
+from service.infra.mongo.client import Transactions
+from service.infra.mongo.commands import OneThread, Sender
+from service.infra.mongo.indexes import Index, reconcile
+from service.infra.mongo.lease import Lease
+from service.infra.redis import client as redis
+from service.infra.redis.cache_version import Generation
+from service.infra.redis.response_cache import Cache
 from service.inventory.indexes import INDEXES as INVENTORY_INDEXES
 from service.inventory.ledger import Ledger
 from service.inventory.repository import Bookkeeping, InventoryRepository
 from service.inventory.tasks import STREAM, publish_to, states_of
 from service.inventory.usecases import Inventory
+from service.jobs.broker import JobQueue, StreamBroker
+from service.jobs.repository import INDEXES as JOB_INDEXES
+from service.jobs.repository import JobRuns
+from service.jobs.runner import JobRunner
+from service.jobs.scheduler import Scheduler
+from service.jobs.usecases import Jobs
+from service.messaging.backlogs import Backlogs
+from service.messaging.cache_invalidation import end_on_change
+from service.messaging.dead_letters import INDEXES as DEAD_LETTER_INDEXES
+from service.messaging.dead_letters import DeadLetters
+from service.messaging.deliveries import INDEXES as DELIVERY_INDEXES
+from service.messaging.deliveries import Deliveries, Send
+from service.messaging.mail import Fill, Mailer, mails
+from service.messaging.outbox import INDEXES as OUTBOX_INDEXES
+from service.messaging.outbox import Fact, Outbox
+from service.messaging.relay import Consumer, Relay
+from service.messaging.sse_feed import Feed, FeedWriter
+from service.messaging.webhooks import WebhookSender, to_tell
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
 from service.orders.hold_limits import HoldLimits
@@ -84,12 +86,12 @@ from service.payments.models import EventReader, Gateway
 from service.payments.repository import AttemptRepository, EventRepository
 from service.payments.simulator import SimulatedGateway
 from service.payments.webhooks import SimulatedEvents, Webhooks
-from service.web.audit_log import AuditLog
-from service.web.compress import Codecs, build_codecs
-from service.web.layers import Layers
-from service.web.ready import ReadyReplies
-from service.web.security_metrics import SecurityMetrics
-from service.web.shield import Shield
+from service.web.audit.log import AuditLog
+from service.web.http.compress import Codecs, build_codecs
+from service.web.http.ready import ReadyReplies
+from service.web.http.shield import Shield
+from service.web.security.layers import Layers
+from service.web.security.metrics import SecurityMetrics
 
 INDEXES: tuple[Index, ...] = (
     *ALERTS_INDEXES,

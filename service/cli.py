@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from service.config import ConfigError
+
 COMMANDS = {
-    "up": "service.commands:up",
+    "up": "service.up:up",
     "seed": "benchmarks.seeding:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",
@@ -26,7 +28,7 @@ COMMANDS = {
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.simulation.scale_command:scale",
+    "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
     "demo": "workloads.demo:demo",
 }
@@ -82,6 +84,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except ConfigError as error:
+        click.echo(error, err=True)
+        sys.exit(WRONG_USAGE)
     except click.Abort:
         sys.exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

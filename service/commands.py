@@ -14,33 +14,15 @@ from rich.table import Table
 
 from service import bootstrap
 from service.bootstrap import Shop
-from service.infra import index_proof, mongo
-from service.infra.jobs import JobFailed, UnknownJob
-from service.orders.audit import Audit
-from service.stack import STORES_UNREACHABLE, NoStack, configuration
+from service.infra.mongo import client as mongo
+from service.infra.mongo import index_proof
+from service.jobs.usecases import JobFailed, UnknownJob
+from service.options import data_option
+from service.orders.invariants import Audit
+from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="HOLDFAST_DATA",
-    default=Path(".holdfast"),
-    show_default=True,
-    help="The stack's data directory.",
-)
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 errors = Console(stderr=True)
-
-
-@click.command()
-@data_option
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="API processes.")
-def up(data: Path, host: str, port: int, workers: int) -> int:
-    """Run the whole stack in the foreground until Ctrl-C."""
-    from service import supervisor
-
-    return supervisor.run(data, host, port, workers)
 
 
 @click.command()

@@ -1,19 +1,19 @@
 """Every limit and setting, unit last. Nothing else in the service reads the environment.
 
-Each field has an upper-case variable `HOLDFAST_<FIELD>`; `MONGODB_URI` and `REDIS_URL` go without the prefix."""
+Each field has an upper-case variable `HOLDFAST_<FIELD>`; `MONGODB_URI` and `REDIS_URL` go without the prefix. Section
+headings and the comments behind fields are in docs/operating/settings.md, which scripts/settings.py writes."""
 
 import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
-DEVELOPMENT_SECRET = "development-only-secret-of-at-least-32-bytes"
-UNPREFIXED = {"mongodb_uri": "MONGODB_URI", "redis_url": "REDIS_URL"}
+from service import setting_kinds as kinds
+from service.setting_rules import DEVELOPMENT_SECRET, ConfigError, check, variable
 
-
-class ConfigError(Exception):
-    """Says which variable is wrong and what it must be."""
+__all__ = ["DEVELOPMENT_SECRET", "Config", "ConfigError", "kind_of", "load", "misspelt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Config:
     redis_url: str = "redis://127.0.0.1:6379/0"
     database: str = "holdfast"
     app_name: str = "holdfast"
-    production: bool = False
-    secret: str = DEVELOPMENT_SECRET
-    public_url: str = "http://127.0.0.1:8000"
-    cors_origins: str = ""
-    currency: str = "GBP"
-    timezone: str = "UTC"
+    production: bool = False  # refuses what only a trial may have
+    secret: str = DEVELOPMENT_SECRET  # every key is derived from it
+    public_url: str = "http://127.0.0.1:8000"  # in links of mails; https sets secure cookies
+    cors_origins: str = ""  # whose pages may call the API, between commas
+    currency: str = "GBP"  # ISO 4217
+    timezone: str = "UTC"  # of the times at which jobs are due
+    ops_host: str = "127.0.0.1"  # where probes and metrics are listened for
+    ops_port: int = 0  # probes and metrics on a port of their own; 0: with everything else
 
     # stores
     mongo_timeout_seconds: float = 5.0
@@ -56,9 +58,8 @@ class Config:
     sweep_rate_max: float = 2_700  # holds a second: what is left of two cores is the checkouts'
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
-    # Nobody can hoard by reserving: both are multiplied by `rate_limit_scale`, as the rate limits are.
-    open_holds_per_user_max: int = 100
-    held_units_per_user_and_sku_max: int = 10_000
+    open_holds_per_user_max: int = 100  # nobody can hoard by reserving; multiplied by `rate_limit_scale`
+    held_units_per_user_and_sku_max: int = 10_000  # multiplied by `rate_limit_scale`
 
     # the catalogue
     search_words_max: int = 6
@@ -88,7 +89,8 @@ class Config:
     abandoned_seconds_max: float = 120
 
     # payments
-    payment_gateway: str = "simulator"
+    payment_gateway: str = "simulator"  # or stripe
+    allow_payment_simulator: bool = False  # in production, for a trial: anybody pays with nothing
     payment_timeout_seconds: float = 10
     payment_unknown_after_seconds: float = 30
     stripe_api_key: str = ""
@@ -120,15 +122,19 @@ class Config:
     audit_batch_max: int = 500
 
     # the wire
-    request_body_max_bytes: int = 1_048_576
+    request_body_max_bytes: int = 1_048_576  # of routes that take many lines at once
+    request_body_default_bytes: int = 65_536  # of routes that do not say
+    request_body_auth_bytes: int = 4_096  # of routes of accounts
+    request_bytes_in_flight_max: int = 67_108_864  # of bodies that are being read, all connections together
     request_seconds_max: float = 10
+    shutdown_notice_seconds: float = 0.5  # unready, and still accepting: until the balancer has seen it
     shutdown_grace_seconds: float = 10
     response_seconds_max: float = 30
     keep_alive_seconds: float = 75
     request_head_max_bytes: int = 8_192
     connections_max: int = 10_000
     connections_per_address_max: int = 1_000
-    trusted_proxies: str = ""
+    trusted_proxies: str = ""  # networks between commas, such as 10.0.0.0/8: whose X-Forwarded-For is believed
     rate_limit_scale: float = 1.0
     gate_batch_max: int = 256
     gate_waiting_max: int = 20_000
@@ -176,6 +182,8 @@ class Config:
 
     # the stock stream
     stream_listeners_max: int = 20_000
+    streams_per_client_max: int = 100  # a client is an address; an IPv6 one its /64
+    stream_seconds_max: float = 3_600  # then the client comes back and resumes
     stream_backlog_max: int = 256
     stream_kept_max: int = 10_000
     stream_entries_kept_max: int = 2_000
@@ -193,8 +201,12 @@ class Config:
     webhook_seconds_max: float = 10
 
     @property
-    def default_secret(self) -> bool:
-        return self.secret == DEVELOPMENT_SECRET
+    def warnings(self) -> Iterator[str]:
+        """What is said at every start."""
+        if self.production and self.payment_gateway == "simulator":
+            yield "HOLDFAST_ALLOW_PAYMENT_SIMULATOR is set: anybody can pay with nothing, and no money is taken"
+        if self.secret == DEVELOPMENT_SECRET:
+            yield "HOLDFAST_SECRET is the published one: anybody can forge tokens; set it before anybody else comes in"
 
     @property
     def secure_cookies(self) -> bool:
@@ -209,37 +221,78 @@ class Config:
 def load(environment: Mapping[str, str] | None = None) -> Config:
     """The configuration from `environment` (by default the process's own). Raises ConfigError on an unusable value."""
     source = os.environ if environment is None else environment
-    given = {}
-    for field in fields(Config):
-        name = UNPREFIXED.get(field.name, f"HOLDFAST_{field.name.upper()}")
-        if name in source:
-            given[field.name] = _parse(name, source[name], field.type)
-    config = Config(**given)
-    _check(config)
-    return config
+    values = {field.name: _read(field, source) for field in fields(Config)}
+    check(values)
+    return Config(**values)
 
 
-def _parse(name: str, text: str, kind: Any) -> Any:
-    if kind is bool:
-        if text.lower() not in {"0", "1", "true", "false"}:
-            raise ConfigError(f"{name} must be 0 or 1, not {text!r}")
-        return text.lower() in {"1", "true"}
+def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that look like settings and are none: a sentence each."""
+    known = {variable(field.name) for field in fields(Config)} | ELSEWHERE
+    for name in sorted(environment):
+        if name.startswith("HOLDFAST_") and name not in known:
+            close = get_close_matches(name, known, 1)
+            yield f"{name} is not a setting" + (f"; {close[0]} is" if close else "")
+
+
+def _read(field: Field[Any], source: Mapping[str, str]) -> Any:
+    name = variable(field.name)
+    if name not in source:
+        return field.default
+    text = source[name]
     try:
-        return kind(text)
-    except ValueError:
-        raise ConfigError(f"{name} must be a {kind.__name__}, not {text!r}") from None
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{name} must be UTF-8 text") from None
+    if not text.isprintable():
+        raise ConfigError(f"{name} must be one line of text without control characters")
+    try:
+        return kind_of(field)(text if field.name in SECRETS else text.strip())
+    except ValueError as error:
+        shown = "" if field.name in CONFIDENTIAL else f", not {text[:80]!r}"
+        raise ConfigError(f"{name} must be {error}{shown}") from None
 
 
-def _check(config: Config) -> None:
-    for field in fields(Config):
-        value = getattr(config, field.name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
-            raise ConfigError(f"HOLDFAST_{field.name.upper()} must be above 0, not {value}")
-    if config.production and config.default_secret:
-        raise ConfigError("HOLDFAST_SECRET must be set in production: 32 random bytes or more, kept outside the image")
-    if config.payment_gateway not in {"simulator", "stripe"}:
-        raise ConfigError(f"HOLDFAST_PAYMENT_GATEWAY must be simulator or stripe, not {config.payment_gateway!r}")
-    if config.payment_gateway == "stripe" and not (config.stripe_api_key and config.stripe_webhook_secret):
-        raise ConfigError("HOLDFAST_STRIPE_API_KEY and HOLDFAST_STRIPE_WEBHOOK_SECRET must be set to pay by Stripe")
-    if len(config.secret.encode()) < 32:
-        raise ConfigError("HOLDFAST_SECRET must have at least 32 bytes")
+def kind_of(field: Field[Any]) -> kinds.Kind:
+    """What the field takes: named below, or by its type and the unit at the end of its name."""
+    if field.name in KINDS:
+        return KINDS[field.name]
+    if field.type is bool:
+        return kinds.switch
+    if field.type is float:
+        least = 1 if field.name.endswith("_ttl_seconds") else 0.001
+        return kinds.decimal(least, kinds.TEN_YEARS_SECONDS, " of seconds")
+    if field.type is int:
+        return kinds.whole(1, BYTES_MAX if "bytes" in field.name else COUNT_MAX)
+    return kinds.text
+
+
+ELSEWHERE = {"HOLDFAST_DATA", "HOLDFAST_URL", "HOLDFAST_TRACE"}  # read by commands
+SECRETS = {"secret", "webhook_secret", "stripe_api_key", "stripe_webhook_secret"}
+CONFIDENTIAL = SECRETS | {"mongodb_uri", "redis_url", "smtp_url", "webhook_urls"}  # nothing of them on a terminal
+COUNT_MAX, BYTES_MAX = 10**9, 2**40
+KINDS: Mapping[str, kinds.Kind] = {
+    "mongodb_uri": kinds.mongodb_uri,
+    "redis_url": kinds.redis_url,
+    "database": kinds.matching(kinds.DATABASE, "1 to 38 letters, digits, `-` and `_`"),
+    "app_name": kinds.matching(kinds.APP_NAME, "1 to 128 visible ASCII signs without blanks, quotes and backslashes"),
+    "public_url": kinds.origin,
+    "cors_origins": kinds.listed(kinds.origin),
+    "currency": kinds.currency,
+    "timezone": kinds.time_zone,
+    "ops_host": kinds.optional(kinds.ip),
+    "ops_port": kinds.whole(0, 65_535),
+    "sweep_rate_max": kinds.decimal(0.001, COUNT_MAX, " of holds a second"),
+    "rate_limit_scale": kinds.decimal(0.000001, COUNT_MAX),
+    "payment_gateway": kinds.one_of("simulator", "stripe"),
+    "stripe_api_base": kinds.optional(kinds.web_url),
+    "bcrypt_rounds": kinds.whole(4, 16),  # one more doubles the time: 16 is 4 s
+    "bcrypt_threads": kinds.whole(1, 256),
+    "json_depth_max": kinds.whole(1, 500),
+    "category_depth_max": kinds.whole(1, 100),
+    "trusted_proxies": kinds.trusted_networks,
+    "alert_mail_to": kinds.listed(kinds.address),
+    "smtp_url": kinds.optional(kinds.smtp_url),
+    "mail_from": kinds.mailbox,
+    "webhook_urls": kinds.listed(kinds.web_url),
+}

@@ -12,10 +12,10 @@ from dataclasses import replace
 import uvloop
 from taskiq.receiver import Receiver
 
-from service import bootstrap, config
+from service import bootstrap, startup
 from service.bootstrap import Background
 from service.config import Config
-from service.infra import garbage, log
+from service.infra import garbage
 from service.infra.loops import repeat
 
 Step = Callable[[], Awaitable[float]]
@@ -89,10 +89,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Background work: jobs, facts, mails, webhooks")
     parser.add_argument("--scheduler", action="store_true", help="say when jobs are due instead of running them")
     arguments = parser.parse_args()
-    settings = config.load()
+    settings = startup.configured()
     batch_max = min(settings.batch_postings_max, settings.worker_batch_postings_max)
     settings = replace(settings, batch_postings_max=batch_max)
-    log.configure(settings)
     uvloop.run(_run(schedule if arguments.scheduler else work, settings))
 
 

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra import embedded
+from service.stack import embedded
 
 REPOSITORY = Path(__file__).parent.parent
 RETAIL_TRACE = REPOSITORY.parent / "shared" / "data" / "online_retail.parquet"

@@ -11,7 +11,7 @@ from service.catalog.offers import Offer
 from service.clock import SystemClock
 from service.config import Config
 from service.inventory.models import Line
-from service.orders.audit import Audit
+from service.orders.invariants import Audit
 from service.orders.models import Key, Order
 from service.payments.models import Gateway
 

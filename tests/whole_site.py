@@ -15,8 +15,8 @@ from service.app import serving
 from service.auth.models import NewUser
 from service.bootstrap import Shop
 from service.config import Config
-from service.web.access import ROLES, Access
-from service.web.operation import Operation
+from service.web.http.access import ROLES, Access
+from service.web.http.operation import Operation
 
 PASSWORD = "correct horse battery"
 RANKS: dict[str, Access] = {"nobody": Access.PUBLIC, **ROLES}

@@ -38,9 +38,9 @@ def _run_options(function: F) -> F:
 
 def _guarded(action: Callable[[], int]) -> int:
     """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
-    from workloads.results import ResultError
-    from workloads.run_folder import RunFolderError
-    from workloads.stack import StackError
+    from workloads.client.running_stack import StackError
+    from workloads.results.reader import ResultError
+    from workloads.results.run_folder import RunFolderError
     from workloads.traces.faults import TraceError
 
     try:
@@ -54,7 +54,7 @@ def _guarded(action: Callable[[], int]) -> int:
 
 
 def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
-    from workloads.run_folder import EXIT_CODES
+    from workloads.results.run_folder import EXIT_CODES
 
     if as_json:
         click.echo(json.dumps(summary | {"folder": str(path)}, allow_nan=False, default=str))
@@ -96,12 +96,12 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
 
     def run() -> int:
-        from workloads.replay import ReplayOptions
-        from workloads.replay import replay as replay_trace
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
-        from workloads.trace import read_with
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.replay.run import ReplayOptions
+        from workloads.drivers.replay.run import replay as replay_trace
+        from workloads.results.run_folder import run_path
         from workloads.traces.command_options import read_options
+        from workloads.traces.retail import read_with
 
         stack = find_stack(options["data"], options["url"])
         shop = read_with([trace], read_options(said))
@@ -139,10 +139,10 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
     """Let shoppers loose on the shop with locust: steady, ramp, flash-sale, double-wave or soak."""
 
     def run() -> int:
-        from workloads.load import LoadOptions
-        from workloads.load import load as run_load
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.locust.run import LoadOptions
+        from workloads.drivers.locust.run import load as run_load
+        from workloads.results.run_folder import run_path
 
         path = run_path(runs, name, scenario)
         chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
@@ -164,10 +164,10 @@ def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: b
     """Search for the highest rate that still meets a latency target, open loop."""
 
     def run() -> int:
-        from workloads.capacity import CapacityOptions
-        from workloads.capacity import capacity as find_capacity
-        from workloads.run_folder import run_path
-        from workloads.stack import find_stack
+        from workloads.client.running_stack import find_stack
+        from workloads.drivers.capacity import CapacityOptions
+        from workloads.drivers.capacity import capacity as find_capacity
+        from workloads.results.run_folder import run_path
 
         path = run_path(runs, name, f"capacity-{options['kind']}")
         return _finish(find_capacity(find_stack(data, url), path, CapacityOptions(**options)), path, as_json)
@@ -185,9 +185,9 @@ def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: b
     """Compare two runs: figures side by side, with confidence intervals and a verdict."""
 
     def run() -> int:
-        from workloads import results
-        from workloads.compare import ALL_ROUTES
-        from workloads.compare import compare as compare_runs
+        from workloads.results import reader as results
+        from workloads.results.compare import ALL_ROUTES
+        from workloads.results.compare import compare as compare_runs
 
         found = compare_runs(results.load(run_a), results.load(run_b), seed)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
@@ -226,8 +226,8 @@ def report(run: Path, to: Path | None, as_json: bool) -> int:
     """Write one self-contained HTML page about a run."""
 
     def write() -> int:
-        from workloads import results
-        from workloads.report import write_report
+        from workloads.results import reader as results
+        from workloads.results.report import write_report
 
         path = write_report(results.load(run), to)
         click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
@@ -247,7 +247,7 @@ def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
     """Measure one stalled server with locust and with the open loop, side by side."""
 
     def run() -> int:
-        from workloads.stalled_server import Stalled, demonstrate
+        from workloads.calibration.stalled_server import Stalled, demonstrate
 
         found = demonstrate(Stalled(**options), to)
         click.echo(json.dumps(found) if as_json else found["explanation"])
@@ -263,7 +263,7 @@ def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
     """How punctual the generator is on one core, and what recording every request costs it."""
-    from workloads.client_bench import bench_client
+    from workloads.calibration.client_bench import bench_client
     from workloads.progress import progress_bar
 
     with progress_bar("measuring the client", 41) as step:
@@ -286,8 +286,8 @@ def history(runs: Path, metric: str, scenario: str | None, as_json: bool) -> int
     """Follow one figure over all runs in a folder, and say where its level changed."""
 
     def run() -> int:
-        from workloads import results
-        from workloads.history import history as follow
+        from workloads.results import reader as results
+        from workloads.results.history import history as follow
 
         found = follow(results.load_all(runs), metric, scenario)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_history(found)

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from pymongo import MongoClient
 
-from benchmarks.stack import Served
+from benchmarks.kit.served_stack import Served
 
 SLEEP_SECONDS = 0.05
 ROUND_TRIPS_ADDED = 8
@@ -20,7 +20,7 @@ Planted = Callable[[], AbstractContextManager[None]]
 
 @contextmanager
 def gzip_off() -> Iterator[None]:
-    from service.web import compress
+    from service.web.http import compress
 
     def no_codecs(**_: Any) -> compress.Codecs:
         return compress.Codecs({}, minimum_bytes=0, maximum_bytes=0)
@@ -32,7 +32,7 @@ def gzip_off() -> Iterator[None]:
 @contextmanager
 def gzip_slow() -> Iterator[None]:
     """zlib at its slowest in place of the chosen codec."""
-    from service.web import compress
+    from service.web.http import compress
 
     def slow(body: bytes, level: int, wbits: int) -> bytes:
         return zlib.compress(body, 9, wbits)

@@ -15,7 +15,7 @@ def main() -> int:
     arguments = _arguments()
     if arguments.fd is not None:
         return _serve(arguments.fault, arguments.fd)
-    from service import supervisor
+    from service.stack import supervisor
 
     optimised = ("-O",) if arguments.fault in WITHOUT_ASSERTIONS else ()
     api = (sys.executable, *optimised, "-m", "benchmarks.budgets.faulty_stack", "--fault", arguments.fault)

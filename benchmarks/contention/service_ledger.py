@@ -8,8 +8,8 @@ from datetime import timedelta
 from benchmarks.contention.strategies import Client, Database, Strategy
 from service import bootstrap
 from service.config import Config
-from service.infra import redis
-from service.infra.indexes import reconcile
+from service.infra.mongo.indexes import reconcile
+from service.infra.redis import client as redis
 from service.inventory.models import HoldStatus, InsufficientStock, Line
 from service.inventory.repository import InventoryRepository
 from service.orders import postings

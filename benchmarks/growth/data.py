@@ -15,7 +15,7 @@ from pymongo import WriteConcern
 
 from service.bootstrap import INDEXES
 from service.ids import CROCKFORD
-from service.infra.indexes import reconcile
+from service.infra.mongo.indexes import reconcile
 from service.inventory.models import HoldStatus
 from service.inventory.repository import history_id
 from service.orders.models import Order, OrderLine, OrderStatus, Payment, PaymentStatus, ReservationState, StatusChange

@@ -11,11 +11,11 @@ import uvloop
 
 from benchmarks.growth.contestant import KINDS, Contestant, Waves, contestant
 from benchmarks.growth.data import Size, fill
-from benchmarks.percentiles import median_interval
+from benchmarks.kit.percentiles import median_interval
 from service.config import Config
-from service.infra import mongo
-from service.infra.embedded import Mongod, Stores
-from service.orders.audit import Audit
+from service.infra.mongo import client as mongo
+from service.orders.invariants import Audit
+from service.stack.embedded import Mongod, Stores
 
 Step = Callable[[str], None]
 CACHE = "cache_size=3GB"  # a shop has a server with 1 GB of cache to itself; here three share one

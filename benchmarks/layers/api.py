@@ -26,8 +26,8 @@ from service import app as service_app
 from service import bootstrap, config
 from service.config import Config
 from service.infra import garbage
-from service.infra.cache import Cache, Make, Ready
-from service.web.access import Principal
+from service.infra.redis.response_cache import Cache, Make, Ready
+from service.web.http.access import Principal
 
 
 async def framework(settings: Config, listener: socket.socket, sizes: Sequence[int]) -> None:

@@ -11,13 +11,16 @@ LAYERS = frozenset(
         *("gate", "headers", "layers", "rate_limit", "request_id", "sanitize"),
     }
 )
-SAME_JOB = {"service.infra.redis_line": "service.web.gate", "service.auth.tokens": "service.web.credentials"}
-SHARED = "service.infra.group_commit"  # calls that wait together: of the gate and of the stock, whoever is further out
+SAME_JOB = {
+    "service.infra.redis.script_connection": "service.web.security.gate",
+    "service.auth.tokens": "service.web.security.credentials",
+}
+SHARED = "service.infra.batcher"  # calls that wait together: of the gate and of the stock, whoever is further out
 
 
 def part_of(frame: FrameType | None) -> str:
-    """The file of a layer ("web/gate.py") or of the route, or a name above. A library counts for who calls it, except
-    for what every request passes: Sanic's own way from the wire to the handler and back, and the driver."""
+    """The file of a layer ("web/security/gate.py") or of the route, or a name above. A library counts for who calls it,
+    except for what every request passes: Sanic's own way from the wire to the handler and back, and the driver."""
     shared = False
     while frame is not None:
         module = SAME_JOB.get(name := frame.f_globals.get("__name__", ""), name)
@@ -34,8 +37,8 @@ def part_of(frame: FrameType | None) -> str:
 
 
 def is_layer(part: str) -> bool:
-    folder, _, file = part.partition("/")
-    return folder == "web" and file.removesuffix(".py") in LAYERS
+    folder, _, file = part.rpartition("/")
+    return folder in {"web/http", "web/security"} and file.removesuffix(".py") in LAYERS
 
 
 def _file(module: str) -> str:

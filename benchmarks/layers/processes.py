@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.cpu_time import cpu_seconds_of
-from benchmarks.outcome import RunInvalid
-from benchmarks.stack import HOST, PYTHON, Served
-from service.infra.processes import ChildProcess, Command
-from service.infra.stack_folder import StackFolder
+from benchmarks.kit.cpu_time import cpu_seconds_of
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.served_stack import HOST, PYTHON, Served
+from service.stack.folder import StackFolder
+from service.stack.processes import ChildProcess, Command
 
 STOP_SECONDS_MAX = 15
 PROFILE_SECONDS_MAX = 10

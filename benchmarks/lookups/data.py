@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from benchmarks.catalogue_data import CatalogueEntry, TraceName, catalogue
+from benchmarks.kit.catalogue import CatalogueEntry, TraceName, catalogue
 from service.auth.models import User
 from service.auth.repository import UserRepository
 from service.bootstrap import INDEXES
@@ -18,8 +18,8 @@ from service.cart.models import CartLine, Owner
 from service.cart.repository import CartRepository
 from service.catalog.models import Product, slugify
 from service.catalog.repository import to_document
-from service.catalog.vocabulary import Vocabulary
-from service.infra.indexes import reconcile
+from service.catalog.search.vocabulary import Vocabulary
+from service.infra.mongo.indexes import reconcile
 from service.inventory.models import HoldStatus
 from service.orders.models import Order, OrderLine, OrderStatus, ReservationState, StatusChange
 from service.orders.repository import order_document

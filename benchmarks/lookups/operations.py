@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from benchmarks.catalogue_data import TraceName
+from benchmarks.kit.catalogue import TraceName
+from benchmarks.kit.search_queries import query_mix
 from benchmarks.lookups import data
 from benchmarks.lookups.data import Sizes
 from benchmarks.lookups.scanning import ScanningDatabase
-from benchmarks.search_queries import query_mix
 from service.auth.repository import UserRepository
 from service.cart.models import CartLine
 from service.cart.repository import CartRepository
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import ACTIVE, CatalogRepository
-from service.catalog.search import Search
-from service.catalog.search_memory import SearchMemory
-from service.catalog.search_repository import SearchRepository
-from service.catalog.vocabulary import Vocabulary
+from service.catalog.search.cache import SearchMemory
+from service.catalog.search.repository import SearchRepository
+from service.catalog.search.usecases import Search
+from service.catalog.search.vocabulary import Vocabulary
 from service.clock import SystemClock
 from service.config import Config
-from service.infra.mongo_commands import OneThread
+from service.infra.mongo.commands import OneThread
 from service.orders.repository import OrderRepository
 
 PAGE = 24

@@ -5,7 +5,7 @@ The repositories run unchanged on it; only the plan differs."""
 from collections.abc import Sequence
 from typing import Any
 
-from service.infra.mongo_commands import Find
+from service.infra.mongo.commands import Find
 
 FROM_END_TO_END = [("$natural", 1)]
 

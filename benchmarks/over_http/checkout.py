@@ -13,13 +13,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.closed_loop import Tally, drive
-from benchmarks.cpu_time import used_seconds
-from benchmarks.outcome import Outcome, RunInvalid, table
-from benchmarks.over_http.shopfront import Shopfront, adjust, discover, receive, sign_in
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.cpu_time import used_seconds
+from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import Shopfront, adjust, discover, receive, sign_in
+from benchmarks.kit.wire import Wire, request
 from benchmarks.over_http.yardstick import Bare, bare_writes, write_alone
-from benchmarks.stack import Served
-from benchmarks.wire import Wire, request
 
 ADMIN, ADMIN_PASSWORD = "admin@example.com", "an administrator's pass phrase 7"
 AMPLE_UNITS = 1_000_000

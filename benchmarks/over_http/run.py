@@ -12,13 +12,13 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.closed_loop import Tally, drive
-from benchmarks.outcome import Outcome, RunInvalid, table
-from benchmarks.over_http.open_loop import OpenTally, drive_open
-from benchmarks.over_http.routes import ROUTES, Route
-from benchmarks.over_http.shopfront import Shopfront, discover
-from benchmarks.stack import Served
-from benchmarks.wire import Wire
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.open_loop import OpenTally, drive_open
+from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.routes import ROUTES, Route
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import Shopfront, discover
+from benchmarks.kit.wire import Wire
 
 Progress = Callable[[str], None]
 AMPLE_UNITS = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from service.alerts.models import Alert, AlertKind, Subscription
-from service.infra.mongo import Database, Session
+from service.infra.mongo.client import Database, Session
 
 FILTERS: Mapping[str, Mapping[str, Any]] = {
     "unresolved": {"open": True},

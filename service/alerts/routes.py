@@ -14,9 +14,9 @@ from service.alerts.schemas import (
 )
 from service.alerts.usecases import Alerts, Notices
 from service.inventory.models import UnknownSku
-from service.web import cursor
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 
 def routes(alerts: Alerts, notices: Notices) -> Blueprint:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.alerts.models import Alert, Subscription
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 EMAIL_PATTERN = r"^[^@\s\x85\ufeff\x00-\x1f\x7f,;:<>()\[\]\"]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(?![\s\S])"
 

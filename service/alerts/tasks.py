@@ -5,7 +5,7 @@ from typing import Any
 
 from service.alerts.models import AlertKind
 from service.alerts.usecases import Alerts, Looked, Notices
-from service.infra.job_runner import Job, Progress
+from service.jobs.runner import Job, Progress
 
 DAILY = "0 9 * * *"
 

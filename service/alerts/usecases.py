@@ -26,11 +26,11 @@ from service.clock import Clock
 from service.config import Config
 from service.events import AlertRaised, AlertResolved, MailRequested, StockChanged
 from service.ids import Ids
-from service.infra.deliveries import Delivery
-from service.infra.mongo import Session, Transactions
-from service.infra.outbox import Fact, Outbox
+from service.infra.mongo.client import Session, Transactions
 from service.inventory.models import Stock
 from service.inventory.usecases import Inventory
+from service.messaging.deliveries import Delivery
+from service.messaging.outbox import Fact, Outbox
 
 BACK_IN_STOCK = "back_in_stock"
 DIGEST = "alert_digest"

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from service.auth.repository import EMAIL_COLLATION
-from service.infra.indexes import Index, Probe
+from service.infra.mongo.indexes import Index, Probe
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

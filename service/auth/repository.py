@@ -7,7 +7,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from service.auth.models import EmailTaken, User
-from service.infra.mongo import Database, Session
+from service.infra.mongo.client import Database, Session
 
 EMAIL_COLLATION = {"locale": "en", "strength": 2}  # upper and lower case are the same person
 

@@ -42,13 +42,13 @@ from service.auth.schemas import (
 )
 from service.auth.usecases import Auth, account_mark
 from service.config import Config
-from service.web import cursor
-from service.web.access import Access
-from service.web.client_address import ClientAddresses
-from service.web.cookies import Cookies, presented
-from service.web.csrf import Csrf, CsrfFailed
-from service.web.operation import Call, Nothing, Reply, operation
-from service.web.shield import Shield
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.client_address import ClientAddresses
+from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.http.shield import Shield
+from service.web.security.cookies import Cookies, presented
+from service.web.security.csrf import Csrf, CsrfFailed
 
 
 @dataclass(frozen=True, slots=True)

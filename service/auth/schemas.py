@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.auth.models import Issued, Session, User
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 EMAIL_PATTERN = (
     r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"

@@ -10,7 +10,7 @@ from typing import Any
 from service.auth.models import Device, LockRule, Session
 from service.clock import Clock
 from service.config import Config
-from service.web.gate import SESSION_PREFIX
+from service.web.security.gate import SESSION_PREFIX
 
 USER_PREFIX = "sessions:"
 FAILURES_PREFIX = "failures:"

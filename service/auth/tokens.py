@@ -18,7 +18,7 @@ from service.auth.models import BadRefreshToken, User
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
-from service.web.credentials import Claims
+from service.web.security.credentials import Claims
 
 ALGORITHM = "HS256"
 ISSUER, AUDIENCE, TYPE = "holdfast", "holdfast-api", "at+jwt"

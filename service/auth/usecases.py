@@ -31,10 +31,10 @@ from service.clock import Clock
 from service.config import Config
 from service.events import MailRequested
 from service.ids import Ids
-from service.infra.mongo import Session as StoreSession
-from service.infra.mongo import Transactions
-from service.infra.outbox import Outbox
-from service.web.gate import Gate
+from service.infra.mongo.client import Session as StoreSession
+from service.infra.mongo.client import Transactions
+from service.messaging.outbox import Outbox
+from service.web.security.gate import Gate
 
 BULK_BATCH = 1_000
 RESET, VERIFICATION = "password_reset", "email_verification"

@@ -8,7 +8,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from service.cart.models import Cart, CartLine, Owner, Wish
-from service.infra.mongo import Database, Session
+from service.infra.mongo.client import Database, Session
 
 COLLECTION = "carts"
 

@@ -20,10 +20,10 @@ from service.cart.schemas import (
 from service.cart.usecases import Carts
 from service.cart.wishlists import Wishlists
 from service.errors import Malformed
-from service.web import cursor
-from service.web.access import Access
-from service.web.guest import Guests
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.security.guest import Guests
 
 CART = {200: CartReply}
 VERSION = re.compile(r'"([0-9]{1,15})"(?![\s\S])')

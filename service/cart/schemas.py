@@ -7,7 +7,7 @@ import msgspec
 
 from service.cart.models import PricedCart, PricedLine
 from service.cart.wishlists import WishedItem
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 
 class QuantityBody(Wire):

@@ -22,7 +22,7 @@ from service.catalog.offers import Offer, Offers
 from service.clock import Clock
 from service.config import Config
 from service.errors import Unavailable
-from service.infra.mongo import Session, Transactions
+from service.infra.mongo.client import Session, Transactions
 from service.inventory.models import Expect, Line, Stock, Write
 from service.inventory.usecases import Inventory
 

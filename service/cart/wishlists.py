@@ -14,8 +14,8 @@ from service.catalog.offers import Offer, Offers
 from service.clock import Clock
 from service.config import Config
 from service.events import StockChanged
-from service.infra.outbox import Fact
 from service.inventory.usecases import Inventory
+from service.messaging.outbox import Fact
 
 WISHERS_AT_ONCE_MAX = 100
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.catalog.repository import ACTIVE
-from service.infra.indexes import Index, Probe
+from service.infra.mongo.indexes import Index, Probe
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 SORT_FIELDS = (

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.catalog.search_terms import stems_of, words_of
+from service.catalog.terms import stems_of, words_of
 from service.errors import Conflict, Invalid, NotFound
 
 SLUG_LENGTH_MAX = 80

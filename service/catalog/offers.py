@@ -8,9 +8,9 @@ from typing import Any
 from pymongo import UpdateOne
 
 from service.config import Config
-from service.infra.group_commit import GroupCommit
-from service.infra.mongo import Database, Session
-from service.infra.mongo_commands import Find, Sender
+from service.infra.batcher import GroupCommit
+from service.infra.mongo.client import Database, Session
+from service.infra.mongo.commands import Find, Sender
 
 COLLECTION = "offers"
 WAITING_MAX = 20_000

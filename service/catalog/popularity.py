@@ -11,7 +11,7 @@ from pymongo import UpdateOne
 
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 TALLY = "product_sales"
 COUNTED_TOGETHER_MAX = 500

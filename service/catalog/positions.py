@@ -9,7 +9,7 @@ from service.catalog.models import Sort
 from service.catalog.repository import Place
 from service.catalog.schemas import PRICE_MAX
 from service.errors import Invalid
-from service.web import cursor
+from service.web.http import cursor
 
 NUMBER_MAX = 2**53
 Number = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]

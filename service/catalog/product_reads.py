@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from service.catalog.models import Product
 from service.catalog.repository import CatalogRepository
 from service.config import Config
-from service.infra.group_commit import GroupCommit
+from service.infra.batcher import GroupCommit
 
 Ids = tuple[str, ...]
 

@@ -18,8 +18,8 @@ from service.catalog.models import (
     Variant,
     rank_of,
 )
-from service.catalog.search_terms import name_keys, stems_of, text_keys
-from service.infra.mongo import DUPLICATE_KEY, Database, Session
+from service.catalog.terms import name_keys, stems_of, text_keys
+from service.infra.mongo.client import DUPLICATE_KEY, Database, Session
 
 PRODUCTS, CATEGORIES, BRANDS = "products", "categories", "brands"
 ASCENDING, DESCENDING = 1, -1

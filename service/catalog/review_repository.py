@@ -7,7 +7,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from service.catalog.models import AlreadyReviewed, Review, ReviewStatus
-from service.infra.mongo import Database, Session
+from service.infra.mongo.client import Database, Session
 
 REVIEWS = "reviews"
 

@@ -9,7 +9,7 @@ from service.catalog.review_repository import Place, ReviewRepository
 from service.catalog.usecases import Catalog
 from service.clock import Clock
 from service.ids import Ids
-from service.infra.mongo import Session, Transactions
+from service.infra.mongo.client import Session, Transactions
 
 
 @dataclass(frozen=True, slots=True)

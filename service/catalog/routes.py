@@ -47,15 +47,15 @@ from service.catalog.schemas import (
     review_view,
     suggestion_view,
 )
-from service.catalog.search import Position, Search
-from service.catalog.suggestions import Suggestions
+from service.catalog.search.suggestions import Suggestions
+from service.catalog.search.usecases import Position, Search
 from service.catalog.usecases import Catalog
 from service.config import Config
 from service.errors import Invalid
-from service.web import cursor
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, operation
-from service.web.ready import ReadyReplies
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.http.ready import ReadyReplies
 
 EDITED = (SkuTaken, SlugTaken)
 

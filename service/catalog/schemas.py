@@ -22,7 +22,7 @@ from service.catalog.models import (
 )
 from service.inventory.models import Stock
 from service.inventory.schemas import Sku
-from service.web.operation import SPACES, Wire
+from service.web.http.operation import SPACES, Wire
 
 PRICE_MAX = 1_000_000_000
 VARIANTS_MAX = 100

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.catalog.usecases import Catalog
-from service.infra.job_runner import Job, Progress
+from service.jobs.runner import Job, Progress
 
 NIGHTLY = "30 3 * * *"
 EVERY_MINUTE = "* * * * *"

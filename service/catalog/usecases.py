@@ -32,15 +32,15 @@ from service.catalog.offers import Offer, Offers
 from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository, Place
-from service.catalog.vocabulary import Vocabulary
+from service.catalog.search.vocabulary import Vocabulary
 from service.clock import Clock
 from service.config import Config
 from service.events import ProductChanged
 from service.ids import Ids
-from service.infra.mongo import Session, Transactions
-from service.infra.outbox import Outbox
+from service.infra.mongo.client import Session, Transactions
 from service.inventory.models import Stock
 from service.inventory.usecases import Inventory
+from service.messaging.outbox import Outbox
 
 SLUG_MARK_DIGITS = 4
 SKU_DIGITS = 8

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.utils import floatToGoString
 from pymongo import UpdateOne
 
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 DURATION_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 LAG_BOUNDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 3_600)

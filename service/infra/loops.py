@@ -5,8 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from service.errors import Unavailable
-from service.infra.mongo import UNREACHABLE as MONGO_UNREACHABLE
-from service.infra.redis import UNREACHABLE as REDIS_UNREACHABLE
+from service.infra.mongo.client import UNREACHABLE as MONGO_UNREACHABLE
+from service.infra.redis.client import UNREACHABLE as REDIS_UNREACHABLE
 
 log = logging.getLogger(__name__)
 STORE_DOWN = (*MONGO_UNREACHABLE, *REDIS_UNREACHABLE, Unavailable)

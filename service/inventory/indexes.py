@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from service.infra.indexes import Index, Probe
+from service.infra.mongo.indexes import Index, Probe
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,9 +9,8 @@ from typing import Any
 from service.clock import Clock
 from service.config import Config
 from service.events import Event, StockChanged
-from service.infra.group_commit import GroupCommit
-from service.infra.mongo import Session, Transactions
-from service.infra.outbox import Outbox
+from service.infra.batcher import GroupCommit
+from service.infra.mongo.client import Session, Transactions
 from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
@@ -25,6 +24,7 @@ from service.inventory.models import (
     StockMoved,
 )
 from service.inventory.repository import Bookkeeping
+from service.messaging.outbox import Outbox
 
 
 class Ledger:

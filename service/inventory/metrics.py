@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from service.infra.mongo import Transactions
+from service.infra.mongo.client import Transactions
 from service.inventory.ledger import Ledger
 
 

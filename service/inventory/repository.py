@@ -7,8 +7,8 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from service.infra.mongo import Database, Session
-from service.infra.mongo_commands import Command, Find, Sender, insert, update
+from service.infra.mongo.client import Database, Session
+from service.infra.mongo.commands import Command, Find, Sender, insert, update
 from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     Books,

@@ -6,7 +6,6 @@ from sanic import Blueprint, Request
 
 from service.clock import Clock
 from service.config import Config
-from service.infra.feed import Feed, parse_id
 from service.inventory.models import BelowReserved, Claim, KeyReused, Line, StockLimit, UnknownSku
 from service.inventory.schemas import (
     AdjustBody,
@@ -25,9 +24,10 @@ from service.inventory.schemas import (
     movement_view,
 )
 from service.inventory.usecases import Changed, Inventory
-from service.web import cursor
-from service.web.access import Access
-from service.web.operation import Call, EventStream, Nothing, Once, Reply, operation
+from service.messaging.sse_feed import Feed, parse_id
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, EventStream, Nothing, Once, Reply, operation
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -165,7 +165,8 @@ def stream_routes(feed: Feed) -> Blueprint:
     async def stream(call: Call[StreamQuery]) -> Reply:
         async def send(request: Request) -> None:
             after = parse_id(request.headers.get("last-event-id"))
-            async with feed.listen(dict.fromkeys(call.taken.sku), after) as listener:
+            client = getattr(request.ctx, "client", "")
+            async with feed.listen(dict.fromkeys(call.taken.sku), after, client) as listener:
                 response = await request.respond(content_type="text/event-stream", headers=STREAM_HEADERS)
                 async for frames in listener.frames():
                     await response.send(frames)

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.infra import json
-from service.infra.feed import State
 from service.inventory.models import Movement, Stock
-from service.web.operation import Wire
+from service.messaging.sse_feed import State
+from service.web.http.operation import Wire
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
 Sku = Annotated[str, msgspec.Meta(pattern=SKU_PATTERN, examples=["85123A"])]

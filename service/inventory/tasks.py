@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 
 from service.events import StockChanged
-from service.infra.feed import FeedWriter, Snapshot, State
-from service.infra.outbox import Fact
-from service.infra.relay import Consumer
 from service.inventory.schemas import stock_state
 from service.inventory.usecases import Inventory
+from service.messaging.outbox import Fact
+from service.messaging.relay import Consumer
+from service.messaging.sse_feed import FeedWriter, Snapshot, State
 
 STREAM = "holdfast:stock"
 

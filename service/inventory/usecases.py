@@ -7,8 +7,8 @@ from datetime import datetime
 from service.clock import Clock
 from service.config import Config
 from service.errors import revive
-from service.infra.group_commit import GroupCommit
-from service.infra.mongo import Session
+from service.infra.batcher import GroupCommit
+from service.infra.mongo.client import Session
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
     Accepted,

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from service.clock import Clock
 from service.config import Config
-from service.infra.group_commit import GroupCommit
+from service.infra.batcher import GroupCommit
 from service.inventory.models import Line
 from service.orders.models import Held, TooMuchHeld
 from service.orders.repository import OrderRepository

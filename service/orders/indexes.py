@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from service.infra.indexes import Index, Probe
+from service.infra.mongo.indexes import Index, Probe
 from service.orders.repository import OPEN, open_refunds_filter
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from service.clock import Clock
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 HOLD_AGES_MINUTES = (0, 3, 6, 9, 12, 15)
 RECENT = timedelta(minutes=1)

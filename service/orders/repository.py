@@ -9,8 +9,8 @@ import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from service.config import Config
-from service.infra.mongo import Database
-from service.infra.mongo_commands import Find, Sender, SharedReads
+from service.infra.mongo.client import Database
+from service.infra.mongo.commands import Find, Sender, SharedReads
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,

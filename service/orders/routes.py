@@ -52,9 +52,9 @@ from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
 from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
-from service.web import cursor
-from service.web.access import Access, Principal
-from service.web.operation import Call, Nothing, Once, Reply, operation
+from service.web.http import cursor
+from service.web.http.access import Access, Principal
+from service.web.http.operation import Call, Nothing, Once, Reply, operation
 
 ONE = {200: OrderReply}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from service.catalog.usecases import Catalog
 from service.events import OrderPaid
-from service.infra.outbox import Fact
+from service.messaging.outbox import Fact
 from service.orders.repository import OrderRepository
 
 

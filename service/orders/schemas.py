@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from service.inventory.models import Line
 from service.orders.models import Coupon, Order
-from service.web.operation import Wire
+from service.web.http.operation import Wire
 
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?![\s\S])"
 Sku = Annotated[str, msgspec.Meta(pattern=SKU_PATTERN, examples=["85123A"])]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.infra.job_runner import Job, Progress
 from service.infra.lasting_metrics import LastingMetrics
+from service.jobs.runner import Job, Progress
 from service.orders.expiry import Expiry, Swept
 from service.orders.refunds import Refunds
 from service.orders.settlement import Settlement

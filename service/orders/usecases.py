@@ -12,7 +12,7 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import Invalid, Problem, revive
 from service.ids import Ids
-from service.infra.group_commit import GroupCommit
+from service.infra.batcher import GroupCommit
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
 from service.orders import postings

@@ -7,9 +7,9 @@ import msgspec
 from sanic import Blueprint
 
 from service.pages.render import Pages
-from service.web.access import Access
-from service.web.openapi_routes import Published
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.openapi.routes import Published
 
 
 def routes(published: Published, pages: Pages) -> Blueprint:

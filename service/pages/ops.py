@@ -7,8 +7,8 @@ from sanic import Blueprint
 
 from service.orders.overview import Overview
 from service.pages.render import Pages
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 
 def routes(overview: Overview, counters: Callable[[], dict[str, int]], pages: Pages) -> Blueprint:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sanic import Request
 
 from service.pages.static_files import StaticFiles
-from service.web.operation import Reply
+from service.web.http.operation import Reply
 
 TEMPLATES = Path(__file__).parent / "templates"
 SYMBOLS = {"GBP": "£", "EUR": "€", "USD": "$"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from sanic import Blueprint
 
 from service.errors import NotFound
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, operation
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 FOLDER = Path(__file__).parent / "static"

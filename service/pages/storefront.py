@@ -8,15 +8,15 @@ from sanic import Blueprint
 
 from service.catalog.models import Filters, ProductNotFound, Sort
 from service.catalog.positions import cursor_of, place_of
-from service.catalog.search import Position, Search
+from service.catalog.search.usecases import Position, Search
 from service.catalog.usecases import Catalog, Listed
 from service.config import Config
 from service.orders.models import OrderNotFound
 from service.orders.usecases import Orders
 from service.pages.render import Pages, link
-from service.web import cursor
-from service.web.access import Access
-from service.web.operation import Call, Nothing, Reply, Wire, operation
+from service.web.http import cursor
+from service.web.http.access import Access
+from service.web.http.operation import Call, Nothing, Reply, Wire, operation
 
 PAGE = {200: None}
 SORTS = {

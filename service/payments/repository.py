@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from service.infra.mongo import Database
+from service.infra.mongo.client import Database
 
 
 class EventRepository:

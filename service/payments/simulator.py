@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from service.clock import Clock
-from service.infra.group_commit import GroupCommit
-from service.infra.mongo import Database, insert_new
+from service.infra.batcher import GroupCommit
+from service.infra.mongo.client import Database, insert_new
 from service.payments.models import Charge, Outcome
 
 AT_ONCE_MAX = 256

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 import shops
-from post_office import Inboxes, smtp_server
+from mail_servers import Inboxes, smtp_server
 
 from service import bootstrap
 from service.bootstrap import Background, Shop
 from service.config import Config
-from service.infra import embedded
-from service.infra.embedded import Mongod, RedisServer
-from service.infra.processes.child import ChildProcess, Command
 from service.inventory.models import Line
+from service.stack import embedded
+from service.stack.embedded import Mongod, RedisServer
+from service.stack.processes.child import ChildProcess, Command
 
 STAFF = "staff@example.com"
 SETTLED_SECONDS_MAX = 60

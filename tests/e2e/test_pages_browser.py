@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import MongoClient
 
 from service.config import Config
-from service.infra import embedded
 from service.inventory.models import Line
+from service.stack import embedded
 
 pytestmark = pytest.mark.browser
 CHROMIUM = Path("/usr/bin/chromium")

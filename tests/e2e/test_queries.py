@@ -16,7 +16,7 @@ from recorded_commands import explain, shape_of
 from stacks import Stack
 
 from service.bootstrap import INDEXES
-from service.infra.index_proof import filled_beside, unused
+from service.infra.mongo.index_proof import filled_beside, unused
 
 SHAPES_OF_THE_SUITE_MIN = 120
 TICK_SECONDS_MAX = 75

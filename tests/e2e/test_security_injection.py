@@ -15,7 +15,7 @@ from injections import STRINGS, Attack, attacks
 from whole_site import PASSWORD, Route, WholeSite, whole_site
 
 from service.config import Config
-from service.web.openapi_schemas import components, example
+from service.web.openapi.schemas import components, example
 
 PAYLOADS = int(os.environ.get("HOLDFAST_INJECTIONS", "2200"))
 AT_ONCE = 16

@@ -15,7 +15,7 @@ import shops
 from whole_site import RANKS, Route, WholeSite, whole_site
 
 from service.config import Config
-from service.web.access import Access
+from service.web.http.access import Access
 
 ACCESS_TABLE = Path(__file__).parents[2] / "docs" / "access.md"
 STREAMS = {"/api/inventory/stream"}

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from workloads.stack import holdfast_command
+from workloads.client.running_stack import holdfast_command
 
 
 @pytest.mark.slow

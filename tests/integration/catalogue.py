@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import aiohttp
-from served import STAFF, served
+from app_client import STAFF, served
 
 from service.bootstrap import Shop
 from service.catalog.routes import routes
-from service.infra.cache import Cache
-from service.infra.generation import Generation
-from service.web.access import Principal
-from service.web.compress import build_codecs
-from service.web.ready import ReadyReplies
+from service.infra.redis.cache_version import Generation
+from service.infra.redis.response_cache import Cache
+from service.web.http.access import Principal
+from service.web.http.compress import build_codecs
+from service.web.http.ready import ReadyReplies
 
 Client = aiohttp.ClientSession
 MUG = {"name": "Red enamel mug", "price": 1299, "category": "mugs"}

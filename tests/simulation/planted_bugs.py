@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from service.infra.mongo_commands import Command, update
+from service.infra.mongo.commands import Command, update
 from service.inventory import decisions, models, repository
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock

@@ -1,0 +1,48 @@
+"""JWT layer, second half, and the roles: who may come in. What no route allows is refused."""
+
+from service.errors import Forbidden, Unauthenticated, Unavailable
+from service.web.http.access import ROLES, Access, Principal
+from service.web.http.operation import Operation
+from service.web.security.credentials import Credential
+from service.web.security.gate import Answer
+
+
+class NotYourRole(Forbidden):
+    code, title = "forbidden", "Your role does not allow this"
+
+
+class Undeclared(Forbidden):
+    code, title = "forbidden", "This route has not said who may call it"
+
+
+def principal(operation: Operation, credential: Credential | None, answer: Answer | None) -> Principal | None:
+    """The caller, if the credential's session lives. `answer` is None while Redis is down.
+
+    A route that needs a caller, or keeps a cart for one, refuses a credential that does not hold. Other public
+    routes ignore it: a browser with a stale cookie can still log in.
+    """
+    needs = operation.access is not Access.PUBLIC
+    if credential is None:
+        if needs:
+            raise Unauthenticated("Log in first")
+        return None
+    caller = _verified(credential, answer)
+    if caller is None and (needs or operation.guest):
+        if answer is None and credential.claims is not None:
+            raise Unavailable("Sessions cannot be checked right now", retry_after_seconds=1)
+        raise Unauthenticated("The credential is not valid, or its session has ended")
+    return caller
+
+
+def _verified(credential: Credential, answer: Answer | None) -> Principal | None:
+    claims = credential.claims
+    if claims is None or answer is None or answer.user_id != claims.user_id or answer.role not in ROLES:
+        return None
+    return Principal(claims.user_id, answer.role, claims.session_id, credential.via)
+
+
+def authorize(operation: Operation, caller: Principal | None) -> None:
+    if operation.access is Access.PUBLIC:
+        return
+    if caller is None or caller.access < operation.access:
+        raise NotYourRole()

@@ -1,0 +1,285 @@
+"""The security layers in their order, on every route: headers → rate limit → CSRF → JWT → roles → input.
+
+    request ─ connection.py   deadline, head, connection bounds
+            ─ turn_away       a client that goes on although it was refused, answered by the head of its request
+            ─ begin           request id, CORS preflight
+            ─ limit           rate limits and the session, one Redis round trip for all waiting requests
+            ─ csrf            origin; token bound to the session, for cookie credentials
+            ─ authenticate    whose session lives is the caller
+            ─ authorize       the route's declared role
+            ─ sanitize        what no honest client sends
+            ─ handler         schema, then the use case; an unsafe one outlives a client that hangs up
+            ─ audit           what staff did, and what happened to accounts, is on record before the answer leaves
+    response ─ connection.py  security headers, request id, rate limit state, CORS
+
+`setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
+"""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import MethodNotAllowed, NotFound
+
+from service.clock import Clock
+from service.config import Config
+from service.errors import TooMany, Unavailable
+from service.ids import Ids
+from service.web.audit.layer import Audit, audited
+from service.web.audit.log import AuditLog
+from service.web.http import problems
+from service.web.http.access import Access
+from service.web.http.client_address import ClientAddresses
+from service.web.http.operation import SAFE_METHODS, UNLIMITED, Operation
+from service.web.http.request_id import RequestIds
+from service.web.security.authorize import Undeclared, authorize, principal
+from service.web.security.bodies import Bodies
+from service.web.security.connection import Connection
+from service.web.security.cookies import Cookies
+from service.web.security.cors import Cors
+from service.web.security.credentials import TokenReader, find
+from service.web.security.csrf import Csrf
+from service.web.security.fallback_limit import FallbackLimit
+from service.web.security.gate import Gate, StoreDown
+from service.web.security.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
+from service.web.security.metrics import SecurityMetrics
+from service.web.security.rate_limit import Prepared, RateLimits
+from service.web.security.refusals import Doorkeeper, Refusals, TurnedAway
+from service.web.security.sanitize import Sanitizer
+
+NONCE_BYTES = 16
+UNDECLARED_LIMIT = "default"
+ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
+FIRST = 100
+
+
+class Layers:
+    """All layers, wired. `Connection` finds them as `app.ctx.layers`."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        ids: Ids,
+        tokens: TokenReader,
+        audit_log: AuditLog,
+        metrics: SecurityMetrics,
+    ) -> None:
+        self.metrics = metrics
+        self.request_seconds_max = config.request_seconds_max
+        self.response_seconds_max = config.response_seconds_max
+        self.keep_alive_seconds = config.keep_alive_seconds
+        self.connections_max = config.connections_max
+        self.connections_per_address_max = max(1, round(config.connections_per_address_max * config.rate_limit_scale))
+        self.connections_of: Counter[str] = Counter()
+        self.bodies = Bodies(config)
+        self.stopping = False
+        self.cors = Cors(config.cors_origins)
+        self.cookies = Cookies(config.secure_cookies)
+        self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
+        self.gate = Gate(clock, ids, config, metrics)
+        self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
+        self.refusals = Refusals(clock)
+        self._doorkeeper: Doorkeeper | None = None
+        self.addresses = ClientAddresses(config.trusted_proxies)
+        self.audit = Audit(audit_log, self.addresses, clock)
+        self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
+        common = as_bytes(security_headers())
+        self._page_head = common
+        self._json_head = common + as_bytes({CSP: JSON_CSP})
+
+    def counted_address(self, address: str) -> str:
+        return self.addresses.counted(address)
+
+    def refuse_connection(self) -> None:
+        self.metrics.connections_refused.inc()
+
+    def open(self, router: Any) -> None:
+        """Once every route is known."""
+
+        def limit_of(path: str, method: str) -> Prepared | None:
+            try:
+                route, *_ = router.get(path, method, None)
+            except (NotFound, MethodNotAllowed):
+                return self.limits.of(UNDECLARED_LIMIT)
+            limit = route.ctx.operation.limit
+            return None if limit == UNLIMITED else self.limits.of(limit)
+
+        fields = self._json_head + (b"vary: Origin\r\n" if self.cors.origins else b"")
+        self._doorkeeper = Doorkeeper(self.refusals, limit_of, self._request_ids.given, fields)
+
+    def turns_away(self, connection: Any) -> bool:
+        """Whether requests of this connection may be answered by `turn_away`."""
+        return self.addresses.are_of_peers and self.addresses.of_peer(connection) in self.refusals
+
+    def turn_away(self, connection: Any, head: bytes) -> TurnedAway | None:
+        """The answer to a client that asks again for what it has used up. None: the request goes the usual way."""
+        if self._doorkeeper is None or (self.cors.origins and ORIGIN.search(head)):
+            return None
+        turned = self._doorkeeper.turn_away(self.addresses.of_peer(connection), head)
+        if turned is not None:
+            self.metrics.count(TooMany.code)
+        return turned
+
+    # the request
+
+    async def admit(self, request: Request) -> HTTPResponse | None:
+        """The layers in their order. Sanic runs this before every handler, and before an error's answer too."""
+        if hasattr(request.ctx, "request_id"):  # this one has passed already
+            return None
+        preflight = self.begin(request)
+        if preflight is not None:
+            return preflight
+        await self.limit(request)
+        self.check_csrf(request)
+        self.authenticate(request)
+        self.authorize(request)
+        self.sanitize(request)
+        request.ctx.admitted = True
+        return None
+
+    def begin(self, request: Request) -> HTTPResponse | None:
+        context = request.ctx
+        context.request_id = self._request_ids.of(request)
+        context.principal = context.credential = context.answer = context.rate = None
+        context.client = ""
+        context.operation = _operation(request)
+        if not request.path.startswith("/api/"):
+            context.csp_nonce = secrets.token_urlsafe(NONCE_BYTES)
+        return self.cors.preflight(request)
+
+    async def limit(self, request: Request) -> None:
+        if request.conn_info is None:  # the head could not be read: nobody to count it for
+            return
+        context = request.ctx
+        operation: Operation | None = context.operation
+        if operation is not None and operation.limit == UNLIMITED:
+            return
+        credential = context.credential = find(request, self._tokens, self.cookies.names)
+        claims = credential.claims if credential else None
+        user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
+        limit = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT)
+        client = context.client = self.addresses.of(request)
+        answer = self.refusals.find(client, limit)
+        if answer is None:
+            try:
+                answer = await self.gate.ask(session_id, limit.limits(client, user_id))
+            except StoreDown:
+                self._limit_without_redis(limit, client)
+                return
+        context.answer, context.rate = answer, limit
+        if answer.refused:
+            self.refusals.remember(client, limit, answer)
+            raise limit.refusal(answer.refused, answer.reset_seconds)
+
+    def _limit_without_redis(self, limit: Prepared, client: str) -> None:
+        if not limit.open_when_down:
+            raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1)
+        self.fallback.take(client, limit.quota_per_minute)
+
+    def check_csrf(self, request: Request) -> None:
+        if request.method in SAFE_METHODS or request.conn_info is None:
+            return
+        credential, operation = request.ctx.credential, request.ctx.operation
+        if credential is not None and credential.via == "bearer":
+            return
+        self.csrf.check_origin(request)
+        if credential is None or operation is None or credential.claims is None:
+            return
+        if operation.access is not Access.PUBLIC or operation.guest:
+            self.csrf.check(request, credential.claims.session_id)
+
+    def authenticate(self, request: Request) -> None:
+        context = request.ctx
+        if context.operation is not None:
+            context.principal = principal(context.operation, context.credential, context.answer)
+
+    def authorize(self, request: Request) -> None:
+        context = request.ctx
+        if context.operation is not None:
+            authorize(context.operation, context.principal)
+        elif request.route is not None:
+            raise Undeclared()
+
+    def sanitize(self, request: Request) -> None:
+        operation = request.ctx.operation
+        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict)
+
+    async def close(self) -> None:
+        await self.audit.drain()
+        self.gate.close()
+
+    # the response
+
+    async def answer(self, request: Request, error: Exception) -> HTTPResponse:
+        """The answer to any exception: counted if it is a security event, on record if it must be."""
+        response = problems.respond(request, error)
+        self.metrics.count(request.ctx.outcome)
+        await self.audit.refused(request, response)
+        return response
+
+    def response_head(self, request: Request, response: Any) -> bytes:
+        """The layers' header fields, encoded. Nothing here may fail: every response passes."""
+        context, headers = request.ctx, response.headers
+        head = self._json_head
+        if CSP in headers:
+            head = self._page_head
+        elif (response.content_type or "").startswith("text/html"):
+            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""))})
+        parts = [head, b"x-request-id: %b\r\n" % getattr(context, "request_id", "").encode("ascii")]
+        rate = getattr(context, "rate", None)
+        if rate is not None:
+            parts.append(rate.head(context.answer))
+        if "cache-control" not in headers:
+            parts.append(b"cache-control: no-cache\r\n" if "etag" in headers else b"cache-control: no-store\r\n")
+        parts.append(self.cors.head(request))
+        return b"".join(parts)
+
+
+def _operation(request: Request) -> Operation | None:
+    return None if request.route is None else getattr(request.route.ctx, "operation", None)
+
+
+def setup_layers(app: Sanic[Any, Any], layers: Layers) -> type[Connection]:
+    """Registers the layers in their order, before any other request middleware. Returns the protocol to serve with.
+
+    `layers.answer` is the app's one error handler, `app.ctx.shield` runs what must not be cut short, and
+    `layers.close()` comes last.
+    """
+    app.ctx.layers = layers
+    app.register_middleware(layers.admit, "request", priority=FIRST)
+    app.before_server_start(_prepare_routes)
+    return Connection
+
+
+async def _prepare_routes(app: Sanic[Any, Any]) -> None:
+    layers: Layers = app.ctx.layers
+    for route in app.router.routes:
+        operation: Operation | None = getattr(route.ctx, "operation", None)
+        assert operation is not None, f"{route.path} does not declare who may call it"
+        assert operation.limit in layers.limits or operation.limit == UNLIMITED, (
+            f"{route.path} names no known rate limit"
+        )
+        route.ctx.action = f"{operation.method} /{route.path}"
+        route.ctx.audited = audited(operation)
+        if route.ctx.audited:
+            route.handler = _recorded(app, route.handler)
+    layers.open(app.router)
+
+
+def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, HTTPResponse]]) -> Any:
+    """The handler, and then its entry in the audit log, also when the client does not wait for either."""
+
+    async def recorded(request: Request, **parameters: Any) -> HTTPResponse:
+        async def both() -> HTTPResponse:
+            response = await handler(request, **parameters)
+            await app.ctx.layers.audit.done(request, response)
+            return response
+
+        response: HTTPResponse = await app.ctx.shield.run(both())
+        return response
+
+    return recorded
