@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.kit import catalogue as catalogue_data
 from benchmarks.kit.catalogue import TraceName
+from benchmarks.seeding.title_case import title_case
 from service import bootstrap
 from service.auth.models import NewUser
 from service.bootstrap import Shop
@@ -75,7 +76,7 @@ class Seeder:
     async def products(self, products: Sequence[NewProduct], stock: int) -> list[str]:
         """Puts them on sale with `stock` units of every SKU. Returns the SKUs."""
         for category in sorted({product.category for product in products}):
-            await self._shop.catalog.put_category(category, category.title(), None)
+            await self._shop.catalog.put_category(category, title_case(category), None)
         known = await self._shop.offers.of([str(product.sku) for product in products])
         missing = [product for product in products if product.sku not in known]
         for batch in self._batches("products", missing, PRODUCTS_TOGETHER):
@@ -150,7 +151,7 @@ def made_up(count: int, seed: int) -> list[NewProduct]:
     )
     return [
         NewProduct(
-            name=entry.name.title(),
+            name=title_case(entry.name),
             price=entry.price_minor,
             category=entry.category,
             description=entry.description,
@@ -168,7 +169,7 @@ def from_trace(trace: Path) -> list[NewProduct]:
 
     return [
         NewProduct(
-            name=item.name.title(),
+            name=title_case(item.name),
             price=item.price_pence,
             category=catalogue_data.category_of(item.name),
             description=f"{item.name.capitalize()}. Stock code {item.sku}.",

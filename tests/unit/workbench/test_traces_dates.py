@@ -100,7 +100,7 @@ def test_every_offset_becomes_utc(moment, minutes):
     local = moment + timedelta(minutes=minutes)
     sign, (hours, left) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
     found = read(f"{local:%Y-%m-%d %H:%M:%S}{sign}{hours:02d}:{left:02d}")
-    if 1970 <= moment.year:
+    if moment.year >= 1970:
         assert found.at.tolist() == [moment]
 
 
@@ -119,10 +119,12 @@ def test_any_texts_are_dates_or_unreadable_or_one_sentence(texts):
     try:
         found = read(*(text.strip() for text in texts))
     except TraceError as error:
-        assert "InvoiceDate" in str(error)
+        said = str(error)
     else:
         years = found.at[~np.isnat(found.at)].astype("datetime64[Y]").astype(int) + 1970
         assert ((years >= 1970) & (years <= 2100)).all()
+        return
+    assert "column InvoiceDate" in said
 
 
 def test_where_all_dates_fit_both_orders_the_choice_is_said_and_day_first_decides():
@@ -142,7 +144,9 @@ def test_one_date_decides_for_the_column_and_nothing_is_a_choice_then():
 
 
 def test_both_orders_in_one_column_are_refused_naming_both_lines():
-    with pytest.raises(TraceError, match=r"line 4, column InvoiceDate: .*13/01/2011' on line 4.*'01/13/2011' on line 3"):
+    with pytest.raises(
+        TraceError, match=r"line 4, column InvoiceDate: .*13/01/2011' on line 4.*'01/13/2011' on line 3"
+    ):
         read("05/01/2011", "01/13/2011", "13/01/2011")
 
 
@@ -159,7 +163,9 @@ def test_years_that_no_shop_has_seen_are_out_of_range(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "2010-13-01", "31/02/2010", "2010-12-01T24:00", "2010-12-01 8:60", "13:00 PM", "1/2/3", "2010-12", "0", "99999", "2010-12-01 14:00 PM", "2010-12-01T08:26+99:00", "12/1-2010", "Foo 3, 2010"]
+    "text",
+    ["yesterday", "2010-13-01", "31/02/2010", "2010-12-01T24:00", "2010-12-01 8:60", "13:00 PM", "1/2/3", "2010-12",
+     "0", "99999", "2010-12-01 14:00 PM", "2010-12-01T08:26+99:00", "12/1-2010", "Foo 3, 2010"],
 )  # fmt: skip
 def test_what_is_no_date_is_unreadable(text):
     found = read(text)

@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 import zstandard
 
-from tests.unit.trace_files import HEADER, ROW, write
-from workloads.trace import TraceError, read_trace
 from workloads.traces.csv_file import read_csv
 from workloads.traces.faults import Repairs
 from workloads.traces.options import Join
+from workloads.traces.retail import TraceError, read_trace
 
-__all__ = ["write"]
+HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
+ROW = "1,A,HEART,6,2010-12-01 08:26,2.55,7\n"
 TEXT = HEADER + ROW
 
 
@@ -28,7 +28,7 @@ def zipped(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            archive.writestr(name.replace("__", "/"), content)
+            archive.writestr(name.replace("xl__", "xl/"), content)
     return buffer.getvalue()
 
 
@@ -40,7 +40,7 @@ PACKED = {
     "bzip2": bz2.compress(TEXT.encode()),
     "xz": lzma.compress(TEXT.encode()),
     "zip": zipped(trace=TEXT.encode()),
-    "zip of a Mac": zipped(trace=TEXT.encode(), **{"__MACOSX__._trace": b"x"}),
+    "zip of a Mac": zipped(trace=TEXT.encode(), **{"__MACOSX/._trace": b"x"}),
     "gzip in a zip": zipped(trace=gzip.compress(TEXT.encode())),
 }
 
@@ -137,7 +137,7 @@ def test_the_separator_is_found(write, text, separator):
 
 def test_lines_are_counted_through_a_sep_line_blank_lines_and_titles(write):
     text = "sep=,\n\nSales of December\n" + HEADER + ROW + "2,B,X,one,2010-12-01,1,7\n"
-    with pytest.raises(TraceError, match="line 6, column Quantity: .*'one'"):
+    with pytest.raises(TraceError, match=r"line 6, column Quantity: .*'one'"):
         read_trace(write(text))
     repairs = read_trace(write(text.replace("one", "1"))).repairs.as_dict()
     assert repairs["lines_above_header_skipped"] == {"rows": 1, "firstLine": 3}
@@ -149,7 +149,9 @@ def test_an_unknown_separator_is_named(write):
 
 
 def test_a_repeated_column_is_named_where_it_is_needed(write):
-    with pytest.raises(TraceError, match=r"line 1, column Quantity: the header names it more than once \(fields 4 and 5\)"):
+    with pytest.raises(
+        TraceError, match=r"line 1, column Quantity: the header names it more than once \(fields 4 and 5\)"
+    ):
         read_trace(write("InvoiceNo,StockCode,InvoiceDate,Quantity,Quantity\n1,A,2010-12-01,1,2\n"))
     harmless = "InvoiceNo,StockCode,InvoiceDate,Quantity,Note,Note,,\n1,A,2010-12-01,1,,,,\n"
     assert only_row(write(harmless)).units_by_sku() == {"A": 1}
@@ -188,8 +190,10 @@ def test_a_quote_that_is_never_closed_is_refused_also_on_the_last_line(write):
 
 def test_both_readers_of_csv_read_the_same(write):
     """The quick reader takes the first text; a field of two lines sends the second one to the careful reader."""
-    lines = ['1,"A, b",HE""ART,6,2010-12-01,"2.55",', '2,B," X ""q""",1,2010-12-01,1,7', "3,C,5\" pipe,1,2010-12-01,1,7"]
-    quick, careful = ("\n".join([HEADER.strip(), *lines, *more]).encode() for more in ([], ['4,D,"X\nY",1,2010-12-01,1,7']))
+    lines = ['1,"A, b",HE""ART,6,2010-12-01,"2.55",', '2,B," X ""q""",1,2010-12-01,1,7', '3,C,5" pipe,1,2010-12-01,1,7']
+    quick, careful = (
+        "\n".join([HEADER.strip(), *lines, *more]).encode() for more in ([], ['4,D,"X\nY",1,2010-12-01,1,7'])
+    )
     tables = [read_csv(each, lambda names: 7, Repairs()) for each in (quick, careful)]
     pd.testing.assert_frame_equal(tables[0].frame, tables[1].frame.iloc[:3])
     assert tables[0].lines.tolist() == [2, 3, 4]
@@ -198,7 +202,8 @@ def test_both_readers_of_csv_read_the_same(write):
 
 ORDERS = [
     {"id": 1, "created_at": "2010-12-01T08:26:00Z", "customer": {"id": 7},
-     "line_items": [{"id": 90, "sku": "A", "title": "HEART", "quantity": 6, "price": "2.55"}, {"sku": "B", "quantity": 1}]},
+     "line_items": [{"id": 90, "sku": "A", "title": "HEART", "quantity": 6, "price": "2.55"},
+                    {"sku": "B", "quantity": 1}]},
     {"id": 2, "created_at": "2010-12-01T09:00:00Z", "customer": None, "line_items": [{"sku": "A", "quantity": 2}]},
 ]  # fmt: skip
 
@@ -288,7 +293,9 @@ def test_several_files_are_one_trace_and_faults_name_their_file(write):
 
 
 def test_a_second_file_is_joined_by_key(write):
-    sales = write("order;item;qty;when\n1;10;2;2011-01-01 10:00\n1;11;1;2011-01-01 10:00\n1;12;1;2011-01-01 10:00\n", "s.csv")
+    sales = write(
+        "order;item;qty;when\n1;10;2;2011-01-01 10:00\n1;11;1;2011-01-01 10:00\n1;12;1;2011-01-01 10:00\n", "s.csv"
+    )
     products = write("product_id,name,price\n10.0,HEART,2.55\n11.0,MUG,3.00\n", "p.csv")
     columns = {"InvoiceNo": "order", "StockCode": "item", "InvoiceDate": "when"}
     trace = read_trace(sales, columns, joins=[Join(str(products), "item", "product_id")])

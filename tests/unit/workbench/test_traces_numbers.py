@@ -91,7 +91,9 @@ def test_signs_currencies_and_digits_of_all_scripts_are_understood(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["1e5", "1E+05", "inf", "-Infinity", "NaN", "1.2.3", "12%", "5 pcs", "--5", "(5", "½", "5²", "0x10", "1/2", "$5€", "1,2,3", "abc", "#REF!", "9" * 50]
+    "text",
+    ["1e5", "1E+05", "inf", "-Infinity", "NaN", "1.2.3", "12%", "5 pcs", "--5", "(5", "½", "5²", "0x10", "1/2", "$5€",
+     "1,2,3", "abc", "#REF!", "9" * 50],
 )  # fmt: skip
 def test_what_is_no_plain_number_is_unreadable_and_not_blank(text):
     found = read(text)
