@@ -1,7 +1,7 @@
 """Fuzz loop over reading traces: `python scripts/fuzz/traces.py --count 100000 --seed 1`.
 
-Valid files are broken at random, by bytes and by fields. Each must be read or refused with a TraceError of one line
-that prints; anything else is a crash, and the input that did it is kept in --keep. The same seed gives the same inputs."""
+Valid files are broken at random, by bytes and by fields. Each must be read or refused with a TraceError of one
+printable line; anything else is a crash, and its input is kept in --keep. The same seed gives the same inputs."""
 
 import argparse
 import gzip
