@@ -6,7 +6,7 @@ import re
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _ELISION = re.compile(r"(?:[dlo]|mc|qu)['’](?=[^\W\d_]{2})|['’]")
 _UNITS = "st nd rd th ct cm mm m ml cl l kg g mg oz lb in ft pc pcs pk x w v h ply"
-_SMALL_WORDS = "a an and as at by for from in of on or the to with de du la le und y"
+_SMALL_WORDS = "a an and as at by for from in of on or the to with"
 _SHORT_FORMS = "BBQ CD DIY DVD EU FM GPS LCD LED MP3 PC PVC TV UK US USA USB UV VIP XL XXL XS"
 _AFTER_A_DIGIT = frozenset(_UNITS.split())
 _SMALL = frozenset(_SMALL_WORDS.split())
