@@ -14,13 +14,12 @@ from prometheus_client import CollectorRegistry
 from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
+from service.auth.accounts import Accounts
 from service.auth.indexes import INDEXES
-from service.auth.passwords import Passwords
-from service.auth.repository import UserRepository
 from service.auth.routes import routes as auth_routes
-from service.auth.sessions import LoginAttempts, SessionStore
 from service.auth.tokens import Tokens, mail_token
-from service.auth.usecases import Auth, Mails
+from service.auth.usecases import Auth
+from service.auth.wiring import Stored, wire
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
@@ -73,6 +72,7 @@ class Guarded:
     database: Any
     redis: Any
     auth: Auth
+    accounts: Accounts
     layers: Layers
     audit_log: AuditLog
     registry: CollectorRegistry
@@ -101,7 +101,7 @@ class Guarded:
         """The access token of a new user of that role."""
         made = await self.register(email or f"{role}-{uuid4().hex[:8]}@example.com")
         if role != "customer":
-            await self.auth.change_role(made["user"]["id"], role)
+            await self.accounts.change_role(made["user"]["id"], role)
         return str(made["accessToken"])
 
     async def mailed_token(self, template: str, email: str) -> str:
@@ -177,13 +177,12 @@ def _probe(
 async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     client, redis_client = mongo.connect(config), redis.connect(config)
     database, ids = client[config.database], Ids(clock)
-    tokens, passwords, shield = Tokens(clock, ids, config), Passwords(config), Shield()
+    tokens, shield = Tokens(clock, ids, config), Shield()
     audit_log, registry = AuditLog(database, clock, ids, config), CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
-    users, outbox = UserRepository(database), Outbox(database, clock, ids)
-    mails = Mails(users, Transactions(client, clock, ids, config), outbox, layers.gate, clock, ids, config)
-    sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
-    auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
+    transactions, outbox = Transactions(client, clock, ids, config), Outbox(database, clock, ids)
+    stored = Stored(database, redis_client, transactions, outbox)
+    domain = wire(stored, tokens, layers.gate, clock, ids, config)
     await reconcile(database, INDEXES)
     done: list[str] = []
     app: Sanic[Any, Any] = Sanic(f"guarded-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)
@@ -191,7 +190,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     app.config.REQUEST_MAX_SIZE = config.request_body_max_bytes
     app.ctx.shield = shield
     app.error_handler.add(Exception, layers.answer)
-    app.blueprint(auth_routes(auth, layers.cookies, layers.csrf, shield, config))
+    app.blueprint(auth_routes(domain, layers, shield, config))
     app.blueprint(audit_routes(audit_log))
     app.blueprint(probe_routes(done))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -207,7 +206,20 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     jar = aiohttp.DummyCookieJar()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", cookie_jar=jar) as http:
-            yield Guarded(config, database, redis_client, auth, layers, audit_log, registry, server, port, http, done)
+            yield Guarded(
+                config,
+                database,
+                redis_client,
+                domain.auth,
+                domain.accounts,
+                layers,
+                audit_log,
+                registry,
+                server,
+                port,
+                http,
+                done,
+            )
     finally:
         await server.before_stop()
         server.close()
@@ -216,6 +228,6 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
         await shield.drain(1)
         await layers.close()
         await server.after_stop()
-        passwords.close()
+        domain.passwords.close()
         await asyncio.to_thread(client.close)  # it says goodbye to a store that may be a proxy in this loop
         await redis_client.aclose()

@@ -86,7 +86,7 @@ def main() -> int:
     customer = Owner(owner)
     before, wrong = customer.sees(), []
     walked = requests(done("GET", "/openapi.json", ""), customer.ids)
-    ends = {"/api/auth/logout", "/api/auth/sessions"}  # of the asker's own session: last
+    ends = {"/api/auth/logout", "/api/auth/sessions/end"}  # of the asker's own session: last
     for method, target, body, owned in sorted(walked, key=lambda request: request[1] in ends):
         for who, token in (("nobody", ""), ("other", other)):
             status, text = ask(method, target, token, body)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from service.auth.models import EmailTaken, User
-from service.infra.mongo.client import Database, Session
+from service.infra.mongo.client import DUPLICATE_KEY, Database, Session
 
 EMAIL_COLLATION = {"locale": "en", "strength": 2}  # upper and lower case are the same person
 
@@ -51,8 +51,15 @@ class UserRepository:
     async def add_many(self, users: Sequence[User]) -> None:
         try:
             await self._users.insert_many([_document(user) for user in users], ordered=False)
-        except DuplicateKeyError:
+        except BulkWriteError as error:
+            if any(refused["code"] != DUPLICATE_KEY for refused in error.details["writeErrors"]):
+                raise
             raise EmailTaken() from None
+
+    async def ids_by_email(self, emails: Sequence[str]) -> dict[str, str]:
+        """The ids of those that have an account, by address in small letters."""
+        found = self._users.find({"email": {"$in": list(emails)}}, {"email": 1}, collation=EMAIL_COLLATION)
+        return {document["email"].lower(): document["_id"] for document in await found.to_list(None)}
 
     async def get(self, user_id: str, session: Session = None) -> User | None:
         document = await self._users.find_one({"_id": {"$eq": user_id}}, session=session)
@@ -83,6 +90,11 @@ class UserRepository:
             },
         )
 
+    async def renew_hash(self, user: User, hashed: str) -> None:
+        """The same password, hashed as today; unless it was changed meanwhile."""
+        unchanged = {"_id": {"$eq": user.id}, "passwordHash": {"$eq": user.password_hash}}
+        await self._users.update_one(unchanged, {"$set": {"passwordHash": hashed}})
+
     async def set_reset_token(self, user_id: str, token_hash: str, expires_at: datetime, session: Session) -> None:
         """The newest link is the only one that works."""
         await self._users.update_one(
@@ -95,7 +107,7 @@ class UserRepository:
         document = await self._users.find_one(_live("resetPassword", token_hash, now))
         return None if document is None else to_user(document)
 
-    async def take_reset_token(self, token_hash: str, hashed: str, now: datetime) -> User | None:
+    async def take_reset_token(self, token_hash: str, hashed: str, now: datetime, session: Session) -> User | None:
         """Sets the password and uses the token up, in one write: of two at once only one gets the user."""
         document = await self._users.find_one_and_update(
             _live("resetPassword", token_hash, now),
@@ -103,6 +115,7 @@ class UserRepository:
                 "$set": {"passwordHash": hashed, "passwordChangedAt": now, "emailVerified": True},
                 "$unset": {"resetPasswordToken": 1, "resetPasswordExpiresAt": 1},
             },
+            session=session,
         )
         return None if document is None else to_user(document)
 
@@ -115,10 +128,11 @@ class UserRepository:
             session=session,
         )
 
-    async def take_verification_token(self, token_hash: str, now: datetime) -> User | None:
+    async def take_verification_token(self, token_hash: str, now: datetime, session: Session) -> User | None:
         document = await self._users.find_one_and_update(
             _live("verification", token_hash, now),
             {"$set": {"emailVerified": True}, "$unset": {"verificationToken": 1, "verificationExpiresAt": 1}},
+            session=session,
         )
         return None if document is None else to_user(document)
 

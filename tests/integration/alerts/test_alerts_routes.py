@@ -10,6 +10,8 @@ from shops import stock, stock_all
 
 from service import bootstrap
 from service.alerts.routes import routes
+from service.auth.models import User
+from service.auth.repository import UserRepository
 from service.bootstrap import Background, Shop
 from service.jobs.routes import routes as jobs_routes
 
@@ -83,6 +85,7 @@ async def test_an_unknown_alert_cannot_be_acknowledged(client: aiohttp.ClientSes
 
 async def test_a_customer_subscribes_once_and_cancels(shop: Shop, client: aiohttp.ClientSession) -> None:
     await stock(shop, TEA=0)
+    await account(shop, "ada")
     given: dict[str, Any] = {"json": {"email": "ada@example.com"}, "headers": {"X-Customer": "ada"}}
     status, body = await ask(client, "POST", "/TEA/notify-me", **given)
     assert (status, body["sku"], body["email"]) == (201, "TEA", "ada@example.com")
@@ -90,13 +93,22 @@ async def test_a_customer_subscribes_once_and_cancels(shop: Shop, client: aiohtt
     assert (await ask(client, "DELETE", "/TEA/notify-me", headers=given["headers"]))[0] == 204
     assert (await ask(client, "DELETE", "/TEA/notify-me", headers=given["headers"]))[0] == 204
     assert (await ask(client, "POST", "/TEA/notify-me", **given))[0] == 201
+    assert (await ask(client, "POST", "/TEA/notify-me", json={}, headers=given["headers"]))[1]["confirmed"] is True
+    await stock(shop, CUP=1)
+    status, body = await ask(client, "POST", "/CUP/notify-me", **given)
+    assert (status, body["code"]) == (409, "in_stock")
 
 
-@pytest.mark.parametrize(
-    "email", ["", "ada", "ada@", "a b@example.com", "ada@example.com\n", "a@b@c", "x" * 300 + "@e.org"]
-)
+async def account(shop: Shop, name: str) -> None:
+    now = shop.clock.now()
+    user = User(name, f"{name}@example.com", name, "customer", "-", now, now, email_verified=True)
+    await UserRepository(shop.stores.database).add(user)
+
+
+@pytest.mark.parametrize("email", ["", "ada", "ada@", "a b@example.com", "ada@example", "a@b@c", "x" * 300 + "@e.org"])
 async def test_notify_me_refuses_what_is_no_address(shop: Shop, client: aiohttp.ClientSession, email: str) -> None:
     await stock(shop, TEA=0)
+    await account(shop, "staff-1")
     status, body = await ask(client, "POST", "/TEA/notify-me", json={"email": email})
     assert (status, body["code"]) == (422, "invalid")
 

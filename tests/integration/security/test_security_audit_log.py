@@ -79,7 +79,38 @@ async def test_nobody_can_fill_the_log_with_refusals(site: Guarded) -> None:
     await asyncio.gather(*(site.call("GET", "/api/probe/admin", token=token) for _ in range(100)))
     await asyncio.gather(*(site.call("POST", "/api/probe/staff", {}, token=token) for _ in range(100)))
     await asyncio.gather(*(site.call("POST", "/api/probe/staff", {}) for _ in range(100)))
-    assert len(await entries(site)) - before == 20
+    assert len(await entries(site)) - before == 60, "twenty of each kind"
+
+
+async def test_many_refusals_hide_neither_another_kind_nor_how_many_they_were(site: Guarded) -> None:
+    token = await site.token("customer")
+    for _ in range(125):
+        await site.call("GET", "/api/probe/admin", token=token)
+    await site.call("POST", "/api/probe/admin", {}, token=token)
+    await site.call("POST", "/api/probe/staff", {})
+    refused = [entry for entry in await entries(site) if entry["outcome"] in {"forbidden", "unauthenticated"}]
+    kinds = [(entry["action"], entry["count"]) for entry in refused]
+    assert kinds[:20] == [("GET /api/probe/admin", 1)] * 20
+    assert kinds[20:] == [("GET /api/probe/admin", 100), ("POST /api/probe/admin", 1), ("POST /api/probe/staff", 1)]
+    assert (await site.audit_log.verify())["ok"]
+
+
+async def test_what_staff_do_in_a_customers_place_is_on_record_and_what_the_customer_does_is_not(
+    site: Guarded,
+) -> None:
+    staff, customer = await site.token("staff"), await site.token("customer")
+    before = len(await entries(site))
+    for token in (customer, staff):
+        await site.call("POST", "/api/probe/customer", {}, token=token)
+        await site.call("GET", "/api/probe/customer", token=token)
+    assert [entry["action"] for entry in (await entries(site))[before:]] == ["POST /api/probe/customer"]
+
+
+async def test_logging_out_is_on_record(site: Guarded) -> None:
+    made = await site.register()
+    await site.call("POST", "/api/auth/logout", token=made["accessToken"])
+    last = (await entries(site))[-1]
+    assert (last["action"], last["actor"], last["outcome"]) == ("POST /api/auth/logout", made["user"]["id"], "ok")
 
 
 async def test_the_log_verifies_across_processes_that_write_at_once(

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
@@ -144,11 +145,11 @@ async def test_after_a_failure_nobody_waits_for_redis_for_a_moment(redis_url: st
 
 async def test_a_password_and_a_database_number_in_the_url_are_used(store: redis.asyncio.Redis, redis_url: str) -> None:
     await store.acl_setuser("gatekeeper", enabled=True, passwords=["+s3cret"], keys=["*"], commands=["+@all"])
-    gate = new_gate(Config(redis_url=redis_url.replace("redis://", "redis://gatekeeper:s3cret@")))
+    gate = new_gate(Config(redis_url=as_user(redis_url, "gatekeeper:s3cret")))
     assert (await gate.ask("", ("k", 9, 1_000))).refused == 0
     assert await store.exists("k") == 1  # in the database of the URL
     gate.close()
-    wrong = new_gate(Config(redis_url=redis_url.replace("redis://", "redis://gatekeeper:wrong@")))
+    wrong = new_gate(Config(redis_url=as_user(redis_url, "gatekeeper:wrong")))
     with pytest.raises(StoreDown):
         await wrong.ask("", ("k", 9, 1_000))
     wrong.close()
@@ -192,3 +193,8 @@ async def test_while_redis_is_down_no_generation_is_known(gate: Gate, monkeypatc
     with pytest.raises(StoreDown):
         await gate.ask("", ())
     assert gate.generation == b""
+
+
+def as_user(url: str, credentials: str) -> str:
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return urlsplit(url)._replace(netloc=f"{credentials}@{host}").geturl()

@@ -112,6 +112,7 @@ async def test_a_browser_refreshes_and_logs_out_by_cookie_with_the_token(
     shown = {"X-CSRF-Token": (await site.call("GET", "/api/auth/csrf", cookies=cookies)).json["csrfToken"]}
     fresh = await site.call("POST", "/api/auth/refresh", {}, cookies=cookies, headers=shown)
     assert fresh.status == 200
+    assert set(fresh.json) == {"user", "expiresIn"}, "what a cookie brought, no script is given"
     gone = await site.call("POST", "/api/auth/logout", cookies=fresh.cookies, headers={"X-CSRF-Token": token})
     assert (gone.status, gone.cookies) == (204, {"access": "", "refresh": "", "csrf": ""})
 
@@ -134,7 +135,8 @@ async def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(site: Guar
     async with guarded(secure, clock) as tls_site:
         for cookie in (await tls_site.log_in()).headers.getall("Set-Cookie"):
             assert re.match(
-                r"__Host-(access|refresh)=[^;]+; Path=/; Max-Age=\d+; SameSite=(Lax|Strict); Secure; HttpOnly", cookie
+                r"__Host-(access|refresh|device)=[^;]+; Path=/; Max-Age=\d+; SameSite=(Lax|Strict); Secure; HttpOnly",
+                cookie,
             )
             assert "Domain" not in cookie
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ import redis
 from processes import all_end
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
 
 from service.stack.embedded import (
     DataInUse,
@@ -35,6 +37,7 @@ from service.stack.embedded import (
 from service.stack.embedded.mongod import Mongod
 from service.stack.processes import ChildProcess, Command
 
+UNAUTHORIZED = 13
 NO_SERVERS: dict[str, str] = {}
 
 
@@ -105,6 +108,45 @@ def test_the_servers_listen_on_loopback_only(data: Path) -> None:
                 if connection.status == psutil.CONN_LISTEN
             ]
             assert listening == ["127.0.0.1"]
+
+
+def test_another_user_of_the_machine_can_connect_and_gets_no_further(data: Path) -> None:
+    with opened(data, environment=NO_SERVERS, keep=False) as stores:
+        mongod, redis_server = stores.servers
+        with MongoClient(f"mongodb://127.0.0.1:{mongod.port}/?directConnection=true") as client:
+            for ask in (
+                client.holdfast.users.find_one,
+                lambda: client.admin.command("createUser", "eve", pwd="x", roles=["root"]),
+                lambda: client.admin.command("shutdown"),
+            ):
+                with pytest.raises(OperationFailure) as refused:
+                    ask()
+                assert refused.value.code == UNAUTHORIZED
+        with redis.Redis(port=redis_server.port, protocol=2) as client, pytest.raises(redis.AuthenticationError):
+            client.keys()
+        for command in (psutil.Process(one.process.pid).cmdline() for one in stores.servers):
+            assert urlsplit(stores.redis_url).password not in " ".join(command)
+
+
+def test_nobody_else_can_read_the_passwords_of_the_stores(data: Path) -> None:
+    with opened(data, environment=NO_SERVERS, keep=False):
+        secrets = [data / "stores.password", data / "mongod.key", data / "redis" / "redis.conf"]
+        assert [stat.S_IMODE(file.stat().st_mode) for file in secrets] == [0o600] * 3
+
+
+def test_a_folder_from_before_there_were_accounts_is_given_one(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = data / "old"
+    plain = Mongod.arguments
+    with monkeypatch.context() as before:
+        before.setattr(Mongod, "arguments", lambda server: [a for a in plain(server) if "--keyFile" not in a])
+        before.setattr(
+            Mongod, "url", property(lambda server: f"mongodb://127.0.0.1:{server.port}/?directConnection=true")
+        )
+        with opened(old, environment=NO_SERVERS) as stores, orders(stores) as collection:
+            collection.insert_one({"_id": "kept"})
+            collection.database.client.admin.command("dropAllUsersFromDatabase")
+    with opened(old, environment=NO_SERVERS, keep=False) as stores, orders(stores) as collection:
+        assert collection.find_one() == {"_id": "kept"}
 
 
 def test_servers_named_by_the_environment_are_used_and_nothing_is_started(tmp_path: Path) -> None:

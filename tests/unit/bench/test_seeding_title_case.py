@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.seeding.title_case import title_case
+from benchmarks.kit.title_case import title_case
 
 
 @pytest.mark.parametrize(

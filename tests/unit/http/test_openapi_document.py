@@ -13,7 +13,7 @@ from service.config import Config
 from service.web.openapi.specification import document, is_published
 from service.web.security.cookies import CookieNames
 
-PAGES = re.compile(r"/(login|cart|orders(/.*)?|ops(/live)?|docs|static/.*|p/.*)?(?![\s\S])")
+PAGES = re.compile(r"/(login|cart|orders(/.*)?|ops(/live)?|docs|notices/.*|static/.*|p/.*)?(?![\s\S])")
 NAMED_IN_THE_CONTRACT = """
     post /api/auth/register, post /api/auth/login, post /api/auth/refresh, post /api/auth/logout, get /api/auth/me,
     get /api/auth/csrf, post /api/auth/password/forgot, post /api/auth/password/reset, get /api/auth/users,
@@ -40,13 +40,13 @@ def app() -> Iterator[Any]:
     made = create_app(shop, front, bootstrap.background(shop))
     made.router.finalize()
     yield made
-    front.passwords.close()
+    front.auth.passwords.close()
     stores.client.close()
 
 
 @pytest.fixture(scope="module")
 def published(app: Any) -> dict[str, Any]:
-    return document(app.router.routes, CookieNames("access", "refresh", "csrf"), "1")
+    return document(app.router.routes, CookieNames("access", "refresh", "csrf", "device"), "1")
 
 
 @pytest.fixture(scope="module")
