@@ -94,8 +94,8 @@ def _local(utc: "pd.Series[Any]", repairs: Repairs) -> "pd.Series[Any]":
 def _named(products: pd.DataFrame) -> pd.DataFrame:
     """By product number: department, brand, whether it is fuel or weighed, and a name of type, brand and size."""
     kind = products["product_type"].fillna(products["product_category"]).fillna(products["department"])
-    kind = kind.map({each: _whole(each) for each in kind.unique()})
     size = products["package_size"].fillna("")
+    kind, size = (each.map({value: _whole(value) for value in each.unique()}) for each in (kind, size))
     by_weight = (size == "") | size.str.endswith("LB")
     return pd.DataFrame(
         {
@@ -108,9 +108,9 @@ def _named(products: pd.DataFrame) -> pd.DataFrame:
     ).set_index(products["product_id"])
 
 
-def _whole(kind: str) -> str:
-    """The package cuts types off after 30 letters: a bracket that is never closed goes."""
-    return " ".join(re.sub(r"\([^)]*$", "", kind).split())
+def _whole(text: str) -> str:
+    """The package cuts texts off, types after 30 letters: a bracket that is never closed goes."""
+    return " ".join(re.sub(r"\([^)]*$", "", text).split())
 
 
 def _of(products: pd.DataFrame, column: str, about: "NDArray[np.intp]", unlisted: Any) -> Any:

@@ -67,8 +67,8 @@ def test_a_month_and_a_number_of_baskets_are_chosen_from_the_year_too() -> None:
     trace = read_trace(COMPLETE_JOURNEY, month="2017-12", limit=3)
     assert [len(invoice.lines) > 0 for invoice in trace.invoices()] == [True] * 3
     assert str(trace.begins_at).startswith("2017-12-01")
-    assert trace.source.name == COMPLETE_JOURNEY
-    assert "simulated from real shopping" in trace.source.attribution
+    assert trace.provenance["name"] == COMPLETE_JOURNEY
+    assert "simulated from real shopping" in (trace.attribution or "")
     with pytest.raises(TraceError, match="--columns is for files"):
         read_trace(COMPLETE_JOURNEY, {"Quantity": "qty"})
 
