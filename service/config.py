@@ -31,6 +31,7 @@ class Config:
     timezone: str = "UTC"  # of the times at which jobs are due
     ops_host: str = "127.0.0.1"  # where probes and metrics are listened for
     ops_port: int = 0  # probes and metrics on a port of their own; 0: with everything else
+    image_hosts: str = "https:"  # whose pictures pages show, between commas, such as cdn.example.com; `https:` is any
 
     # stores
     mongo_timeout_seconds: float = 5.0
@@ -236,6 +237,10 @@ class Config:
         """`__Host-` cookies need TLS; a development server on plain http does without."""
         return self.production or self.public_url.startswith("https://")
 
+    @property
+    def image_sources(self) -> tuple[str, ...]:
+        return tuple(host.strip() for host in self.image_hosts.split(",") if host.strip())
+
     def key(self, purpose: str) -> bytes:
         """32 bytes derived from the first secret: no two purposes share a key."""
         return self.keys(purpose)[0]
@@ -308,6 +313,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     "cors_origins": kinds.listed(kinds.origin),
     "currency": kinds.currency,
     "timezone": kinds.time_zone,
+    "image_hosts": kinds.listed(kinds.matching(kinds.IMAGE_SOURCE, "hosts such as cdn.example.com, or `https:`")),
     "ops_host": kinds.optional(kinds.ip),
     "ops_port": kinds.whole(0, 65_535),
     "sweep_rate_max": kinds.decimal(0.001, COUNT_MAX, " of holds a second"),

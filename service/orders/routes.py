@@ -48,6 +48,7 @@ from service.orders.schemas import (
     PayBody,
     RefundBody,
     coupon_view,
+    order_example,
     order_view,
 )
 from service.orders.settlement import Settlement
@@ -97,8 +98,12 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         ),
         idempotent=True,
         gives={"order_id": "/order/id"},
+        example={"order": order_example("pending")},
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
+        """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
+        `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
+        and after a lost answer the same request again: it answers with the same order."""
         taken, user_id, once = call.taken, call.user.user_id, key(call.once)
         if taken.from_cart:
             return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
@@ -125,8 +130,12 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             PaymentUnknown,
         ),
         idempotent=True,
+        example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
+        """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
+        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
+        provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
         return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))
 
@@ -139,8 +148,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.CUSTOMER,
         errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
         idempotent=True,
+        example={"order": order_example("cancelled")},
     )
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
+        """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
         order = await visible(call.user, order_id)
         return _reply(await orders.cancel(order, call.user.user_id, key(call.once)))
 
@@ -154,8 +165,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus, RefundTooLarge, KeyReused),
         idempotent=True,
+        example={"order": order_example("refunded")},
     )
     async def refund(call: Call[RefundBody], order_id: str) -> Reply:
+        """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
+        the way it came."""
         lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
         answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call.once))
         return _reply(answer)
@@ -168,8 +182,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("shipped")},
     )
     async def ship(call: Call[Nothing], order_id: str) -> Reply:
+        """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
         return _reply(Answer(await orders.ship(order_id, call.user.user_id)))
 
     @operation(
@@ -180,8 +196,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("delivered")},
     )
     async def deliver(call: Call[Nothing], order_id: str) -> Reply:
+        """Only a shipped order can be delivered: 409 `wrong_status` otherwise."""
         return _reply(Answer(await orders.deliver(order_id, call.user.user_id)))
 
     @operation(
@@ -193,8 +211,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={200: OrdersReply},
         access=Access.CUSTOMER,
         errors=(Forbidden,),
+        example={"items": [order_example("paid"), order_example("cancelled")]},
     )
     async def history(call: Call[OrdersQuery]) -> Reply:
+        """Customers see their own orders; `userId` is for staff. `number` finds one order by what is printed on its
+        papers."""
         taken = call.taken
         position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
         page = await orders.newest(
@@ -215,8 +236,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.CUSTOMER,
         errors=(OrderNotFound,),
+        example={"order": order_example("pending")},
     )
     async def one(call: Call[Nothing], order_id: str) -> Reply:
+        """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:
+        ask again in a moment."""
         return _reply(Answer(await visible(call.user, order_id)))
 
     return blueprint
@@ -237,6 +261,8 @@ def webhook_routes(settlement: Settlement, webhooks: Webhooks) -> Blueprint:
         errors=(BadSignature,),
     )
     async def payment_event(call: Call[dict[str, Any]]) -> Reply:
+        """Verified by the provider's signature over the body. The same event twice changes nothing: `repeated` says so.
+        No credentials are needed or looked at."""
         signature = call.request.headers.get(webhooks.header)
         new = await webhooks.receive(call.request.body, signature, settlement.settled_by_provider)
         return Reply(200, EventReply(received=True, repeated=not new))
@@ -260,6 +286,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         gives={"code": "/coupon/code"},
     )
     async def create_coupon(call: Call[CouponBody]) -> Reply:
+        """`value` is in percent or in minor units by `kind`. Limits that are not given do not apply."""
         fields = {name: getattr(call.taken, name) for name in call.taken.__struct_fields__}
         coupon = await coupons.create(**{**fields, "kind": CouponKind(call.taken.kind)})
         return Reply(201, CouponReply(coupon=coupon_view(coupon)))
@@ -274,6 +301,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         access=Access.STAFF,
     )
     async def list_coupons(call: Call[CouponsQuery]) -> Reply:
+        """All coupons in the order of their codes, with how often each was used."""
         position = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
         page = await coupons.by_code(position, call.taken.limit)
         items = [coupon_view(coupon) for coupon in page.items]
@@ -292,6 +320,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         errors=(CouponNotFound,),
     )
     async def one_coupon(call: Call[Nothing], code: str) -> Reply:
+        """Codes are found as they were made; `used` counts orders that stand."""
         return Reply(200, CouponReply(coupon=coupon_view(await coupons.get(code))))
 
     @operation(
@@ -305,6 +334,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         errors=(CouponNotFound, CouponMoved),
     )
     async def edit_coupon(call: Call[CouponChanges], code: str) -> Reply:
+        """Orders that were placed keep their discount. Send `version` to refuse overwriting somebody else's change."""
         version = None if call.taken.version is UNSET else call.taken.version
         coupon = await coupons.edit(code, version, **call.taken.changes())
         return Reply(200, CouponReply(coupon=coupon_view(coupon)))
