@@ -290,7 +290,7 @@ def background(shop: Shop) -> Background:
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting = SubscriptionRepository(database)
     buyers = OrderRepository(database, _sender(shop.stores), config)
-    notices = Notices(waiting, shop.inventory, users, buyers, transactions, outbox, clock, ids, config)
+    notices = Notices(waiting, shop.inventory, users, buyers, shop.offers, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),

@@ -293,7 +293,7 @@ class ReviewsReply(Wire):
 
 
 def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
-    levels = {sku: max(0, stock[sku].available) if sku in stock else 0 for sku in product.skus}
+    levels = {sku: max(0, stock[sku].sellable) if sku in stock else 0 for sku in product.skus}
     return ProductView(
         id=product.id,
         slug=product.slug,

@@ -200,7 +200,9 @@ class Catalog:
         offers += [_offer(product, each, active=False) for product, each in dropped]
         await self._offers.put(offers, session)
         await self._inventory.open({sku: owner for sku, owner in owners.items() if sku not in taken}, session)
-        await self._outbox.add([ProductChanged(product.id, product.version) for product in products], session)
+        sold = {sku: product.active for product in products for sku in product.skus}
+        moved = await self._inventory.set_on_sale(sold | {each.sku: False for _, each in dropped}, session)
+        await self._outbox.add([*moved, *(ProductChanged(each.id, each.version) for each in products)], session)
 
     async def _free_slug(self, name: str, besides: str) -> str:
         slug = slugify(name)
