@@ -367,6 +367,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
         built = build(config, stores)
         with mongo.patient(config) as client:
             await reconcile(client[config.database], INDEXES)
+        await built.catalog.upgrade()
         yield built
         await built.drain()
         await built.gateway.close()

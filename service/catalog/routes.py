@@ -157,7 +157,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         returns={201: ProductView},
         access=Access.STAFF,
         errors=EDITED,
-        gives={"id_or_slug": "/id", "product_id": "/id", "sku": "/sku"},
+        gives={"id_or_slug": "/id", "sku": "/sku"},
     )
     async def create(call: Call[NewProductBody]) -> Reply:
         _check_currency(call.taken.currency, config)
@@ -168,30 +168,30 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
     @operation(
         blueprint,
         "PATCH",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Change a product",
         takes=EditProductBody,
         returns={200: ProductView},
         access=Access.STAFF,
         errors=(ProductNotFound, VersionConflict, *EDITED),
     )
-    async def edit(call: Call[EditProductBody], product_id: str) -> Reply:
+    async def edit(call: Call[EditProductBody], id_or_slug: str) -> Reply:
         _check_currency(call.taken.currency, config)
-        changed = await catalog.edit(product_id, call.taken.changes(), call.taken.version)
+        changed = await catalog.edit(id_or_slug, call.taken.changes(), call.taken.version)
         await ready.forget()
         return Reply(200, await _with_stock(catalog, changed))
 
     @operation(
         blueprint,
         "DELETE",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Archive a product: off the shelves, but never forgotten",
         returns={204: None},
         access=Access.STAFF,
         errors=(ProductNotFound,),
     )
-    async def archive(call: Call[Nothing], product_id: str) -> Reply:
-        await catalog.archive(product_id)
+    async def archive(call: Call[Nothing], id_or_slug: str) -> Reply:
+        await catalog.archive(id_or_slug)
         await ready.forget()
         return Reply(204)
 

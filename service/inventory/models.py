@@ -31,6 +31,8 @@ class StockLimit(Conflict):
 
 
 class UnknownSku(NotFound):
+    """`skus` are all that there are none of."""
+
     code, title = "unknown_sku", "There is no such SKU"
 
 
