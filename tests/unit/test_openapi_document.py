@@ -9,6 +9,7 @@ import pytest
 
 from service import bootstrap
 from service.app import create_app
+from service.catalog.models import RESERVED_SKUS, RESERVED_SLUGS
 from service.config import Config
 from service.web.openapi.specification import document, is_published
 from service.web.security.cookies import CookieNames
@@ -229,3 +230,22 @@ def test_what_a_target_may_not_contain_is_said(operations: list[Operation]):
     free = [schema for schema in texts if schema.get("type") == "string" and not {"enum", "format"} & schema.keys()]
     assert len(free) > 40
     assert all(re.match(schema["pattern"], "a\x07") is None for schema in free)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reserved"), [({"sku"}, RESERVED_SKUS), ({"id_or_slug", "slug"}, RESERVED_SLUGS)]
+)
+def test_no_name_of_a_shop_is_taken_for_a_word_of_the_api(app: Any, parameters: set[str], reserved: set[str]) -> None:
+    """A product or SKU called like a literal that shares its place in a path could never be reached."""
+    paths = [tuple(route.path.strip("/").split("/")) for route in app.router.routes]
+    named = {
+        path[:place]
+        for path in paths
+        for place, part in enumerate(path)
+        if part.startswith("<") and part.strip("<>").partition(":")[0] in parameters
+    }
+    words = {
+        path[len(front)] for front in named for path in paths if path[: len(front)] == front and path[len(front) :]
+    }
+    assert named
+    assert {word for word in words if not word.startswith("<")} - {""} <= reserved
