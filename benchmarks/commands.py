@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks import outcome
+from benchmarks.kit import outcome
 
 if TYPE_CHECKING:
-    from benchmarks.stack import Served
+    from benchmarks.kit.served_stack import Served
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 seeded = click.option("--seed", default=1, show_default=True, help="Makes the choices of a run repeatable.")
@@ -119,7 +119,8 @@ def checkout(
 @click.option("--connections", default=64, show_default=True, type=click.IntRange(1, 512))
 def expiry(as_json: bool, seed: int, quick: bool, holds: int, skus: int, connections: int) -> None:
     """A burst of expired holds swept by two workers, and the checkouts that go on meanwhile."""
-    from benchmarks.expiry import run, verdict
+    from benchmarks.expiry import judge as verdict
+    from benchmarks.expiry import run
 
     plan = replace(run.QUICK, seed=seed) if quick else run.Plan(holds, skus, connections, seed=seed)
     timed = plan.holds >= run.Plan().holds
@@ -141,7 +142,8 @@ def expiry(as_json: bool, seed: int, quick: bool, holds: int, skus: int, connect
 @click.option("--seconds", default=0.4, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
 def layers(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, seconds: float) -> None:
     """CPU per request: the bare framework, the bare route, the route behind every layer; and what the cache saves."""
-    from benchmarks.layers import run, verdict
+    from benchmarks.layers import judge as verdict
+    from benchmarks.layers import run
 
     plan = run.Plan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, profile_seconds=0.5, products=100, buyers=2) if quick else plan
@@ -241,8 +243,8 @@ def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) 
 @click.option("--queries", default=250, show_default=True, type=click.IntRange(10, 2_000))
 def relevance(as_json: bool, seed: int, quick: bool, products: int, queries: int) -> None:
     """Judged searches: the shop's own against MongoDB's text score."""
-    from benchmarks import relevance
-    from benchmarks.relevance import Plan
+    from benchmarks.search import relevance
+    from benchmarks.search.relevance import Plan
 
     plan = Plan(products=5_000 if quick else products, queries=queries, seed=seed)
     outcome.show(lambda: relevance.measure(plan), as_json)
@@ -275,7 +277,7 @@ def _on_a_stack(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Measures on a served stack of its own and judges what came out."""
-    from benchmarks.stack import served
+    from benchmarks.kit.served_stack import served
 
     def measure() -> outcome.Outcome:
         with outcome.progress(title, steps) as step, served(environment, workers=workers) as stack:

@@ -30,8 +30,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from workloads.asking import ask
-from workloads.scalability import fit_scalability
+from workloads.client.command_line import ask
+from workloads.results.scalability import fit_scalability
 
 buyers = [2, 4, 16, 64] if small else [2, 4, 16, 64, 128]
 turn = ["--rounds", "1", "--seconds", "0.5"] if small else ["--rounds", "3", "--seconds", "1"]

@@ -30,8 +30,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from workloads.asking import ask
-from workloads.demo import running_stack
+from workloads.client.command_line import ask
+from workloads.demo.command import running_stack
 
 run = ask("bench", "lookups", "--scale", "0.05" if small else "1.0", *(["--samples", "80"] if small else []))
 rows = pd.DataFrame(run["rows"]).set_index("operation")

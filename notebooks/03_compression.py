@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from workloads.asking import ask
+from workloads.client.command_line import ask
 
 run = ask("bench", "compression")
 rows = pd.DataFrame(run["rows"]).set_index("content")

@@ -31,9 +31,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from workloads import demo_trace, results
-from workloads.asking import ask
-from workloads.demo import TRACE, running_stack
+from workloads.client.command_line import ask
+from workloads.demo import trace as demo_trace
+from workloads.demo.command import TRACE, running_stack
+from workloads.results import reader as results
 
 folder = Path(tempfile.mkdtemp())
 named = os.environ.get("HOLDFAST_TRACE")

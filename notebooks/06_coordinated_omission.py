@@ -32,8 +32,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown
 
-from workloads.asking import ask
-from workloads.results import load_requests
+from workloads.client.command_line import ask
+from workloads.results.reader import load_requests
 
 folder = Path(tempfile.mkdtemp())
 seconds = ["--seconds", "6", "--stall-begins", "2"] if small else []

@@ -35,7 +35,7 @@ from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import docs, ops, storefront
+from service.pages import docs, notices, ops, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -75,12 +75,12 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
-        auth_routes(front.auth, front.layers.cookies, front.layers.csrf, front.shield, shop.config),
+        auth_routes(front.auth, front.layers, front.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, front),
+        *_pages(shop, front, background),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
@@ -100,7 +100,7 @@ def _metrics_for(settings: Config) -> Access:
     return Access.STAFF if settings.production or settings.ops_port else Access.PUBLIC
 
 
-def _pages(shop: Shop, front: Front) -> list[Blueprint]:
+def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
     def counters() -> dict[str, int]:
@@ -117,6 +117,7 @@ def _pages(shop: Shop, front: Front) -> list[Blueprint]:
         storefront.routes(storefront_pages),
         ops.routes(overview, counters, pages),
         docs.routes(published, pages),
+        notices.routes(background.notices, pages),
         openapi_routes(published),
     ]
 

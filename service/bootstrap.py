@@ -9,15 +9,17 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from service.alerts.indexes import INDEXES as ALERTS_INDEXES
+from service.alerts.recipient_repository import RecipientRepository
+from service.alerts.recipients import CONFIRMATION, NoticeLinks, Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
 from service.alerts.tasks import jobs as alert_jobs
 from service.alerts.usecases import BACK_IN_STOCK, Alerts, Notices
+from service.auth import wiring as auth_wiring
 from service.auth.indexes import INDEXES as AUTH_INDEXES
-from service.auth.passwords import Passwords
+from service.auth.mails import RESET, VERIFICATION
 from service.auth.repository import UserRepository
-from service.auth.sessions import LoginAttempts, SessionStore
 from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
-from service.auth.usecases import RESET, VERIFICATION, Auth, Mails
+from service.auth.wiring import AuthDomain
 from service.cart.indexes import INDEXES as CART_INDEXES
 from service.cart.repository import CartRepository, WishlistRepository
 from service.cart.usecases import Carts
@@ -154,10 +156,9 @@ class Shop:
 class Front:
     """What stands between the wire and the use cases. It needs Redis; the shop behind it does not."""
 
-    auth: Auth
+    auth: AuthDomain
     layers: Layers
     shield: Shield
-    passwords: Passwords
     registry: CollectorRegistry
     codecs: Codecs
     cache: Cache
@@ -167,7 +168,7 @@ class Front:
         await self.shield.drain(grace_seconds)
         await self.cache.close()
         await self.layers.close()
-        self.passwords.close()
+        self.auth.passwords.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,16 +271,17 @@ def _payments(config: Config, database: Any, clock: Clock) -> tuple[Gateway, Eve
 def front(shop: Shop) -> Front:
     """Accounts, sessions and the security layers of a shop."""
     config, clock, ids, redis_client = shop.config, shop.clock, shop.ids, shop.stores.redis
-    tokens, passwords = Tokens(clock, ids, config), Passwords(config)
+    tokens = Tokens(clock, ids, config)
     registry = CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, shop.audit_log, SecurityMetrics(registry))
-    users = UserRepository(shop.stores.database)
-    mails = Mails(users, shop.transactions, shop.outbox, layers.gate, clock, ids, config)
-    sessions, attempts = SessionStore(redis_client, clock, config), LoginAttempts(redis_client, clock, config)
-    auth = Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config)
+    auth = auth_wiring.wire(_stored(shop), tokens, layers.gate, clock, ids, config)
     generation = Generation(redis_client, clock, ids, config, told=lambda: layers.gate.generation)
     codecs, cache = build_codecs(), Cache(redis_client, generation, clock, config)
-    return Front(auth, layers, Shield(), passwords, registry, codecs, cache, ReadyReplies(cache, codecs))
+    return Front(auth, layers, Shield(), registry, codecs, cache, ReadyReplies(cache, codecs))
+
+
+def _stored(shop: Shop) -> auth_wiring.Stored:
+    return auth_wiring.Stored(shop.stores.database, shop.stores.redis, shop.transactions, shop.outbox)
 
 
 def background(shop: Shop) -> Background:
@@ -290,7 +292,9 @@ def background(shop: Shop) -> Background:
     alerts = Alerts(AlertRepository(database), shop.inventory, users, transactions, outbox, clock, ids, config)
     waiting = SubscriptionRepository(database)
     buyers = OrderRepository(database, _sender(shop.stores), config)
-    notices = Notices(waiting, shop.inventory, users, buyers, shop.offers, transactions, outbox, clock, ids, config)
+    recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)
+    stock, offers = shop.inventory, shop.offers
+    notices = Notices(waiting, stock, users, buyers, offers, recipients, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
@@ -301,10 +305,11 @@ def background(shop: Shop) -> Background:
     runner = JobRunner(all_jobs, runs, queue, dead_letters, metrics, clock, ids, config)
     queue.register([job.name for job in all_jobs], runner)
     jobs = Jobs(all_jobs, runner, runs, queue, dead_letters, clock, ids, config)
-    guards = {BACK_IN_STOCK: notices.still_wanted}
+    guards = {BACK_IN_STOCK: notices.still_wanted, CONFIRMATION: notices.may_be_asked}
     deliveries = Deliveries(database, _channels(config, clock), guards, dead_letters, metrics, clock, ids, config)
     consumers: dict[str, Consumer] = {
         "alerts": alerts.follow,
+        "sessions": auth_wiring.session_alignment(_stored(shop), clock, config).follow,
         "notices": notices.follow,
         "wishlists": wishlists.follow,
         "sales": Sales(buyers, shop.catalog).follow,
@@ -347,7 +352,21 @@ def _fill(config: Config) -> Mapping[str, Fill]:
     def with_token(values: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"token": mail_token(key, values["ticket"])}
 
-    return {RESET: with_token, VERIFICATION: with_token}
+    links, url = NoticeLinks(config), config.public_url
+
+    def with_unsubscribing(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"unsubscribe_url": f"{url}/notices/unsubscribe/{links.unsubscribe(values['recipient'])}"}
+
+    def with_confirming(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        confirm_url = f"{url}/notices/confirm/{links.confirm(values['recipient'], values['user'])}"
+        return {**with_unsubscribing(values), "confirm_url": confirm_url}
+
+    return {
+        RESET: with_token,
+        VERIFICATION: with_token,
+        BACK_IN_STOCK: with_unsubscribing,
+        CONFIRMATION: with_confirming,
+    }
 
 
 def _deliver_with(deliveries: Deliveries, config: Config) -> Consumer:

@@ -11,7 +11,7 @@ from service.config import ConfigError
 
 COMMANDS = {
     "up": "service.up:up",
-    "seed": "benchmarks.seeding:seed",
+    "seed": "benchmarks.seeding.command:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",
     "audit": "service.commands:audit",
@@ -28,9 +28,9 @@ COMMANDS = {
     "stalled": "workloads.commands:stalled",
     "client-bench": "workloads.commands:client_bench",
     "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.simulation.scale_command:scale",
+    "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
-    "demo": "workloads.demo:demo",
+    "demo": "workloads.demo.command:demo",
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130

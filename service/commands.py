@@ -1,7 +1,9 @@
 """The commands that run the service or act on a running one."""
 
 import asyncio
+import getpass
 import json
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,16 +15,20 @@ from rich.console import Console
 from rich.table import Table
 
 from service import bootstrap
+from service.auth.models import User
 from service.bootstrap import Shop
+from service.errors import Invalid
 from service.infra.mongo import client as mongo
 from service.infra.mongo import index_proof
 from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
 from service.orders.invariants import Audit
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
+from service.web.audit.chain import Entry
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-errors = Console(stderr=True)
+# Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
+errors = Console(stderr=True, force_terminal=os.isatty(2))
 
 
 @click.command()
@@ -69,8 +75,30 @@ def create(data: Path, email: str, password: str | None) -> None:
     """Create the first administrator, or make an existing user one."""
     made = secrets.token_urlsafe(18) if password == "-" else None
     chosen = made or password or click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    with_shop(data, lambda shop: bootstrap.front(shop).auth.create_admin(email, chosen))
-    click.echo(f"{email} is an administrator" + (f", password {made}" if made else ""))
+    try:
+        admin = with_shop(data, lambda shop: _made_admin(shop, email, chosen))
+    except Invalid as error:
+        raise click.UsageError("; ".join(each["message"] for each in error.extra["errors"])) from None
+    click.echo(f"{admin.email} is an administrator" + (f", password {made}" if made else ""))
+
+
+async def _made_admin(shop: Shop, email: str, password: str) -> User:
+    """On record like what admins do over HTTP: whoever can run this has the machine."""
+    admin = await bootstrap.front(shop).auth.accounts.create_admin(email, password)
+    await shop.audit_log.record(
+        Entry(
+            actor=f"cli:{getpass.getuser()}",
+            role="operator",
+            action="holdfast admin create",
+            target=f"/api/auth/users/{admin.id}",
+            outcome="ok",
+            status=0,
+            address="",
+            request_id="",
+            subject=admin.id,
+        )
+    )
+    return admin
 
 
 @click.group()

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from service import setting_kinds as kinds
-from service.setting_rules import DEVELOPMENT_SECRET, ConfigError, check, variable
+from service.setting_rules import DEVELOPMENT_SECRET, ConfigError, check, secrets_of, variable
 
 __all__ = ["DEVELOPMENT_SECRET", "Config", "ConfigError", "kind_of", "load", "misspelt"]
 
@@ -23,7 +23,7 @@ class Config:
     database: str = "holdfast"
     app_name: str = "holdfast"
     production: bool = False  # refuses what only a trial may have
-    secret: str = DEVELOPMENT_SECRET  # every key is derived from it
+    secret: str = DEVELOPMENT_SECRET  # every key is derived from it; a new one goes before the old one and a comma
     public_url: str = "http://127.0.0.1:8000"  # in links of mails; https sets secure cookies
     cors_origins: str = ""  # whose pages may call the API, between commas
     currency: str = "GBP"  # ISO 4217
@@ -109,15 +109,19 @@ class Config:
     # accounts
     access_token_ttl_seconds: float = 900
     refresh_token_ttl_seconds: float = 2_592_000
-    session_ttl_seconds: float = 2_592_000
+    session_ttl_seconds: float = 7_776_000  # however often it is refreshed
+    staff_session_ttl_seconds: float = 43_200
     refresh_grace_seconds: float = 10
     bcrypt_rounds: int = 12
     bcrypt_threads: int = 2
     passwords_waiting_max: int = 64
+    passwords_waiting_per_address_max: int = 32
+    password_wait_seconds_max: float = 5
     sessions_per_user_max: int = 50
     reset_token_ttl_seconds: float = 3_600
     verification_token_ttl_seconds: float = 259_200
     mails_per_account_max: int = 5
+    mails_from_strangers_max: int = 20
     mails_window_seconds: float = 3_600
     login_failures_free: int = 5
     login_failures_free_account: int = 50
@@ -125,6 +129,9 @@ class Config:
     login_delay_max_seconds: float = 900
     login_delay_max_account_seconds: float = 60
     login_failures_ttl_seconds: float = 86_400
+    login_failures_kept_max: int = 50_000
+    known_addresses_max: int = 5
+    device_cookie_ttl_seconds: float = 7_776_000
     audit_ttl_seconds: float = 31_536_000
     audit_waiting_max: int = 10_000
     audit_batch_max: int = 500
@@ -186,6 +193,8 @@ class Config:
     digest_alerts_max: int = 500
     notify_claim_seconds: float = 86_400
     subscriptions_per_user_max: int = 200
+    notice_mails_per_recipient_max: int = 20  # within a day, whoever asked for them
+    notice_confirmations_per_recipient_max: int = 3
     alert_skus_max: int = 500
 
     # the stock stream
@@ -209,11 +218,16 @@ class Config:
     webhook_seconds_max: float = 10
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """`HOLDFAST_SECRET` may be a list with commas: the first one signs, all of them verify."""
+        return secrets_of(self.secret)
+
+    @property
     def warnings(self) -> Iterator[str]:
         """What is said at every start."""
         if self.production and self.payment_gateway == "simulator":
             yield "HOLDFAST_ALLOW_PAYMENT_SIMULATOR is set: anybody can pay with nothing, and no money is taken"
-        if self.secret == DEVELOPMENT_SECRET:
+        if DEVELOPMENT_SECRET in self.secrets:
             yield "HOLDFAST_SECRET is the published one: anybody can forge tokens; set it before anybody else comes in"
 
     @property
@@ -222,8 +236,12 @@ class Config:
         return self.production or self.public_url.startswith("https://")
 
     def key(self, purpose: str) -> bytes:
-        """32 bytes derived from the secret: no two purposes share a key."""
-        return hmac.digest(self.secret.encode(), purpose.encode(), "sha256")
+        """32 bytes derived from the first secret: no two purposes share a key."""
+        return self.keys(purpose)[0]
+
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """That key, and after it those of the secrets that were the first one before."""
+        return tuple(hmac.digest(secret.encode(), purpose.encode(), "sha256") for secret in self.secrets)
 
 
 def load(environment: Mapping[str, str] | None = None) -> Config:

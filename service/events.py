@@ -87,6 +87,21 @@ class MailRequested(Event, frozen=True):
     values: dict[str, Any]
 
 
+class AccountChanged(Event, frozen=True):
+    """The role of an account, or whether it may log in: its sessions follow."""
+
+    name = "account_changed"
+    user_id: str
+
+
+class AddressVerified(Event, frozen=True):
+    """Somebody who reads the mails of this address has said so."""
+
+    name = "address_verified"
+    user_id: str
+    email: str
+
+
 class AlertRaised(Event, frozen=True):
     """`kind` is low_stock or out_of_stock."""
 

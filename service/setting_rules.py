@@ -20,6 +20,7 @@ AT_MOST = (  # the first of each pair is never above the second
     ("delivery_retry_pause_seconds", "delivery_retry_pause_max_seconds"),
     ("login_delay_seconds", "login_delay_max_seconds"),
     ("login_delay_seconds", "login_delay_max_account_seconds"),
+    ("staff_session_ttl_seconds", "session_ttl_seconds"),
     ("login_failures_free", "login_failures_free_account"),
     ("access_token_ttl_seconds", "refresh_token_ttl_seconds"),
     ("refresh_grace_seconds", "refresh_token_ttl_seconds"),
@@ -71,15 +72,20 @@ def _webhooks(values: Values) -> Iterator[str]:
 
 
 def _secret(values: Values) -> Iterator[str]:
-    secret = values["secret"]
-    if len(secret.encode()) < SECRET_MIN_BYTES:
-        yield f"HOLDFAST_SECRET must have at least {SECRET_MIN_BYTES} bytes"
+    secrets = secrets_of(values["secret"])
+    if not secrets or any(len(secret.encode()) < SECRET_MIN_BYTES for secret in secrets):
+        yield f"HOLDFAST_SECRET must have at least {SECRET_MIN_BYTES} bytes, each of them if it is a list with commas"
     if not (values["production"] or values["public_url"].startswith("https://")):
         return
-    if secret in PUBLISHED:
+    if PUBLISHED.intersection(secrets):
         yield "HOLDFAST_SECRET must be set in production: 32 random bytes or more, kept outside the image"
-    if is_weak(secret):
+    if any(map(is_weak, secrets)):
         yield "HOLDFAST_SECRET must be random, such as what `openssl rand -base64 48` prints: this one can be guessed"
+
+
+def secrets_of(text: str) -> tuple[str, ...]:
+    """The parts of a list with commas: while a secret is replaced, the new one comes first and the old one stays."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def is_weak(secret: str) -> bool:

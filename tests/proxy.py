@@ -19,7 +19,8 @@ class Proxy:
     def url(self) -> str:
         """The store's own URL with the proxy's address in it."""
         target = self._target
-        return target._replace(netloc=f"127.0.0.1:{self.port}").geturl()
+        user, at, _ = target.netloc.rpartition("@")
+        return target._replace(netloc=f"{user}{at}127.0.0.1:{self.port}").geturl()
 
     async def up(self) -> None:
         self._running.set()

@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks.budgets.declared import Budget, load
+from benchmarks.budgets.judge import broken, document, line, markdown
+from benchmarks.budgets.plan import Budget, load
 from benchmarks.budgets.run import Planting, Say, check, self_test
-from benchmarks.budgets.verdict import broken, document, line, markdown
-from benchmarks.outcome import CHECK_FAILED, invalid_runs_reported
+from benchmarks.kit.outcome import CHECK_FAILED, invalid_runs_reported
 
 CI_SUMMARY = Path("runs") / "budgets.md"
 

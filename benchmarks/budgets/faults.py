@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from pymongo import MongoClient
 
-from benchmarks.stack import Served
+from benchmarks.kit.served_stack import Served
 
 SLEEP_SECONDS = 0.05
 ROUND_TRIPS_ADDED = 8

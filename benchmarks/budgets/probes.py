@@ -9,15 +9,15 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.budgets.counters import Counters
-from benchmarks.closed_loop import Tally, drive
 from benchmarks.compression import live
 from benchmarks.contention import run as contention_run
-from benchmarks.outcome import RunInvalid
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import PASSWORD, Shopfront, discover, expect
+from benchmarks.kit.store_counters import Counters
+from benchmarks.kit.wire import Wire, request
 from benchmarks.over_http import checkout
-from benchmarks.over_http.shopfront import PASSWORD, Shopfront, discover, expect
-from benchmarks.stack import Served
-from benchmarks.wire import Wire, request
 from service.bootstrap import INDEXES
 
 Figures = dict[str, float]

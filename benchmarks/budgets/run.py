@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.budgets import faults, probes
-from benchmarks.budgets.declared import Budget
-from benchmarks.budgets.verdict import Verdict, judge
-from benchmarks.stack import Served, served
+from benchmarks.budgets.judge import Verdict, judge
+from benchmarks.budgets.plan import Budget
+from benchmarks.kit.served_stack import Served, served
 
 Say = Callable[[str], None]
 

@@ -10,7 +10,7 @@ from isal import isal_zlib
 from zlib_ng import zlib_ng
 from zstandard import ZstdCompressor
 
-from benchmarks.cpu_time import cpu_ms
+from benchmarks.kit.cpu_time import cpu_ms
 
 GZIP_CONTAINER = 31
 REPEATS = 20

@@ -11,11 +11,11 @@ from typing import Any
 import uvloop
 
 from benchmarks.compression.levels import compare
-from benchmarks.cpu_time import cpu_ms
-from benchmarks.outcome import Outcome, RunInvalid, table
-from benchmarks.over_http.shopfront import Shopfront, discover, expect
-from benchmarks.stack import Served
-from benchmarks.wire import Answer, Wire, request
+from benchmarks.kit.cpu_time import cpu_ms
+from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import Shopfront, discover, expect
+from benchmarks.kit.wire import Answer, Wire, request
 from service.web.http.compress import build_codecs, encode
 
 Progress = Callable[[str], None]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from benchmarks.contention.run import Plan, run
-from benchmarks.outcome import Outcome, RunInvalid, progress, table
-from benchmarks.own_stores import own_stores
+from benchmarks.kit.outcome import Outcome, RunInvalid, progress, table
+from benchmarks.kit.own_stores import own_stores
 from service.infra import garbage
 
 COLUMNS = {

@@ -18,7 +18,7 @@ from benchmarks.contention.strategies import (
     Strategy,
     TransactionPerRequest,
 )
-from benchmarks.percentiles import percentile
+from benchmarks.kit.percentiles import percentile
 
 STRATEGIES: tuple[type[Strategy], ...] = (
     ReadThenWrite,

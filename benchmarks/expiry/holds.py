@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from benchmarks.outcome import RunInvalid
-from benchmarks.stack import RATE_LIMIT_SCALE, Served
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.served_stack import RATE_LIMIT_SCALE, Served
 from service import bootstrap
 from service.config import Config
 from service.inventory.models import Line

@@ -14,14 +14,14 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.closed_loop import Tally, drive
 from benchmarks.expiry.holds import JOB, Holds, Released
-from benchmarks.outcome import RunInvalid
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.percentiles import percentile
+from benchmarks.kit.served_stack import STOP_SECONDS_MAX, Served
+from benchmarks.kit.shopfront import discover, expect, sign_in
+from benchmarks.kit.wire import Wire, request
 from benchmarks.over_http.checkout import ADMIN, ADMIN_PASSWORD, CheckoutRequests
-from benchmarks.over_http.shopfront import discover, expect, sign_in
-from benchmarks.percentiles import percentile
-from benchmarks.stack import STOP_SECONDS_MAX, Served
-from benchmarks.wire import Wire, request
 from service.stack.folder import StackFolder
 from service.stack.processes import ChildProcess, Command
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from benchmarks.wire import request
+from benchmarks.kit.wire import request
 
 TICK_SECONDS = 0.002
 LAST_ANSWERS_SECONDS = 1.0

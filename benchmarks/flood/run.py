@@ -14,14 +14,14 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.cpu_time import cpu_seconds_of
-from benchmarks.outcome import Outcome, RunInvalid, table
-from benchmarks.over_http.open_loop import drive_open
-from benchmarks.over_http.routes import checkout_of
-from benchmarks.over_http.shopfront import Shopfront, discover
-from benchmarks.percentiles import percentile
-from benchmarks.stack import PYTHON, Served
-from benchmarks.wire import request
+from benchmarks.kit.cpu_time import cpu_seconds_of
+from benchmarks.kit.open_loop import drive_open
+from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.percentiles import percentile
+from benchmarks.kit.routes import checkout_of
+from benchmarks.kit.served_stack import PYTHON, Served
+from benchmarks.kit.shopfront import Shopfront, discover
+from benchmarks.kit.wire import request
 from service.web.security.rate_limit import CLASSES
 
 Progress = Callable[[str], None]

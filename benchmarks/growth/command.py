@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.growth.contestant import KINDS
 from benchmarks.growth.run import Plan, run
-from benchmarks.outcome import Outcome, progress, table
-from benchmarks.own_stores import own_stores
+from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.own_stores import own_stores
 
 GROWTH_MAX = 1.10
 COUNTERS = ("commands", "keysExamined", "documentsExamined")

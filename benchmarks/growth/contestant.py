@@ -9,8 +9,8 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from benchmarks.budgets.counters import commands_in
 from benchmarks.growth.data import USERS, Size, sku, user_id
+from benchmarks.kit.store_counters import commands_in
 from service import bootstrap
 from service.config import Config
 from service.inventory.models import Line

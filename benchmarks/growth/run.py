@@ -11,7 +11,7 @@ import uvloop
 
 from benchmarks.growth.contestant import KINDS, Contestant, Waves, contestant
 from benchmarks.growth.data import Size, fill
-from benchmarks.percentiles import median_interval
+from benchmarks.kit.percentiles import median_interval
 from service.config import Config
 from service.infra.mongo import client as mongo
 from service.orders.invariants import Audit

@@ -3,8 +3,8 @@
 from typing import Any
 
 from benchmarks.index_cost.run import Plan, run
-from benchmarks.outcome import Outcome, progress, table
-from benchmarks.own_stores import own_stores
+from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.own_stores import own_stores
 
 COLUMNS = ("index", "keys placed", "keys paid", "keys expired", "bytes an order", "CPU µs an order", "serves")
 

@@ -14,10 +14,10 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.cpu_time import cpu_seconds_of
 from benchmarks.index_cost.counters import Name, Written, difference, written
 from benchmarks.index_cost.shop import MeasuredShop
-from benchmarks.percentiles import median_interval
+from benchmarks.kit.cpu_time import cpu_seconds_of
+from benchmarks.kit.percentiles import median_interval
 from service import bootstrap
 from service.infra.mongo.indexes import Index, reconcile
 

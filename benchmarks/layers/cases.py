@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.over_http.routes import ROUTES
-from benchmarks.over_http.shopfront import Shopfront, expect
-from benchmarks.wire import Wire, request
+from benchmarks.kit.routes import ROUTES
+from benchmarks.kit.shopfront import Shopfront, expect
+from benchmarks.kit.wire import Wire, request
 
 AVAILABILITY, PRODUCTS, ORDERS = "GET /api/inventory/availability", "GET /api/products", "GET /api/orders"
 ANONYMOUS, BEARER = "anonymous", "bearer"

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.cpu_time import cpu_seconds_of
-from benchmarks.outcome import RunInvalid
-from benchmarks.stack import HOST, PYTHON, Served
+from benchmarks.kit.cpu_time import cpu_seconds_of
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.served_stack import HOST, PYTHON, Served
 from service.stack.folder import StackFolder
 from service.stack.processes import ChildProcess, Command
 

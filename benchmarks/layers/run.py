@@ -17,15 +17,15 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.closed_loop import Tally, drive
+from benchmarks.kit.closed_loop import Tally, drive
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.percentiles import median_interval
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import discover
+from benchmarks.kit.wire import Wire
 from benchmarks.layers.cases import AVAILABILITY, PRODUCTS, Case, cases
 from benchmarks.layers.parts import is_layer
 from benchmarks.layers.processes import Api, api
-from benchmarks.outcome import RunInvalid
-from benchmarks.over_http.shopfront import discover
-from benchmarks.percentiles import median_interval
-from benchmarks.stack import Served
-from benchmarks.wire import Wire
 
 Progress = Callable[[str], None]
 READ_CASES = 6

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.own_stores import own_stores
 from benchmarks.lookups.run import Plan, run
-from benchmarks.outcome import Outcome, progress, table
-from benchmarks.own_stores import own_stores
 
 GROWTH_MAX = 2.0
 COLUMNS = {

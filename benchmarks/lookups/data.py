@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
-from benchmarks.catalogue_data import CatalogueEntry, TraceName, catalogue
+from benchmarks.kit.catalogue import CatalogueEntry, TraceName, catalogue
 from service.auth.models import User
 from service.auth.repository import UserRepository
 from service.bootstrap import INDEXES

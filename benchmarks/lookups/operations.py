@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from benchmarks.catalogue_data import TraceName
+from benchmarks.kit.catalogue import TraceName
+from benchmarks.kit.search_queries import query_mix
 from benchmarks.lookups import data
 from benchmarks.lookups.data import Sizes
 from benchmarks.lookups.scanning import ScanningDatabase
-from benchmarks.search_queries import query_mix
 from service.auth.repository import UserRepository
 from service.cart.models import CartLine
 from service.cart.repository import CartRepository

@@ -9,11 +9,11 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.catalogue_data import read_trace_names, trace_path
+from benchmarks.kit.catalogue import read_trace_names, trace_path
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.percentiles import percentile
 from benchmarks.lookups.data import Sizes, fill
 from benchmarks.lookups.operations import Operation, Run, around, operations, plain_scan, text_search
-from benchmarks.outcome import RunInvalid
-from benchmarks.percentiles import percentile
 
 LARGE, SMALL = "bench_lookups", "bench_lookups_small"
 GROWTH = 10

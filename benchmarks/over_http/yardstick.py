@@ -9,8 +9,8 @@ from typing import Any
 from pymongo import MongoClient, WriteConcern
 from pymongo.collection import Collection
 
-from benchmarks.closed_loop import Tally
-from benchmarks.stack import Served
+from benchmarks.kit.closed_loop import Tally
+from benchmarks.kit.served_stack import Served
 
 COLLECTION = "yardstick"
 Bare = Collection[dict[str, Any]]

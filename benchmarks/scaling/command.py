@@ -1,7 +1,7 @@
 """`holdfast bench scaling`: starts its own mongod and ledgers, runs the plan, shows what came of it."""
 
-from benchmarks.outcome import Outcome, progress, table
-from benchmarks.own_stores import own_stores
+from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.own_stores import own_stores
 from benchmarks.scaling.run import Plan, run
 
 COLUMNS = {

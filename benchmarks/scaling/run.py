@@ -17,8 +17,8 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.contention.run import AMPLE_UNITS, UnitsMissing
 from benchmarks.contention.service_ledger import GroupCommit
-from benchmarks.outcome import RunInvalid
-from benchmarks.percentiles import percentile
+from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.percentiles import percentile
 from benchmarks.scaling.ledger_process import Turn, serve
 
 DATABASE = "bench_scaling"

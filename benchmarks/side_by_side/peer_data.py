@@ -5,8 +5,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from benchmarks.over_http.shopfront import skus_of
-from benchmarks.wire import Wire, request
+from benchmarks.kit.shopfront import skus_of
+from benchmarks.kit.wire import Wire, request
 
 AMPLE_UNITS = 10_000_000
 PAGE_SIZE = 100

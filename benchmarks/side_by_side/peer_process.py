@@ -1,4 +1,4 @@
-"""Installs and starts the peer of `benchmarks/peer`: Express, compression, helmet, mongoose, on node."""
+"""Installs and starts the peer of `benchmarks/side_by_side/peer`: Express, compression, helmet, mongoose, on node."""
 
 import shutil
 import subprocess
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.outcome import RunInvalid
+from benchmarks.kit.outcome import RunInvalid
 from service.stack.processes import ChildProcess, Command
 
-PEER = Path(__file__).resolve().parents[1] / "peer"
+PEER = Path(__file__).resolve().with_name("peer")
 INSTALL = ("npm", "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")
 INSTALL_SECONDS_MAX = 300
 START_SECONDS_MAX = 30

@@ -10,14 +10,14 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.closed_loop import Tally
-from benchmarks.outcome import Outcome, table
-from benchmarks.over_http.routes import ROUTES, Route
+from benchmarks.kit.closed_loop import Tally
+from benchmarks.kit.outcome import Outcome, table
+from benchmarks.kit.routes import ROUTES, Route
+from benchmarks.kit.served_stack import Served
+from benchmarks.kit.shopfront import Shopfront, discover
 from benchmarks.over_http.run import closed_turn
-from benchmarks.over_http.shopfront import Shopfront, discover
 from benchmarks.side_by_side.peer_data import AMPLE_UNITS, copy_catalogue
 from benchmarks.side_by_side.peer_process import peer
-from benchmarks.stack import Served
 
 Progress = Callable[[str], None]
 RATIO_MIN = 2.0

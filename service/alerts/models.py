@@ -20,6 +20,14 @@ class TooManySubscriptions(Conflict):
     code, title = "too_many_subscriptions", "You wait for too many products already"
 
 
+class InStock(Conflict):
+    code, title = "in_stock", "It is in stock: there is nothing to wait for"
+
+
+class BadNoticeLink(NotFound):
+    code, title = "bad_notice_link", "This link is not one of ours"
+
+
 class AlertKind(StrEnum):
     LOW_STOCK = "low_stock"
     OUT_OF_STOCK = "out_of_stock"
@@ -48,7 +56,8 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """`round` counts how often it was told and put back to wait because the stock was gone before the mail went out."""
+    """`round` counts how often it was told and put back to wait because the stock was gone before the mail went out.
+    `pending` ones do not wait: their address has not agreed yet."""
 
     id: str
     sku: str
@@ -58,6 +67,16 @@ class Subscription:
     waiting: bool
     told_at: datetime | None
     round: int
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An address that notices go to. `confirmed_for`: the users whose notices it has agreed to receive."""
+
+    mark: str
+    unsubscribed: bool
+    confirmed_for: frozenset[str]
 
 
 def conditions(stock: Stock) -> frozenset[AlertKind]:

@@ -69,24 +69,48 @@ class SubscriptionRepository:
         self._subscriptions, self._queues = database["subscriptions"], database["notice_queues"]
 
     async def add(self, subscription: Subscription) -> bool:
-        """False if the customer waits for that SKU already."""
+        """False if the customer waits for that SKU already, or for the address to agree."""
+        if subscription.pending:
+            return await self._add_pending(subscription)
         try:
             await self._subscriptions.insert_one(_subscription_document(subscription))
         except DuplicateKeyError:
             return False
         return True
 
-    async def waiting_of(self, sku: str, user_id: str) -> Subscription | None:
-        document = await self._subscriptions.find_one({"sku": sku, "userId": user_id, "waiting": True})
+    async def _add_pending(self, subscription: Subscription) -> bool:
+        mine = {"userId": subscription.user_id, "sku": subscription.sku, "pending": True, "email": subscription.email}
+        new = {name: value for name, value in _subscription_document(subscription).items() if name not in mine}
+        written = await self._subscriptions.update_one(mine, {"$setOnInsert": new}, upsert=True)
+        return written.upserted_id is not None
+
+    async def current_of(self, sku: str, user_id: str) -> Subscription | None:
+        """The one that waits, or else one that is pending."""
+        mine = {"userId": user_id, "sku": sku, "$or": [{"waiting": True}, {"pending": True}]}
+        document = await self._subscriptions.find_one(mine, sort=[("waiting", -1)])
         return None if document is None else _to_subscription(document)
 
-    async def count_waiting(self, user_id: str) -> int:
-        count: int = await self._subscriptions.count_documents({"userId": user_id, "waiting": True})
+    async def count_current(self, user_id: str) -> int:
+        mine = {"userId": user_id, "$or": [{"waiting": True}, {"pending": True}]}
+        count: int = await self._subscriptions.count_documents(mine)
         return count
+
+    async def pending_of(self, user_id: str) -> list[Subscription]:
+        found = self._subscriptions.find({"userId": user_id, "pending": True})
+        return [_to_subscription(document) for document in await found.to_list(None)]
+
+    async def begin_to_wait(self, subscription: Subscription) -> None:
+        """Its address has agreed; unless the customer waits for the SKU already."""
+        mine = {"_id": subscription.id, "pending": True}
+        change = {"waiting": True, "pending": False, "endedAt": None}
+        try:
+            await self._subscriptions.update_one(mine, {"$set": change})
+        except DuplicateKeyError:
+            await self._subscriptions.update_one(mine, {"$set": {"pending": False, "cancelled": True}})
 
     async def cancel(self, sku: str, user_id: str, now: datetime) -> None:
         """The customer does not want to be told, also not by a mail that has not gone out yet."""
-        change = {"waiting": False, "fresh": False, "cancelled": True, "endedAt": now}
+        change = {"waiting": False, "pending": False, "fresh": False, "cancelled": True, "endedAt": now}
         await self._subscriptions.update_many({"userId": user_id, "sku": sku}, {"$set": change})
 
     async def lock_queue(self, sku: str, session: Session) -> None:
@@ -174,11 +198,12 @@ def _subscription_document(subscription: Subscription) -> dict[str, Any]:
         "userId": subscription.user_id,
         "email": subscription.email,
         "createdAt": subscription.created_at,
-        "waiting": True,
+        "waiting": subscription.waiting,
+        "pending": subscription.pending,
         "fresh": False,
         "toldAt": None,
         "cancelled": False,
-        "endedAt": None,
+        "endedAt": subscription.created_at if subscription.pending else None,  # what nobody agrees to goes by itself
         "round": 0,
     }
 
@@ -193,4 +218,5 @@ def _to_subscription(document: Mapping[str, Any]) -> Subscription:
         document["waiting"],
         document["toldAt"],
         document["round"],
+        document.get("pending", False),
     )

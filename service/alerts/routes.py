@@ -2,7 +2,7 @@
 
 from sanic import Blueprint
 
-from service.alerts.models import AlertKind, TooManySubscriptions, UnknownAlert
+from service.alerts.models import AlertKind, InStock, TooManySubscriptions, UnknownAlert
 from service.alerts.schemas import (
     AlertsQuery,
     AlertsReply,
@@ -59,7 +59,8 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         takes=NotifyBody,
         returns={200: SubscriptionReply, 201: SubscriptionReply},
         access=Access.CUSTOMER,
-        errors=(UnknownSku, TooManySubscriptions),
+        limit="account",
+        errors=(UnknownSku, InStock, TooManySubscriptions),
     )
     async def notify_me(call: Call[NotifyBody], sku: str) -> Reply:
         subscription, new = await notices.subscribe(sku, call.user.user_id, call.taken.email)

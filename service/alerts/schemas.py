@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.alerts.models import Alert, Subscription
+from service.auth.schemas import Email
 from service.web.http.operation import Wire
-
-EMAIL_PATTERN = r"^[^@\s\x85\ufeff\x00-\x1f\x7f,;:<>()\[\]\"]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*(?![\s\S])"
 
 
 class AlertsQuery(Wire):
@@ -41,17 +40,19 @@ class AlertsReply(Wire):
 
 
 class NotifyBody(Wire):
-    """Without `email`, the account's address is told."""
+    """Without `email`, the account's address is told, once it is verified. Another address is first asked whether it
+    agrees."""
 
-    email: Annotated[str, msgspec.Meta(pattern=EMAIL_PATTERN, max_length=254, examples=["ada@example.com"])] | None = (
-        None
-    )
+    email: Email | None = None
 
 
 class SubscriptionReply(Wire):
+    """`confirmed`: the address has agreed to be told; until then the customer does not wait."""
+
     sku: str
     email: str
     since: datetime
+    confirmed: bool
 
 
 def alert_view(alert: Alert) -> AlertView:
@@ -70,4 +71,9 @@ def alert_view(alert: Alert) -> AlertView:
 
 
 def subscription_view(subscription: Subscription) -> SubscriptionReply:
-    return SubscriptionReply(sku=subscription.sku, email=subscription.email, since=subscription.created_at)
+    return SubscriptionReply(
+        sku=subscription.sku,
+        email=subscription.email,
+        since=subscription.created_at,
+        confirmed=not subscription.pending,
+    )

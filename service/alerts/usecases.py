@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from service.alerts.models import (
     Alert,
     AlertKind,
+    InStock,
     Plan,
     Subscription,
     TooManySubscriptions,
@@ -20,11 +21,13 @@ from service.alerts.models import (
     plan,
     to_tell,
 )
+from service.alerts.recipients import Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
 from service.auth.models import User
 from service.clock import Clock
 from service.config import Config
-from service.events import AlertRaised, AlertResolved, MailRequested, StockChanged
+from service.email_address import parse_address
+from service.events import AddressVerified, AlertRaised, AlertResolved, MailRequested, StockChanged
 from service.ids import Ids
 from service.infra.mongo.client import Session, Transactions
 from service.inventory.models import Stock, UnknownSku
@@ -188,6 +191,7 @@ class Notices:
         accounts: Accounts,
         buyers: Buyers,
         goods: Goods,
+        recipients: Recipients,
         transactions: Transactions,
         outbox: Outbox,
         clock: Clock,
@@ -196,35 +200,61 @@ class Notices:
     ) -> None:
         self._repository, self._inventory, self._accounts, self._buyers = repository, inventory, accounts, buyers
         self._goods = goods
-        self._transactions, self._outbox = transactions, outbox
+        self._recipients, self._transactions, self._outbox = recipients, transactions, outbox
         self._clock, self._ids, self._config = clock, ids, config
 
     async def subscribe(self, sku: str, user_id: str, email: str | None) -> tuple[Subscription, bool]:
-        """The subscription, and whether it is new. Raises UnknownSku, TooManySubscriptions."""
-        if not (await self._inventory.get(sku)).on_sale:
+        """The subscription, and whether it is new; it is pending until its address has agreed. Raises UnknownSku,
+        InStock, TooManySubscriptions, BadAddress."""
+        stock = await self._inventory.get(sku)
+        if not stock.on_sale:
             raise UnknownSku(f"{sku} is not sold here")
-        if await self._repository.count_waiting(user_id) >= self._config.subscriptions_per_user_max:
+        if stock.sellable > 0:
+            raise InStock()
+        if await self._repository.count_current(user_id) >= self._config.subscriptions_per_user_max:
             raise TooManySubscriptions(f"At most {self._config.subscriptions_per_user_max} at a time")
-        now = self._clock.now()
-        new = Subscription(self._ids.new(), sku, user_id, await self._address(user_id, email), now, True, None, 0)
-        if await self._repository.add(new):
-            await self.tell(sku)
-            return new, True
-        return await self._repository.waiting_of(sku, user_id) or new, False
-
-    async def _address(self, user_id: str, email: str | None) -> str:
-        if email is not None:
-            return email
         user = await self._accounts.get(user_id)
         assert user is not None, "a caller without an account"
-        return user.email
+        address = user.email if email is None else parse_address(email)
+        agreed = await self._recipients.agreed(user, address)
+        now = self._clock.now()
+        new = Subscription(self._ids.new(), sku, user_id, address, now, agreed, None, 0, pending=not agreed)
+        if not await self._repository.add(new):
+            return await self._repository.current_of(sku, user_id) or new, False
+        if agreed:
+            await self.tell(sku)
+        else:
+            await self._ask_to_agree(user, address)
+        return new, True
+
+    async def _ask_to_agree(self, user: User, address: str) -> None:
+        mails = await self._recipients.ask(user, address)
+        await self._transactions.run(partial(self._outbox.add, mails))
+
+    async def confirm(self, link: str) -> None:
+        """The owner of an address agrees to one user's notices. Raises BadNoticeLink."""
+        mark, user_id = await self._recipients.confirm(link)
+        await self._begin_to_wait(user_id, mark)
+
+    async def unsubscribe_address(self, link: str) -> None:
+        """No notice goes to that address any more, whoever asked for it. Raises BadNoticeLink."""
+        await self._recipients.unsubscribe(link)
+
+    async def _begin_to_wait(self, user_id: str, mark: str) -> None:
+        for subscription in await self._repository.pending_of(user_id):
+            if self._recipients.links.mark(subscription.email) == mark:
+                await self._repository.begin_to_wait(subscription)
+                await self.tell(subscription.sku)
 
     async def unsubscribe(self, sku: str, user_id: str) -> None:
         """Also when there was nothing to cancel."""
         await self._repository.cancel(sku, user_id, self._clock.now())
 
     async def follow(self, facts: Sequence[Fact]) -> None:
-        """Tells of SKUs that are there again, and notes those that are sold out."""
+        """Tells of SKUs that are there again, notes those that are sold out, and lets those wait whose address has
+        been verified."""
+        for verified in (fact.event for fact in facts if isinstance(fact.event, AddressVerified)):
+            await self._begin_to_wait(verified.user_id, self._recipients.links.mark(verified.email))
         changes = [(fact.at, fact.event) for fact in facts if isinstance(fact.event, StockChanged)]
         gone: dict[datetime, list[str]] = {}
         for at, change in changes:
@@ -262,7 +292,8 @@ class Notices:
         wanted = min(to_tell(stock.sellable, len(fresh)), self._config.alert_skus_max)
         lucky = await self._repository.oldest_waiting(sku, wanted, session) if wanted else []
         await self._repository.told([one.id for one in lucky], self._clock.now(), session)
-        await self._outbox.add([_notice(one, stock, name) for one in lucky], session)
+        marks = self._recipients.links
+        await self._outbox.add([_notice(one, stock, name, marks.mark(one.email)) for one in lucky], session)
         return len(lucky)
 
     async def waited_for(self, after_sku: str) -> list[str]:
@@ -274,16 +305,29 @@ class Notices:
         subscription = await self._repository.told_as(values["subscription_id"], values["round"])
         if subscription is None:
             return False
+        if await self._recipients.has_unsubscribed(self._recipients.links.mark(subscription.email)):
+            await self._repository.cancel(subscription.sku, subscription.user_id, self._clock.now())
+            return False
         stock = (await self._inventory.availability([subscription.sku])).get(subscription.sku)
-        if stock is not None and stock.sellable > 0:
+        if stock is not None and stock.sellable > 0 and await self._recipients.may_be_mailed(subscription):
             return True
         await self._repository.wait_again(subscription)
         return False
 
+    async def may_be_asked(self, delivery: Delivery) -> bool:
+        """Whether the mail that asks an address to agree is still wanted."""
+        return not await self._recipients.has_unsubscribed(delivery.content["values"]["recipient"])
 
-def _notice(to: Subscription, stock: Stock, name: str) -> MailRequested:
-    values: dict[str, Any] = {"sku": to.sku, "name": name, "product_id": stock.product_id}
-    values |= {"subscription_id": to.id, "round": to.round}
+
+def _notice(to: Subscription, stock: Stock, name: str, recipient: str) -> MailRequested:
+    values = {
+        "recipient": recipient,
+        "sku": to.sku,
+        "name": name,
+        "product_id": stock.product_id,
+        "subscription_id": to.id,
+        "round": to.round,
+    }
     return MailRequested(f"{BACK_IN_STOCK}:{to.id}:{to.round}", to.email, BACK_IN_STOCK, values)
 
 

@@ -88,6 +88,11 @@ class UserRepository:
             },
         )
 
+    async def renew_hash(self, user: User, hashed: str) -> None:
+        """The same password, hashed as today; unless it was changed meanwhile."""
+        unchanged = {"_id": {"$eq": user.id}, "passwordHash": {"$eq": user.password_hash}}
+        await self._users.update_one(unchanged, {"$set": {"passwordHash": hashed}})
+
     async def set_reset_token(self, user_id: str, token_hash: str, expires_at: datetime, session: Session) -> None:
         """The newest link is the only one that works."""
         await self._users.update_one(
@@ -100,7 +105,7 @@ class UserRepository:
         document = await self._users.find_one(_live("resetPassword", token_hash, now))
         return None if document is None else to_user(document)
 
-    async def take_reset_token(self, token_hash: str, hashed: str, now: datetime) -> User | None:
+    async def take_reset_token(self, token_hash: str, hashed: str, now: datetime, session: Session) -> User | None:
         """Sets the password and uses the token up, in one write: of two at once only one gets the user."""
         document = await self._users.find_one_and_update(
             _live("resetPassword", token_hash, now),
@@ -108,6 +113,7 @@ class UserRepository:
                 "$set": {"passwordHash": hashed, "passwordChangedAt": now, "emailVerified": True},
                 "$unset": {"resetPasswordToken": 1, "resetPasswordExpiresAt": 1},
             },
+            session=session,
         )
         return None if document is None else to_user(document)
 
@@ -120,10 +126,11 @@ class UserRepository:
             session=session,
         )
 
-    async def take_verification_token(self, token_hash: str, now: datetime) -> User | None:
+    async def take_verification_token(self, token_hash: str, now: datetime, session: Session) -> User | None:
         document = await self._users.find_one_and_update(
             _live("verification", token_hash, now),
             {"$set": {"emailVerified": True}, "$unset": {"verificationToken": 1, "verificationExpiresAt": 1}},
+            session=session,
         )
         return None if document is None else to_user(document)
 

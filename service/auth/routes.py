@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sanic import Blueprint, Request
 
+from service.auth.accounts import Accounts
 from service.auth.models import (
     BadCredentials,
     BadMailToken,
@@ -24,6 +25,7 @@ from service.auth.schemas import (
     ChangePasswordBody,
     CsrfReply,
     EndedReply,
+    EndSessionsBody,
     ForgotBody,
     LoginBody,
     LoginsReply,
@@ -40,8 +42,10 @@ from service.auth.schemas import (
     session_reply,
     user_view,
 )
-from service.auth.usecases import Auth, account_mark
+from service.auth.usecases import Auth
+from service.auth.wiring import AuthDomain
 from service.config import Config
+from service.email_address import parse_known_address
 from service.web.http import cursor
 from service.web.http.access import Access
 from service.web.http.client_address import ClientAddresses
@@ -49,6 +53,7 @@ from service.web.http.operation import Call, Nothing, Reply, operation
 from service.web.http.shield import Shield
 from service.web.security.cookies import Cookies, presented
 from service.web.security.csrf import Csrf, CsrfFailed
+from service.web.security.layers import Layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Front:
     """What the routes share: they parse, call and shape."""
 
     auth: Auth
+    accounts: Accounts
     cookies: Cookies
     csrf: Csrf
     shield: Shield
@@ -63,9 +69,10 @@ class Front:
     config: Config
 
     def device(self, request: Request) -> Device:
-        return Device(self.addresses.of(request), request.headers.get("user-agent", ""))
+        cookie = presented(request.cookies.getlist(self.cookies.names.device))
+        return Device(self.addresses.of(request), request.headers.get("user-agent", ""), cookie or "")
 
-    def logged_in(self, issued: Issued, status: int) -> Reply:
+    def logged_in(self, issued: Issued, status: int, *, with_tokens: bool = True) -> Reply:
         config = self.config
         jar = self.cookies.login(
             issued.access_token,
@@ -73,7 +80,9 @@ class Front:
             issued.refresh_token,
             config.refresh_token_ttl_seconds,
         )
-        return Reply(status, session_reply(issued), cookies=jar)
+        if issued.device_cookie:
+            jar += self.cookies.device(issued.device_cookie, config.device_cookie_ttl_seconds)
+        return Reply(status, session_reply(issued, with_tokens=with_tokens), cookies=jar)
 
     def refresh_cookie(self, request: Request) -> str | None:
         return presented(request.cookies.getlist(self.cookies.names.refresh))
@@ -90,10 +99,10 @@ class Front:
             return ""
 
 
-def routes(auth: Auth, cookies: Cookies, csrf: Csrf, shield: Shield, config: Config) -> Blueprint:
+def routes(domain: AuthDomain, layers: Layers, shield: Shield, config: Config) -> Blueprint:
     """Nothing here is compressed: the answers carry secrets."""
     blueprint = Blueprint("auth", url_prefix="/api/auth")
-    front = Front(auth, cookies, csrf, shield, ClientAddresses(config.trusted_proxies), config)
+    front = Front(domain.auth, domain.accounts, layers.cookies, layers.csrf, shield, layers.addresses, config)
     _logins(blueprint, front)
     _tokens(blueprint, front)
     _sessions(blueprint, front)
@@ -118,7 +127,7 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
     )
     async def register(call: Call[RegisterBody]) -> Reply:
         taken = call.taken
-        call.request.ctx.subject = account_mark(taken.email)
+        call.request.ctx.subject = front.auth.mark(taken.email)
         issued = await front.auth.register(taken.email, taken.password, taken.name, front.device(call.request))
         call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 201)
@@ -136,7 +145,7 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
-        call.request.ctx.subject = account_mark(call.taken.email)
+        call.request.ctx.subject = front.auth.mark(call.taken.email)
         issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
         call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 200)
@@ -148,6 +157,7 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         "Log out: the session and its access tokens end at once",
         returns={204: None},
         access=Access.CUSTOMER,
+        limit="account",
         compress=False,
     )
     async def logout(call: Call[Nothing]) -> Reply:
@@ -169,7 +179,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def refresh(call: Call[RefreshBody]) -> Reply:
-        token = call.taken.refresh_token
+        given = token = call.taken.refresh_token
         if token is None:
             token = front.refresh_cookie(call.request)
             if token is None:
@@ -177,7 +187,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
             front.csrf.check(call.request, front.auth.session_of(token))
         issued = await front.auth.refresh(token)
         call.request.ctx.subject = issued.user.id
-        return front.logged_in(issued, 200)
+        return front.logged_in(issued, 200, with_tokens=given is not None)
 
     @operation(
         blueprint,
@@ -222,29 +232,23 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
 
     @operation(
         blueprint,
-        "DELETE",
-        "/sessions/<session_id:str>",
-        "End one of your logins",
-        returns={204: None},
-        access=Access.CUSTOMER,
-        errors=(SessionNotFound,),
-        compress=False,
-    )
-    async def end_session(call: Call[Nothing], session_id: str) -> Reply:
-        await front.auth.end_session(call.user.user_id, session_id)
-        return Reply(204)
-
-    @operation(
-        blueprint,
-        "DELETE",
-        "/sessions",
-        "End all your logins but this one",
+        "POST",
+        "/sessions/end",
+        "End one of your logins, or all but this one; asks for your password once more",
+        takes=EndSessionsBody,
         returns={200: EndedReply},
         access=Access.CUSTOMER,
+        limit="account",
+        errors=(SessionNotFound, WrongPassword, LoginLocked),
         compress=False,
     )
-    async def end_other_sessions(call: Call[Nothing]) -> Reply:
-        ended = await front.auth.end_other_sessions(call.user.user_id, call.user.session_id)
+    async def end_sessions(call: Call[EndSessionsBody]) -> Reply:
+        user, taken = call.user, call.taken
+        await front.auth.confirm(user.user_id, taken.password, front.device(call.request))
+        if taken.session_id is None:
+            ended = await front.auth.end_other_sessions(user.user_id, user.session_id)
+        else:
+            ended = await front.auth.end_session(user.user_id, taken.session_id)
         return Reply(200, EndedReply(ended=ended))
 
 
@@ -261,8 +265,10 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def forgot_password(call: Call[ForgotBody]) -> Reply:
-        call.request.ctx.subject = account_mark(call.taken.email)
-        front.shield.start(front.auth.forgot_password(call.taken.email))  # not awaited: the time would tell
+        call.request.ctx.subject = front.auth.mark(call.taken.email)
+        email = parse_known_address(call.taken.email)
+        # Not awaited: the time would tell whether there is such an account.
+        front.shield.start(front.auth.forgot_password(email, front.device(call.request)))
         return Reply(202)
 
     @operation(
@@ -278,7 +284,7 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def reset_password(call: Call[ResetBody]) -> Reply:
-        await front.auth.reset_password(call.taken.token, call.taken.password)
+        await front.auth.reset_password(call.taken.token, call.taken.password, front.device(call.request))
         return Reply(204)
 
     @operation(
@@ -295,9 +301,8 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
     )
     async def change_password(call: Call[ChangePasswordBody]) -> Reply:
         user, taken = call.user, call.taken
-        address = front.addresses.of(call.request)
         await front.auth.change_password(
-            user.user_id, user.session_id, taken.current_password, taken.new_password, address
+            user.user_id, user.session_id, taken.current_password, taken.new_password, front.device(call.request)
         )
         return Reply(204)
 
@@ -349,11 +354,11 @@ def _users(blueprint: Blueprint, front: Front) -> None:
     async def users(call: Call[UsersQuery]) -> Reply:
         taken = call.taken
         if taken.email is not None:
-            found = await front.auth.find_by_email(taken.email)
+            found = await front.accounts.find_by_email(taken.email)
             return Reply(200, UsersReply(items=[user_view(user) for user in found], next_cursor=None))
         position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
         before = None if position is None else (position.at, position.id)
-        found = await front.auth.newest(taken.role, before, taken.limit + 1)
+        found = await front.accounts.newest(taken.role, before, taken.limit + 1)
         shown, last = found[: taken.limit], found[taken.limit - 1] if len(found) > taken.limit else None
         after = None if last is None else cursor.encode(cursor.TimePosition(last.created_at, last.id))
         return Reply(200, UsersReply(items=[user_view(user) for user in shown], next_cursor=after))
@@ -370,4 +375,4 @@ def _users(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def change_role(call: Call[RoleBody], user_id: str) -> Reply:
-        return Reply(200, UserReply(user=user_view(await front.auth.change_role(user_id, call.taken.role))))
+        return Reply(200, UserReply(user=user_view(await front.accounts.change_role(user_id, call.taken.role))))

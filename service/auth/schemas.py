@@ -8,12 +8,11 @@ import msgspec
 from service.auth.models import Issued, Session, User
 from service.web.http.operation import Wire
 
-EMAIL_PATTERN = (
-    r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?![\s\S])"
-)
 NAME_PATTERN = r"^[^\x00-\x1f\x7f<>]*[^\x00-\x20\x7f<>][^\x00-\x1f\x7f<>]*(?![\s\S])"
-Email = Annotated[str, msgspec.Meta(pattern=EMAIL_PATTERN, max_length=254, examples=["ada@example.com"])]
+# What it must be is `email_address`'s to say, for every entrance; blanks around it are forgiven.
+Email = Annotated[
+    str, msgspec.Meta(max_length=320, examples=["ada@example.com"], extra_json_schema={"format": "email"})
+]
 NewPassword = Annotated[str, msgspec.Meta(min_length=8, max_length=256, examples=["correct horse battery staple"])]
 Password = Annotated[str, msgspec.Meta(min_length=1, max_length=256, examples=["correct horse battery staple"])]
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN, max_length=100, examples=["Ada Lovelace"])]
@@ -88,12 +87,13 @@ class UsersReply(Wire):
 
 
 class SessionReply(Wire):
-    """`expiresIn` is the life of the access token in seconds."""
+    """`expiresIn` is the life of the access token in seconds. A browser that refreshes by its cookie is given the new
+    tokens as cookies alone, where no script of a page can read them."""
 
     user: UserView
-    access_token: str
-    refresh_token: str
     expires_in: int
+    access_token: str | msgspec.UnsetType = msgspec.UNSET
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CsrfReply(Wire):
@@ -113,6 +113,13 @@ class LoginsReply(Wire):
     items: list[LoginView]
 
 
+class EndSessionsBody(Wire):
+    """Without `sessionId`, all your logins but this one."""
+
+    password: Password
+    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+
+
 class EndedReply(Wire):
     ended: int
 
@@ -128,7 +135,9 @@ def user_view(user: User) -> UserView:
     )
 
 
-def session_reply(issued: Issued) -> SessionReply:
+def session_reply(issued: Issued, *, with_tokens: bool) -> SessionReply:
+    if not with_tokens:
+        return SessionReply(user=user_view(issued.user), expires_in=issued.expires_in_seconds)
     return SessionReply(
         user=user_view(issued.user),
         access_token=issued.access_token,

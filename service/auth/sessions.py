@@ -1,44 +1,52 @@
 """Sessions in Redis: one hash each, which the gate reads on every request, and per user the list of his own.
 
-Everything that must not be torn apart by a second request is one script. Losing Redis logs everybody out, nothing
-else."""
+A session carries a seal over its id, user, role and end (`web.security.session_seal`), so that somebody who can write
+to Redis makes nobody an admin. It ends when it was not refreshed for a while, and in any case after its longest life.
+Everything that must not be torn apart by a second request is one script. Losing Redis logs everybody out."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from service.auth.models import Device, LockRule, Session
+from service.auth.models import Device, Session
 from service.clock import Clock
 from service.config import Config
+from service.web.http.access import ROLES, Access
 from service.web.security.gate import SESSION_PREFIX
+from service.web.security.session_seal import SessionSeals, ends_of
 
 USER_PREFIX = "sessions:"
-FAILURES_PREFIX = "failures:"
 AGENT_MAX = 200
 
 OPEN = """
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[1], string.sub(KEYS[1], #ARGV[3] + 1))
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 """
 
 ROTATE = """
-local found = redis.call('HMGET', KEYS[1], 'user', 'generation', 'refreshed')
-if not found[1] then return {'gone', '', 0} end
+local found = redis.call('HMGET', KEYS[1], 'user', 'generation', 'refreshed', 'role', 'seal')
+if not found[1] then return {'gone', '', 0, '', ''} end
 local presented, current, now = tonumber(ARGV[1]), tonumber(found[2]), tonumber(ARGV[2])
+local left = tonumber(string.match(found[5] or '', '^%d+') or 0) - now
+if left <= 0 then
+  redis.call('DEL', KEYS[1])
+  return {'gone', '', 0, '', ''}
+end
 if presented == current then
+  local idle = math.min(tonumber(ARGV[4]), left)
   redis.call('HSET', KEYS[1], 'generation', current + 1, 'refreshed', ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  redis.call('PEXPIRE', ARGV[5] .. found[1], ARGV[4])
-  return {'rotated', found[1], current + 1}
+  redis.call('PEXPIRE', KEYS[1], idle)
+  if redis.call('PTTL', ARGV[5] .. found[1]) < idle then redis.call('PEXPIRE', ARGV[5] .. found[1], idle) end
+  return {'rotated', found[1], current + 1, found[4], found[5]}
 end
 if presented == current - 1 and now - tonumber(found[3]) <= tonumber(ARGV[3]) then
-  return {'rotated', found[1], current}
+  return {'rotated', found[1], current, found[4], found[5]}
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', ARGV[5] .. found[1], string.sub(KEYS[1], #ARGV[6] + 1))
-return {'reused', found[1], 0}
+return {'reused', found[1], 0, '', ''}
 """
 
 END = """
@@ -54,29 +62,21 @@ return ended
 """
 
 CHANGE_ROLE = """
-for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  if redis.call('EXISTS', ARGV[2] .. id) == 1 then redis.call('HSET', ARGV[2] .. id, 'role', ARGV[1]) end
-end
+if redis.call('HGET', KEYS[1], 'seal') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'role', ARGV[2], 'seal', ARGV[3])
+local left = tonumber(ARGV[4])
+if redis.call('PTTL', KEYS[1]) > left then redis.call('PEXPIRE', KEYS[1], math.max(left, 1)) end
+return 1
 """
 
-ATTEMPT = """
-local now, longest = tonumber(ARGV[1]), 0
-for i, key in ipairs(KEYS) do
-  local wait = tonumber(redis.call('HGET', key, 'until') or 0) - now
-  if wait > longest then longest = wait end
-end
-if longest > 0 then return longest end
-for i, key in ipairs(KEYS) do
-  local free, delay, most = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  local failures = redis.call('HINCRBY', key, 'count', 1)
-  if failures > free then
-    local wait = math.min(delay * 2 ^ math.min(failures - free - 1, 30), most)
-    redis.call('HSET', key, 'until', string.format('%.0f', now + wait))
-  end
-  redis.call('PEXPIRE', key, ARGV[2])
-end
-return 0
-"""
+
+class Rotation(NamedTuple):
+    """`outcome` is "rotated", "gone" or "reused"; `generation` the one that is valid now."""
+
+    outcome: str
+    user_id: str
+    generation: int
+    role: str
 
 
 class SessionStore:
@@ -84,12 +84,18 @@ class SessionStore:
         self._redis, self._clock, self._config = redis, clock, config
         self._open, self._rotate = redis.register_script(OPEN), redis.register_script(ROTATE)
         self._end, self._change_role = redis.register_script(END), redis.register_script(CHANGE_ROLE)
-        self._ttl_ms = int(config.refresh_token_ttl_seconds * 1_000)
+        self._seals, self._idle_ms = SessionSeals(config), int(config.refresh_token_ttl_seconds * 1_000)
+
+    def _life_ms(self, role: str) -> int:
+        staff = ROLES[role] >= Access.STAFF
+        return int((self._config.staff_session_ttl_seconds if staff else self._config.session_ttl_seconds) * 1_000)
 
     async def open(self, session: Session) -> None:
-        fields = _to_fields(session)
+        created_ms, life_ms = _ms(session.created_at), self._life_ms(session.role)
+        seal = self._seals.seal(session.id, session.user_id, session.role, created_ms + life_ms)
         keys = (SESSION_PREFIX + session.id, USER_PREFIX + session.user_id)
-        await self._open(keys=keys, args=(_ms(session.created_at), self._ttl_ms, SESSION_PREFIX, *fields))
+        fields = (*_to_fields(session), "seal", seal)
+        await self._open(keys=keys, args=(created_ms, min(self._idle_ms, life_ms), SESSION_PREFIX, *fields))
         await self._end_oldest(session.user_id)
 
     async def _end_oldest(self, user_id: str) -> None:
@@ -97,20 +103,24 @@ class SessionStore:
         for oldest in await self._redis.zrange(USER_PREFIX + user_id, 0, beyond):
             await self.end(user_id, oldest.decode())
 
-    async def rotate(self, session_id: str, generation: int) -> tuple[str, str, int]:
-        """What happened ("rotated", "gone" or "reused"), the user, and the generation that is valid now."""
-        outcome, user_id, valid = await self._rotate(
+    async def rotate(self, session_id: str, generation: int) -> Rotation:
+        outcome, user_id, valid, role, seal = await self._rotate(
             keys=(SESSION_PREFIX + session_id,),
             args=(
                 generation,
                 _ms(self._clock.now()),
                 int(self._config.refresh_grace_seconds * 1_000),
-                self._ttl_ms,
+                self._idle_ms,
                 USER_PREFIX,
                 SESSION_PREFIX,
             ),
         )
-        return outcome.decode(), user_id.decode(), int(valid)
+        rotation = Rotation(outcome.decode(), user_id.decode(), int(valid), role.decode())
+        if rotation.outcome == "rotated" and not self._seals.hold(
+            session_id, rotation.user_id, rotation.role, seal.decode()
+        ):
+            return Rotation("gone", "", 0, "")
+        return rotation
 
     async def of_user(self, user_id: str) -> list[Session]:
         """Those that live, newest first."""
@@ -139,39 +149,21 @@ class SessionStore:
         return ended
 
     async def change_role(self, user_id: str, role: str) -> None:
-        """Acts on the user's next request."""
-        await self._change_role(keys=(USER_PREFIX + user_id,), args=(role, SESSION_PREFIX))
+        """Acts on the user's next request. A session whose seal does not hold is not ours to seal anew: it ends."""
+        for raw in await self._redis.zrange(USER_PREFIX + user_id, 0, -1):
+            await self._change_role_of(raw.decode(), user_id, role)
 
-
-class LoginAttempts:
-    """Counts an attempt before its password is checked, so that a burst of guesses gets no more tries than a slow
-    one. Counted per account and address, and, far more generously, per account: one attacker cannot lock the owner
-    out for long."""
-
-    def __init__(self, redis: Any, clock: Clock, config: Config) -> None:
-        self._redis, self._clock, self._script = redis, clock, redis.register_script(ATTEMPT)
-        self._ttl_ms = int(config.login_failures_ttl_seconds * 1_000)
-        self._rules = (
-            LockRule(config.login_failures_free, config.login_delay_seconds, config.login_delay_max_seconds),
-            LockRule(
-                config.login_failures_free_account, config.login_delay_seconds, config.login_delay_max_account_seconds
-            ),
-        )
-
-    async def begin(self, account: str, address: str) -> float:
-        """Seconds to wait before this attempt may be made; 0 when it may be made now, and is counted."""
-        rules = [n for r in self._rules for n in (r.free, r.delay_seconds * 1_000, r.delay_max_seconds * 1_000)]
-        wait_ms: int = await self._script(
-            keys=_attempt_keys(account, address), args=(_ms(self._clock.now()), self._ttl_ms, *rules)
-        )
-        return wait_ms / 1_000
-
-    async def succeeded(self, account: str, address: str) -> None:
-        await self._redis.delete(*_attempt_keys(account, address))
-
-
-def _attempt_keys(account: str, address: str) -> tuple[str, str]:
-    return f"{FAILURES_PREFIX}{account}:{address}", f"{FAILURES_PREFIX}{account}"
+    async def _change_role_of(self, session_id: str, user_id: str, role: str) -> None:
+        key, now_ms = SESSION_PREFIX + session_id, _ms(self._clock.now())
+        found = [(value or b"").decode() for value in await self._redis.hmget(key, "user", "role", "seal")]
+        if found[1:] == ["", ""]:
+            return
+        if found[0] != user_id or not self._seals.hold(session_id, user_id, found[1], found[2]):
+            await self.end(user_id, session_id)
+            return
+        ends_ms = min(ends_of(found[2]), now_ms + self._life_ms(role))
+        seal = self._seals.seal(session_id, user_id, role, ends_ms)
+        await self._change_role(keys=(key,), args=(found[2], role, seal, ends_ms - now_ms))
 
 
 def _ms(moment: datetime) -> int:

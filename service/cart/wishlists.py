@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from service.alerts.models import TooManySubscriptions
+from service.alerts.models import InStock, TooManySubscriptions
 from service.cart.models import NotSold, Wish, WishlistFull
 from service.cart.repository import WishlistRepository
 from service.catalog.offers import Offer, Offers
@@ -67,7 +67,8 @@ class Wishlists:
         if not notify:
             await self._notices.unsubscribe(sku, user_id)
         elif item.available <= 0:
-            await self._notices.subscribe(sku, user_id, None)
+            with contextlib.suppress(InStock):  # it came back in this moment
+                await self._notices.subscribe(sku, user_id, None)
         return item
 
     async def remove(self, user_id: str, sku: str) -> None:
@@ -86,7 +87,7 @@ class Wishlists:
                 after = wishers[-1]
 
     async def _subscribe(self, sku: str, user_id: str) -> None:
-        with contextlib.suppress(TooManySubscriptions, UnknownSku):
+        with contextlib.suppress(TooManySubscriptions, InStock, UnknownSku):
             await self._notices.subscribe(sku, user_id, None)
 
     async def newest(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> WishPage:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from service.clock import Clock
 from service.config import Config
+from service.email_address import ascii_form
 from service.events import MailRequested
 from service.messaging.deliveries import Delivery, Refused
 from service.messaging.outbox import Fact
@@ -21,6 +23,7 @@ from service.setting_kinds import SMTP_PORTS
 
 TEMPLATES = Path(__file__).with_name("mail_templates")
 PERMANENT = 500
+POLICY = SMTP.clone(max_line_length=998)  # RFC 5322; a link that is broken into lines of 78 is none to mail programs
 
 Fill = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -78,7 +81,10 @@ class Mailer:
             raise Refused(f"the template {delivery.content['template']} cannot be filled: {error}") from error
         try:
             await aiosmtplib.send(
-                message,
+                message.as_bytes(),  # the library would break long header fields anew
+                sender=parseaddr(self._config.mail_from)[1],
+                recipients=[ascii_form(delivery.to)],
+                mail_options=[] if ascii_form(delivery.to).isascii() else ["SMTPUTF8"],
                 hostname=self._server.host,
                 port=self._server.port,
                 username=self._server.user,
@@ -91,6 +97,8 @@ class Mailer:
             if all(refusal.code >= PERMANENT for refusal in error.recipients):
                 raise Refused(str(error)) from error
             raise
+        except aiosmtplib.SMTPNotSupported as error:  # an address in other letters, and a server that knows none
+            raise Refused(str(error)) from error
         except aiosmtplib.SMTPDataError as error:
             if error.code >= PERMANENT:
                 raise Refused(str(error)) from error
@@ -102,11 +110,15 @@ class Mailer:
         if template in self._fill:
             values |= self._fill[template](values)
         subject, _, text = self._render(f"{template}.txt", values).partition("\n")
-        message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._config.mail_from, delivery.to, subject
+        to = ascii_form(delivery.to)
+        message = EmailMessage(policy=POLICY if to.isascii() else POLICY.clone(utf8=True))
+        message["From"], message["To"], message["Subject"] = self._config.mail_from, to, subject
         message["Date"] = format_datetime(self._clock.now())
         message["Message-ID"] = self._message_id(delivery)
         message["Auto-Submitted"] = "auto-generated"
+        if "unsubscribe_url" in values:  # RFC 8058: mail programs show a button for it
+            message["List-Unsubscribe"] = f"<{values['unsubscribe_url']}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(text.lstrip("\n"))
         message.add_alternative(self._render(f"{template}.html", values | {"subject": subject}), subtype="html")
         return message

@@ -25,11 +25,11 @@ class StackFolder:
         """Made once and kept, so that a restart does not end every session."""
         file = self.path / "secret"
         if not file.exists():
-            _write_private(file, secrets.token_urlsafe(48))
+            write_private(file, secrets.token_urlsafe(48))
         return file.read_text()
 
     def write(self, note: Mapping[str, Any]) -> None:
-        _write_private(self._note, json.dumps(note, indent=2) + "\n")
+        write_private(self._note, json.dumps(note, indent=2) + "\n")
 
     def read(self) -> dict[str, Any] | None:
         """The note of the stack that runs here, or None. A note whose writer was killed counts as none."""
@@ -50,9 +50,9 @@ class StackFolder:
                 os.truncate(log, 0)
 
 
-def _write_private(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
     """For the owner's eyes only, and never half written."""
-    half = file.with_suffix(".new")
+    half = file.with_name(f".{file.name}.new")
     half.unlink(missing_ok=True)
     with open(half, "x", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as handle:
         handle.write(text)

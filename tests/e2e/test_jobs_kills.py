@@ -1,9 +1,8 @@
 """Real workers, a real scheduler and a real Redis, killed at random moments: nothing is lost and nothing happens twice.
 
-`HOLDFAST_KILL_ROUNDS=100 pytest -m slow tests/e2e/test_jobs_kills.py` is the long form."""
+`make test-long` runs a hundred rounds."""
 
 import asyncio
-import os
 import random
 import sys
 from collections import Counter
@@ -14,9 +13,12 @@ from typing import Any
 
 import pytest
 import shops
-from post_office import Inboxes, smtp_server
+from lengths import length
+from mail_servers import Inboxes, smtp_server
 
 from service import bootstrap
+from service.auth.models import User
+from service.auth.repository import UserRepository
 from service.bootstrap import Background, Shop
 from service.config import Config
 from service.inventory.models import Line
@@ -101,8 +103,10 @@ class Crew:
         low, wanted, held = f"LOW-{number}", f"WANTED-{number}", f"HELD-{number}"
         await shops.stock(self.shop, **{low: 2, wanted: 0, held: 40})
         for n in range(8):
-            address = f"c{number}-{n}@example.com"
-            await self.background.notices.subscribe(wanted, f"c{number}-{n}", address)
+            name, now = f"c{number}-{n}", self.shop.clock.now()
+            user = User(name, f"{name}@example.com", name, "customer", "-", now, now, email_verified=True)
+            await UserRepository(self.shop.stores.database).add(user)
+            await self.background.notices.subscribe(wanted, name, None)
         orders = await asyncio.gather(*(shops.buy(self.shop, f"u{n}", **{held: 1}) for n in range(20)))
         self.held += [order.id for order in orders]
         self.units[wanted] = self.randomness.randint(1, 5)
@@ -237,7 +241,8 @@ async def run(crew: Crew, rounds: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long_form
 @pytest.mark.timeout(1_800)
 async def test_kills_at_random_moments_lose_nothing(crew: Crew) -> None:
-    """Each round takes a second or two: processes die and come back. HOLDFAST_KILL_ROUNDS=100 is the promised run."""
-    await run(crew, int(os.environ.get("HOLDFAST_KILL_ROUNDS", "20")))
+    """Slow: each round takes a second or two, in which processes die and come back."""
+    await run(crew, length(8, 100))

@@ -19,7 +19,7 @@ from service.web.openapi.schemas import components, example
 
 PAYLOADS = int(os.environ.get("HOLDFAST_INJECTIONS", "2200"))
 AT_ONCE = 16
-ENDS_SESSIONS = {"/api/auth/logout", "/api/auth/sessions"}
+ENDS_SESSIONS = {"/api/auth/logout", "/api/auth/sessions/end"}
 STREAM = "/api/inventory/stream"
 FOREIGN = "/api/orders/webhooks/payment"  # a provider's signed document: its keys are its own
 OF_THE_LAYERS = {"audit_log", "audit_heads"}

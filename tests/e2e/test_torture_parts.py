@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from workloads.accounts import Account
-from workloads.exchange import Exchange
+from workloads.client.accounts import Account
+from workloads.client.exchange import Exchange
 from workloads.torture.buyers import DONE, REFUSED, Buyer, Operation
 from workloads.torture.command import _document, _plan
 from workloads.torture.moved_clock import MovedClock

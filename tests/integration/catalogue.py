@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import aiohttp
-from served import STAFF, served
+from app_client import STAFF, served
 
 from service.bootstrap import Shop
 from service.catalog.routes import routes

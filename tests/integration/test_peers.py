@@ -213,7 +213,7 @@ async def test_10_alerts_do_not_fire_for_checkouts_or_fire_for_a_thousand_people
     assert await count(shop, "alerts", sku="A", kind="out_of_stock", open=True) == 1
 
     for number in range(1, 11):
-        user = User(f"w{number}", f"w{number}@example.org", "W", "customer", "-", now, now)
+        user = User(f"w{number}", f"w{number}@example.org", "W", "customer", "-", now, now, email_verified=True)
         await UserRepository(shop.stores.database).add(user)
         await background.notices.subscribe("A", f"w{number}", None)
     await shop.inventory.receive([Line("A", 3)], "staff")

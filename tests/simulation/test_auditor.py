@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from workloads.simulation.auditor import Auditor
-from workloads.simulation.store import Store
+from workloads.simulation.checks.auditor import Auditor
+from workloads.simulation.mongo.store import Store
 
 START = datetime(2026, 3, 2)
 Document = dict[str, Any]

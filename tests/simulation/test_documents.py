@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mongomock.filtering import filter_applies
 from pymongo.errors import WriteError
 
-from workloads.simulation.documents import applies, change, copied, plain_changes, shown, stored
+from workloads.simulation.mongo.documents import applies, change, copied, plain_changes, shown, stored
 
 VALUES = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["a", "b", ""])
 DOCUMENTS = st.dictionaries(st.sampled_from("abc"), VALUES | st.lists(VALUES, max_size=2), max_size=3)

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from workloads.simulation import loop as simulation_loop
-from workloads.simulation.loop import Deadlock, Group, SimulationLoop, run
+from workloads.simulation.world import loop as simulation_loop
+from workloads.simulation.world.loop import Deadlock, Group, SimulationLoop, run
 
 
 async def _workers(count: int) -> list[int]:
@@ -131,7 +131,7 @@ def test_a_paused_group_goes_on_where_it_stood_once_its_time_has_come() -> None:
 def test_the_order_does_not_depend_on_the_hash_seed_of_the_process() -> None:
     program = """
 import asyncio
-from workloads.simulation.loop import run
+from workloads.simulation.world.loop import run
 
 async def main():
     order = []

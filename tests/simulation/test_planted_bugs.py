@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from planted_bugs import PLANTED, Bug
 
-from workloads.simulation.faults import FAULTS
 from workloads.simulation.scenarios import HOARDED_SALE, FlashSale
-from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.world.faults import FAULTS
+from workloads.simulation.world.shop import Setting
 
 SEEDS_MAX = 200
 # What the auditor has to say of each: one of these rules, found by itself.

@@ -10,10 +10,10 @@ import pytest
 import simpy
 from click.testing import CliRunner
 
-from workloads.simulation.scale import Cores, Costs, Flow, Line, Model, Plant
-from workloads.simulation.scale_command import scale
-from workloads.simulation.scale_fit import calibrate, compare, load_measured, mean_error
-from workloads.simulation.scale_grid import QUICK, ceiling_of_one_sku, frame, smallest
+from workloads.scale_model.command import scale
+from workloads.scale_model.fit import calibrate, compare, load_measured, mean_error
+from workloads.scale_model.grid import QUICK, ceiling_of_one_sku, frame, smallest
+from workloads.scale_model.model import Cores, Costs, Flow, Line, Model, Plant
 
 REPOSITORY = Path(__file__).parents[2]
 ERROR_MAX = 0.25

@@ -15,8 +15,8 @@ from service.errors import Problem
 from service.infra.mongo.indexes import Index, reconcile
 from service.inventory.models import Line
 from service.orders.models import Key
-from workloads.simulation.shop import offers_of, stores_on
-from workloads.simulation.world import World
+from workloads.simulation.world.shop import offers_of, stores_on
+from workloads.simulation.world.world import World
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)

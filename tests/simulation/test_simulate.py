@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from workloads.simulation import commands
-from workloads.simulation.faults import FAULTS, FaultPlan
 from workloads.simulation.runs import Totals, outcomes, record
 from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
-from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.world.faults import FAULTS, FaultPlan
+from workloads.simulation.world.shop import Setting
 
 REPOSITORY = Path(__file__).parents[2]
 CONTRACT = {

@@ -12,8 +12,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from service.infra.mongo.commands import Find, OneThread, insert, update
-from workloads.simulation.database import Database as SimulatedDatabase
-from workloads.simulation.world import World
+from workloads.simulation.mongo.database import Database as SimulatedDatabase
+from workloads.simulation.world.world import World
 
 Contract = Callable[[Any], Awaitable[None]]
 Runner = Callable[[Contract], None]

@@ -10,8 +10,8 @@ from service.config import Config
 from workloads.simulation import studies
 from workloads.simulation.queueing import Leavers, SimpyDrop, against_erlang, against_simpy, erlang_loss
 from workloads.simulation.scenarios import Drop
-from workloads.simulation.shop import Setting
 from workloads.simulation.studies import PARAMETERS, interval, study
+from workloads.simulation.world.shop import Setting
 
 SMALL = Drop(buyers=30, hours=1.0, skus=2, units=6)
 

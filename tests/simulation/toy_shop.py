@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from workloads.simulation.faults import NO_FAULTS, FaultPlan
-from workloads.simulation.world import World
+from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
+from workloads.simulation.world.world import World
 
 STOCK, BUYERS = 10, 30
 Reserve = Callable[[Any], Awaitable[bool]]

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workloads.progress import terminal_is_watching
 from workloads.simulation.run_log import OtherRun, RunLog
 
 if TYPE_CHECKING:
-    from workloads.simulation.faults import FaultPlan
     from workloads.simulation.runs import Scenarios
+    from workloads.simulation.world.faults import FaultPlan
 
 TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
 
@@ -53,9 +54,9 @@ def simulate(
     The same seed gives the same digest on any machine. A seed that finds a violation is the bug report: run it again
     and it happens again.
     """
-    from workloads.simulation.faults import FAULTS, NO_FAULTS
     from workloads.simulation.runs import prepare, run_seed
-    from workloads.simulation.shop import Setting
+    from workloads.simulation.world.faults import FAULTS, NO_FAULTS
+    from workloads.simulation.world.shop import Setting
 
     if log is not None and seeds == 1:
         raise click.UsageError("--log is for many seeds: say how many with --seeds")
@@ -95,7 +96,7 @@ def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int
     from workloads.simulation.runs import Totals, outcomes, record
 
     totals, began = Totals(seeds[0]), time.perf_counter()
-    bar = click.progressbar(length=len(seeds), label="seeds", file=sys.stderr, hidden=not sys.stderr.isatty())
+    bar = click.progressbar(length=len(seeds), label="seeds", file=sys.stderr, hidden=not terminal_is_watching())
     with ExitStack() as stack:
         known = _known(stack, log)
         for done in known:

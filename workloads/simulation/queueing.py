@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import simpy
 
-from workloads.shoppers import Habits, Shop, flash_buyer
+from workloads.model.shoppers import Habits, Shop, flash_buyer
 from workloads.simulation.runs import outcomes
 from workloads.simulation.scenarios import Drop, Scenario, VisitMaker
-from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import simulate
 from workloads.simulation.studies import interval
+from workloads.simulation.world.shop import Setting
 
 
 def erlang_loss(servers: int, load: float) -> float:

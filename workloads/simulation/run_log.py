@@ -71,7 +71,7 @@ def _parse(text: str) -> tuple[Any, list[Record]]:
 
 
 def main(path: Path) -> None:
-    from workloads.plots import runs_over_time
+    from workloads.results.plots import runs_over_time
 
     sys.stdout.write(runs_over_time(read_log(path)))
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from workloads.simulation.faults import NO_FAULTS, FaultPlan
 from workloads.simulation.scenarios import Drop, FlashSale, Steady, Trace
-from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
+from workloads.simulation.world.shop import Setting
 
 Scenarios = FlashSale | Steady | Trace | Drop
 COUNTED = (

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workloads.demand import load_profile
-from workloads.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
-from workloads.simulation.customers import Customer, hoard, staff_rounds
-from workloads.simulation.shop import SimulatedShop
+from workloads.model.demand import load_profile
+from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
+from workloads.simulation.world.customers import Customer, hoard, staff_rounds
+from workloads.simulation.world.shop import SimulatedShop
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
-    from workloads.arrivals import Schedule
-    from workloads.trace import Invoice
+    from workloads.model.arrivals import Schedule
+    from workloads.traces.retail import Invoice
 
 VisitMaker = Callable[[random.Random], Visit]
 HOARDED_SKUS = 40
@@ -112,7 +112,7 @@ class Drop:
         return Scenario("drop", dict.fromkeys(skus, self.units), visits)
 
     def _arrivals(self, seed: int) -> "Schedule":
-        from workloads import arrivals
+        from workloads.model import arrivals
 
         seconds = self.hours * 3600
         rate = self.buyers / seconds
@@ -137,7 +137,7 @@ class Steady:
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        from workloads import arrivals
+        from workloads.model import arrivals
 
         profile = load_profile()
         skus = tuple(f"sku-{number}" for number in range(self.skus))
@@ -170,7 +170,7 @@ class Trace:
 
     def _invoices(self) -> tuple[float, "list[Invoice]"]:
         """When the first begins, in seconds after midnight, and the sales of the wanted days."""
-        from workloads.trace import read_trace
+        from workloads.traces.retail import read_trace
 
         trace = read_trace(self.path)
         midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)

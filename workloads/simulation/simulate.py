@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workloads.simulation.auditor import SUCCESS, UNKNOWN
-from workloads.simulation.conservation import Violation
-from workloads.simulation.faults import NO_FAULTS, FaultPlan
-from workloads.simulation.loop import Deadlock, Livelock
+from workloads.simulation.checks.auditor import SUCCESS, UNKNOWN
+from workloads.simulation.checks.conservation import Violation
+from workloads.simulation.mongo.store import Change
 from workloads.simulation.scenarios import Scenario, play
-from workloads.simulation.shop import Setting, SimulatedShop
-from workloads.simulation.store import Change
+from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
+from workloads.simulation.world.loop import Deadlock, Livelock
+from workloads.simulation.world.shop import Setting, SimulatedShop
 
 LIFTED = 1_000_000.0
 OVERSELLING = {"oversold", "sold_without_stock"}

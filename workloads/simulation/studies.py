@@ -16,8 +16,8 @@ from scipy import stats
 
 from workloads.simulation.runs import outcomes
 from workloads.simulation.scenarios import Drop
-from workloads.simulation.shop import Setting
 from workloads.simulation.simulate import Outcome
+from workloads.simulation.world.shop import Setting
 
 CONFIDENCE = 0.95
 Vary = Callable[[Drop, Setting, Any], tuple[Drop, Setting]]

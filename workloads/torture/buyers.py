@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from workloads import api
-from workloads.accounts import Account
-from workloads.exchange import Answer, Exchange, Request
+from workloads.client import api
+from workloads.client.accounts import Account
+from workloads.client.exchange import Answer, Exchange, Request
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 PAUSE_MAX_SECONDS = 0.05

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from workloads.stack import StackError
+from workloads.client.running_stack import StackError
 from workloads.torture.rounds import Round, run_rounds
 from workloads.torture.setups import SETUPS
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from workloads import api
-from workloads.accounts import Account, open_accounts, open_staff
-from workloads.exchange import Answer, Exchange, Request, json_request
-from workloads.recorder import Recorder, RunClock
+from workloads.client import api
+from workloads.client.accounts import Account, open_accounts, open_staff
+from workloads.client.exchange import Answer, Exchange, Request, json_request
+from workloads.client.recorder import Recorder, RunClock
 from workloads.torture.buyers import DONE, Buyer
 from workloads.torture.faults import Fault, faults_of
 from workloads.torture.setups import Setup
-from workloads.torture.stack import HOLD_SECONDS
+from workloads.torture.stack_under_test import HOLD_SECONDS
 
 SKUS = ("hot", "warm", "cold")
 BUYERS = 12

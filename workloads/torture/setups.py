@@ -11,7 +11,7 @@ from pathlib import Path
 from workloads.torture import stores
 from workloads.torture.moved_clock import MovedClock
 from workloads.torture.proxy import Proxy
-from workloads.torture.stack import TorturedStack, send
+from workloads.torture.stack_under_test import TorturedStack, send
 from workloads.torture.stores import REPLICA_SET, ReplicaSet, Server
 
 

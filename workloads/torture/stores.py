@@ -14,7 +14,7 @@ import pymongo
 import redis
 from pymongo.errors import PyMongoError
 
-from workloads.stack import StackError
+from workloads.client.running_stack import StackError
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 20.0

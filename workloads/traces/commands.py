@@ -34,7 +34,7 @@ def show(files: tuple[Path, ...], said: dict[str, Any], as_json: bool) -> None:
     from workloads.traces.showing import as_text, description
 
     def run() -> dict[str, Any]:
-        from workloads.trace import read_with
+        from workloads.traces.retail import read_with
 
         return description(read_with(files, read_options(said)), files, said)
 
@@ -51,7 +51,7 @@ def convert(files: tuple[Path, ...], said: dict[str, Any], out: Path, as_json: b
     """Write FILE… in the standard form, as Parquet with the hashes of its sources and their attribution."""
 
     def run() -> dict[str, Any]:
-        from workloads.trace import read_with
+        from workloads.traces.retail import read_with
         from workloads.traces.standard_form import write_standard
 
         return write_standard(read_with(files, read_options(said)), out)

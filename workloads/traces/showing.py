@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workloads.traces.command_options import as_arguments
 
 if TYPE_CHECKING:
-    from workloads.trace import Trace
+    from workloads.traces.retail import Trace
 
 WANTED_SECONDS = 600
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workloads.trace import Invoice
+    from workloads.traces.retail import Invoice
 
 HOUR_SECONDS, DAY_SECONDS = 3_600.0, 86_400.0
 EVENLY = tuple([1 / 24] * 24)

@@ -13,7 +13,7 @@ from workloads.traces.faults import TraceError
 from workloads.traces.typed_files import METADATA_KEY
 
 if TYPE_CHECKING:
-    from workloads.trace import Trace
+    from workloads.traces.retail import Trace
 
 VERSION = 1
 

@@ -1,6 +1,8 @@
 """mongod as a replica set of one member: transactions, change streams and majority writes as in production."""
 
+import secrets
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pymongo import MongoClient
@@ -9,6 +11,7 @@ from pymongo.errors import ConnectionFailure, OperationFailure
 from service.stack.embedded import binaries
 from service.stack.embedded.ports import LOOPBACK
 from service.stack.embedded.server import Server
+from service.stack.folder import write_private
 
 REPLICA_SET = "holdfast"
 CACHE_GIB = 1.0
@@ -20,6 +23,9 @@ TRANSACTION_LIFETIME_SECONDS = 3
 ENGINE = "eviction_dirty_target=40,eviction_dirty_trigger=60,eviction_updates_target=40,eviction_updates_trigger=60"
 SELECTION_TIMEOUT_MS = 200  # also what closing a client waits when mongod has just died
 COMMAND_TIMEOUT_MS = 5_000
+USER, MECHANISM = "holdfast", "SCRAM-SHA-256"
+SCRAM_ITERATIONS = 5_000  # the fewest: the password is a random one, so that more would only slow each client's start
+AUTHENTICATION_FAILED = 18
 
 Document = dict[str, Any]
 
@@ -31,8 +37,8 @@ class Mongod(Server):
     @property
     def url(self) -> str:
         # directConnection: no search for other members, so a client is connected after one round trip.
-        options = f"replicaSet={REPLICA_SET}&directConnection=true&retryWrites=true&w=majority"
-        return f"mongodb://{self._host}/?{options}"
+        options = f"replicaSet={REPLICA_SET}&directConnection=true&retryWrites=true&w=majority&authSource=admin"
+        return f"mongodb://{USER}:{self._password}@{self._host}/?{options}"
 
     @property
     def _host(self) -> str:
@@ -42,6 +48,7 @@ class Mongod(Server):
         parameters = {
             "transactionLifetimeLimitSeconds": TRANSACTION_LIFETIME_SECONDS,
             "diagnosticDataCollectionEnabled": "false",  # a thread and a growing folder that nobody reads here
+            "scramSHA256IterationCount": SCRAM_ITERATIONS,
         }
         options = {
             "dbpath": self.folder,
@@ -51,6 +58,9 @@ class Mongod(Server):
             "oplogSize": OPLOG_MIB,
             "wiredTigerCacheSizeGB": CACHE_GIB,
             "wiredTigerEngineConfigString": ENGINE,
+            "keyFile": self._key_file(),  # members of a set with accounts prove themselves by it
+            # This version reads memory of its own into answers to compressed messages (CVE-2025-14847).
+            "networkMessageCompressors": "disabled",
         }
         return [
             *(f"--{name}={value}" for name, value in options.items()),
@@ -59,27 +69,50 @@ class Mongod(Server):
             "--nounixsocket",
         ]
 
+    def _key_file(self) -> Path:
+        file = self.folder.parent / "mongod.key"
+        if not file.exists():
+            write_private(file, secrets.token_hex(48))
+        return file
+
     def answers(self) -> bool:
-        with suppress(ConnectionFailure, OperationFailure), self._connected() as client:  # still opening its files
-            hello = client.admin.command("hello")
-            if hello.get("isWritablePrimary") and hello.get("setName") == REPLICA_SET:
-                return True
-            self._join_own_set(client)
+        try:
+            with self._connected(f"{USER}:{self._password}@") as client:
+                if self._serves(client):
+                    return True
+                self._move_to_this_port(client)
+        except OperationFailure as error:  # still opening its files, or a folder without an account yet
+            if error.code == AUTHENTICATION_FAILED:
+                self._begin()
+        except ConnectionFailure:
+            pass
         return False
 
-    def _join_own_set(self, client: MongoClient[Document]) -> None:
-        """Initiates the set, or moves it to the port of today: its configuration holds the port of the last run."""
+    def _serves(self, client: MongoClient[Document]) -> bool:
+        client.admin.command("ping")  # `hello` is answered to anybody
+        hello = client.admin.command("hello")
+        return bool(hello.get("isWritablePrimary") and hello.get("setName") == REPLICA_SET)
+
+    def _begin(self) -> None:
+        """One step of a new server: as long as it has no account, it obeys whoever is on this machine."""
+        with suppress(ConnectionFailure, OperationFailure), self._connected() as client:
+            hello = client.admin.command("hello")
+            if hello.get("isWritablePrimary"):
+                client.admin.command("createUser", USER, pwd=self._password, roles=["root"], mechanisms=[MECHANISM])
+            elif not hello.get("setName"):
+                members = [{"_id": 0, "host": self._host}]
+                client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+
+    def _move_to_this_port(self, client: MongoClient[Document]) -> None:
+        """The configuration of the set holds the port of the last run."""
         config = client.local["system.replset"].find_one()
-        if config is None:
-            config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": self._host}]}
-            client.admin.command("replSetInitiate", config)
-        elif config["members"][0]["host"] != self._host:
+        if config is not None and config["members"][0]["host"] != self._host:
             config["members"][0]["host"] = self._host
             client.admin.command("replSetReconfig", config, force=True)
 
-    def _connected(self) -> MongoClient[Document]:
+    def _connected(self, credentials: str = "") -> MongoClient[Document]:
         return MongoClient(
-            f"mongodb://{self._host}/?directConnection=true",
+            f"mongodb://{credentials}{self._host}/?directConnection=true",
             serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
             socketTimeoutMS=COMMAND_TIMEOUT_MS,
         )

@@ -4,7 +4,7 @@ import signal
 from abc import abstractmethod
 from pathlib import Path
 
-from service.stack.embedded import binaries, ports
+from service.stack.embedded import binaries, password, ports
 from service.stack.embedded.errors import StartFailed, StoresUnavailable
 from service.stack.processes import Command, Daemon
 
@@ -27,6 +27,7 @@ class Server(Daemon):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = ports.kept(data / f"{self.name}.port")
         self.log = data / "log" / f"{self.name}.log"
+        self._password = password.kept(data / "stores.password")
         self._binary = binaries.find(self.program, data / "bin")
 
     @property

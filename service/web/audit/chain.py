@@ -14,7 +14,8 @@ EXAMPLES_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`target` is the path, `action` the route it matched, `subject` the account meant when nobody was logged in."""
+    """`target` is the path, `action` the route it matched, `subject` the account meant when nobody was logged in.
+    `count`: how many refusals of one kind it stands for."""
 
     actor: str
     role: str
@@ -25,6 +26,7 @@ class Entry:
     address: str
     request_id: str
     subject: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

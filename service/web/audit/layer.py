@@ -1,9 +1,10 @@
 """Audit layer: which requests go on record. The entry is stored before the answer leaves."""
 
 import logging
-from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 from sanic import Request
 
 from service.clock import Clock
@@ -12,6 +13,7 @@ from service.infra import json
 from service.infra.mongo.client import UNREACHABLE
 from service.web.audit.chain import Entry
 from service.web.audit.log import AuditLog
+from service.web.audit.sampling import RefusalSampling
 from service.web.http.access import Access, Principal
 from service.web.http.client_address import ClientAddresses
 from service.web.http.operation import SAFE_METHODS, Operation
@@ -20,8 +22,6 @@ log = logging.getLogger(__name__)
 ACCOUNT_LIMITS = frozenset({"login", "register", "reset", "refresh", "account"})
 REFUSED = 403
 LIMITED = 429
-REFUSALS_PER_HOUR_MAX = 20
-CALLERS_REMEMBERED_MAX = 1_000
 
 
 def audited(operation: Operation) -> bool:
@@ -32,10 +32,23 @@ def audited(operation: Operation) -> bool:
     return unsafe and (operation.access is Access.STAFF or operation.limit in ACCOUNT_LIMITS)
 
 
+def may_concern_others(operation: Operation, path: str) -> bool:
+    """Whether staff, who may do what a customer may, can reach somebody else's data by this route."""
+    if operation.access is not Access.CUSTOMER:
+        return False
+    names_a_user = any(field.name == "user_id" for field in msgspec.structs.fields(operation.takes))
+    return operation.method not in SAFE_METHODS or "<" in path or names_a_user
+
+
 class Audit:
     def __init__(self, audit_log: AuditLog, addresses: ClientAddresses, clock: Clock) -> None:
-        self._log, self._addresses, self._clock = audit_log, addresses, clock
-        self._refusals, self._hour = Counter[str](), 0
+        self._log, self._addresses, self._sampling = audit_log, addresses, RefusalSampling(clock)
+
+    def concerns(self, request: Request) -> bool:
+        """Whether what this request does is to be on record, by its route and its caller."""
+        declared: Any = request.route.ctx  # type: ignore[union-attr]
+        caller: Principal | None = request.ctx.principal
+        return declared.audited or (declared.of_others and caller is not None and caller.access >= Access.STAFF)
 
     async def done(self, request: Request, response: Any) -> None:
         """After an audited handler."""
@@ -43,24 +56,17 @@ class Audit:
 
     async def refused(self, request: Request, response: Any) -> None:
         """After an exception, wherever it came from: an audited handler's own is always on record."""
-        route = request.route
-        if route is None or response.status == LIMITED:
+        if request.route is None or response.status == LIMITED:
             return
-        handled = getattr(request.ctx, "admitted", False)
-        if not route.ctx.audited and response.status != REFUSED:
+        concerned = self.concerns(request)
+        if not concerned and response.status != REFUSED:
             return
-        if (route.ctx.audited and handled) or self._worth_keeping(request):
-            await self._record(self._entry(request, response.status))
-
-    def _worth_keeping(self, request: Request) -> bool:
-        """What the layers refuse is on record too, but nobody can fill the log with it."""
-        hour = int(self._clock.monotonic() // 3_600)
-        if hour != self._hour or len(self._refusals) >= CALLERS_REMEMBERED_MAX:
-            self._hour = hour
-            self._refusals.clear()
-        caller = self._addresses.of(request)
-        self._refusals[caller] += 1
-        return self._refusals[caller] <= REFUSALS_PER_HOUR_MAX
+        entry = self._entry(request, response.status)
+        if not (concerned and getattr(request.ctx, "admitted", False)):
+            count = self._sampling.stands_for((entry.address, entry.actor, entry.action, entry.outcome))
+            entry = replace(entry, count=count)
+        if entry.count:
+            await self._record(entry)
 
     def _entry(self, request: Request, status: int) -> Entry:
         caller: Principal | None = request.ctx.principal

@@ -41,6 +41,7 @@ class AuditEntryView(Wire):
     address: str
     request_id: str
     subject: str
+    count: int
 
 
 class AuditReply(Wire):
@@ -75,4 +76,4 @@ def routes(audit_log: AuditLog) -> Blueprint:
 
 def _view(entry: Mapping[str, Any]) -> AuditEntryView:
     names = ("at", "actor", "role", "action", "target", "outcome", "status", "address", "request_id", "subject")
-    return AuditEntryView(id=entry["_id"], **{name: entry[name] for name in names})
+    return AuditEntryView(id=entry["_id"], **{name: entry[name] for name in names}, count=entry.get("count", 1))

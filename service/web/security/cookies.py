@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-SAME_SITE = {"access": "Lax", "refresh": "Strict", "csrf": "Strict"}
+SAME_SITE = {"access": "Lax", "refresh": "Strict", "csrf": "Strict", "device": "Strict"}
+ENDED_BY_LOGOUT = ("access", "refresh", "csrf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +15,14 @@ class CookieNames:
     access: str
     refresh: str
     csrf: str
+    device: str
 
 
 class Cookies:
     def __init__(self, secure: bool) -> None:
         self._secure = secure
         prefix = "__Host-" if secure else ""
-        self.names = CookieNames(f"{prefix}access", f"{prefix}refresh", f"{prefix}csrf")
+        self.names = CookieNames(f"{prefix}access", f"{prefix}refresh", f"{prefix}csrf", f"{prefix}device")
 
     def login(self, access: str, access_seconds: float, refresh: str, refresh_seconds: float) -> list[dict[str, Any]]:
         """For `Reply.cookies`. The access cookie is sent along on links from elsewhere, the refresh cookie never."""
@@ -30,8 +32,12 @@ class Cookies:
         """Lives as long as the browser; nothing but the comparison with X-CSRF-Token reads it."""
         return [{name: value for name, value in self._cookie("csrf", token, 0).items() if name != "max_age"}]
 
+    def device(self, value: str, seconds: float) -> list[dict[str, Any]]:
+        """Says that this browser has logged in before; stays when it logs out."""
+        return [self._cookie("device", value, seconds)]
+
     def logout(self) -> list[dict[str, Any]]:
-        return [self._cookie(key, "", 0) for key in SAME_SITE]
+        return [self._cookie(key, "", 0) for key in ENDED_BY_LOGOUT]
 
     def _cookie(self, key: str, value: str, seconds: float) -> dict[str, Any]:
         return {

@@ -56,10 +56,10 @@ local function counter(key, window)
 end
 
 local function answer(ask)
-  local user, role = '', ''
+  local user, role, seal = '', '', ''
   if ask[1] ~= '' then
-    local session = redis.call('HMGET', ask[1], 'user', 'role')
-    user, role = session[1] or '', session[2] or ''
+    local session = redis.call('HMGET', ask[1], 'user', 'role', 'seal')
+    user, role, seal = session[1] or '', session[2] or '', session[3] or ''
   end
   local limits, refused, tightest, left, reset = ask[2], 0, 0, math.huge, 0
   for i = 1, #limits, 3 do
@@ -79,7 +79,7 @@ local function answer(ask)
     left = left - 1
   end
   if tightest == 0 then left = 0 end
-  return {user, role, refused, tightest, math.max(left, 0), math.ceil(reset / 1000)}
+  return {user, role, refused, tightest, math.max(left, 0), math.ceil(reset / 1000), seal}
 end
 
 local asked, answers = cmsgpack.unpack(ARGV[1]), {}
@@ -105,7 +105,8 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """As the script sends it. `refused` and `tightest` count the limits from 1; 0 is none. No session: no user."""
+    """As the script sends it. `refused` and `tightest` count the limits from 1; 0 is none. No session: no user. What it
+    says of a session holds only with its seal (`web.security.session_seal`)."""
 
     user_id: str
     role: str
@@ -113,6 +114,7 @@ class Answer(NamedTuple):
     tightest: int
     remaining: int
     reset_seconds: int
+    seal: str = ""
 
 
 class Reply(NamedTuple):

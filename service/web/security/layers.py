@@ -28,7 +28,7 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import TooMany, Unavailable
 from service.ids import Ids
-from service.web.audit.layer import Audit, audited
+from service.web.audit.layer import Audit, audited, may_concern_others
 from service.web.audit.log import AuditLog
 from service.web.http import problems
 from service.web.http.access import Access
@@ -49,6 +49,7 @@ from service.web.security.metrics import SecurityMetrics
 from service.web.security.rate_limit import Prepared, RateLimits
 from service.web.security.refusals import Doorkeeper, Refusals, TurnedAway
 from service.web.security.sanitize import Sanitizer
+from service.web.security.session_seal import SessionSeals
 
 NONCE_BYTES = 16
 UNDECLARED_LIMIT = "default"
@@ -85,6 +86,7 @@ class Layers:
         self.refusals = Refusals(clock)
         self._doorkeeper: Doorkeeper | None = None
         self.addresses = ClientAddresses(config.trusted_proxies)
+        self._seals = SessionSeals(config)
         self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
@@ -170,6 +172,9 @@ class Layers:
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return
+        if answer.user_id and not self._seals.hold(session_id, answer.user_id, answer.role, answer.seal):
+            self.metrics.count("forged_session")
+            answer = answer._replace(user_id="", role="")
         context.answer, context.rate = answer, limit
         if answer.refused:
             self.refusals.remember(client, limit, answer)
@@ -265,7 +270,8 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
         )
         route.ctx.action = f"{operation.method} /{route.path}"
         route.ctx.audited = audited(operation)
-        if route.ctx.audited:
+        route.ctx.of_others = may_concern_others(operation, route.path)
+        if route.ctx.audited or route.ctx.of_others:
             route.handler = _recorded(app, route.handler)
     layers.open(app.router)
 
@@ -274,6 +280,9 @@ def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, H
     """The handler, and then its entry in the audit log, also when the client does not wait for either."""
 
     async def recorded(request: Request, **parameters: Any) -> HTTPResponse:
+        if not app.ctx.layers.audit.concerns(request):
+            return await handler(request, **parameters)
+
         async def both() -> HTTPResponse:
             response = await handler(request, **parameters)
             await app.ctx.layers.audit.done(request, response)

@@ -10,6 +10,7 @@ EVENTS = frozenset(
         "csrf_failed",
         "duplicate_key",
         "forbidden",
+        "forged_session",
         "login_locked",
         "malformed",
         "operator_refused",

@@ -1,0 +1,117 @@
+"""What can be done about accounts: by admins, by their owners, and from the command line."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+
+from service.auth.models import LastAdmin, NewUser, User, UserNotFound, new_user
+from service.auth.passwords import Passwords
+from service.auth.repository import UserRepository
+from service.auth.sessions import SessionStore
+from service.clock import Clock
+from service.email_address import parse_address, parse_known_address
+from service.events import AccountChanged
+from service.ids import Ids
+from service.infra.mongo.client import Session as StoreSession
+from service.infra.mongo.client import Transactions
+from service.messaging.outbox import Fact, Outbox
+from service.web.http.access import ROLES
+
+BULK_BATCH = 1_000
+
+
+class SessionAlignment:
+    """Carries what was committed about an account over to its sessions: its role, or that it is gone."""
+
+    def __init__(self, users: UserRepository, sessions: SessionStore) -> None:
+        self._users, self._sessions = users, sessions
+
+    async def align(self, user_id: str) -> None:
+        user = await self._users.get(user_id)
+        if user is None:
+            await self._sessions.end_all(user_id)
+        else:
+            await self._sessions.change_role(user_id, user.role)
+
+    async def follow(self, facts: Sequence[Fact]) -> None:
+        """For the relay: also when the process that changed the account was killed, or Redis was away."""
+        changed = [fact.event.user_id for fact in facts if isinstance(fact.event, AccountChanged)]
+        for user_id in dict.fromkeys(changed):
+            await self.align(user_id)
+
+
+class Accounts:
+    def __init__(
+        self,
+        users: UserRepository,
+        sessions: SessionStore,
+        passwords: Passwords,
+        transactions: Transactions,
+        outbox: Outbox,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._users, self._sessions, self._passwords = users, sessions, passwords
+        self._alignment = SessionAlignment(users, sessions)
+        self._transactions, self._outbox, self._clock, self._ids = transactions, outbox, clock, ids
+
+    async def get(self, user_id: str) -> User:
+        user = await self._users.get(user_id)
+        if user is None:
+            raise UserNotFound()
+        return user
+
+    async def find_by_email(self, email: str) -> list[User]:
+        user = await self._users.by_email(parse_known_address(email))
+        return [] if user is None else [user]
+
+    async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]:
+        return await self._users.newest(role, before, limit)
+
+    async def change_role(self, user_id: str, role: str) -> User:
+        """Acts on the user's next request. Raises UserNotFound, LastAdmin.
+
+        The sessions lose what is taken away before the change is committed: if Redis is away, nothing has happened.
+        What is committed is carried over to them, by the relay too if this process does not get that far."""
+
+        async def body(session: StoreSession) -> User:
+            user = await self._users.get(user_id, session)
+            if user is None:
+                raise UserNotFound()
+            if user.role == "admin" and role != "admin" and await self._users.count_admins(session) < 2:
+                raise LastAdmin()
+            await self._users.change_role(user_id, role, session)
+            await self._outbox.add([AccountChanged(user_id)], session)
+            return user
+
+        if ROLES[role] < ROLES[(await self.get(user_id)).role]:
+            await self._sessions.change_role(user_id, role)
+        try:
+            await self._transactions.run(body)
+        finally:
+            await self._alignment.align(user_id)
+        return await self.get(user_id)
+
+    async def create_admin(self, email: str, password: str, name: str = "Administrator") -> User:
+        """The first admin, and any further one, from the command line: a new user, or an existing one whose password
+        this becomes. Raises BadAddress, WeakPassword."""
+        email = parse_address(email)
+        hashed = await self._passwords.new(password, email, name)
+        existing = await self._users.by_email(email)
+        if existing is None:
+            admin = new_user(self._ids, self._clock, NewUser(email, name, "admin"), hashed, verified=True)
+            await self._users.add(admin)
+            return admin
+        await self._sessions.end_all(existing.id)
+        await self._users.set_password(existing.id, hashed, self._clock.now())
+        return await self.change_role(existing.id, "admin")
+
+    async def bulk_create(self, users: Iterable[NewUser], password: str) -> list[str]:
+        """Seeds users fast: they share one password and its hash. Returns their ids, in order."""
+        hashed = await self._passwords.hash(password)
+        made: list[str] = []
+        waiting = (new_user(self._ids, self._clock, user, hashed, verified=True) for user in users)
+        while batch := list(islice(waiting, BULK_BATCH)):
+            await self._users.add_many(batch)
+            made += [user.id for user in batch]
+        return made

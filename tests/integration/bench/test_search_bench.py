@@ -1,0 +1,46 @@
+"""The benchmarks of search and look-ups, at a size that shows they work, judged by counts and not by the clock."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from benchmarks.lookups import run as lookups
+from benchmarks.search.relevance import Plan, run
+from service.config import Config
+
+
+def silent(step: str) -> None: ...
+
+
+@pytest.mark.slow
+def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(
+    config: Config, retail_trace: Path
+) -> None:
+    """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
+    plan = lookups.Plan(scale=0.01, samples=40, scans_share=0.25, clients=4)
+    result = lookups.run(config.mongodb_uri, plan, silent)
+    rows = {row["operation"]: row for row in result["rows"]}
+    assert set(rows) == {"product search", "order history", "cart operations", "user lookup"}
+    assert rows["order history"]["docsExaminedBefore"] == plan.sizes.orders
+    assert rows["product search"]["docsExaminedBefore"] >= plan.sizes.products
+    assert rows["order history"]["docsExaminedAfter"] <= 25
+    assert rows["product search"]["docsExaminedAfter"] <= 500
+    assert rows["cart operations"]["docsExaminedAfter"] == 2
+    assert rows["user lookup"]["docsExaminedAfter"] == 1
+    for row in rows.values():
+        assert {"documentedBeforeMs", "documentedAfterMs", "documentedRatio", "beforeMs", "afterMs"} < set(row)
+        assert row["p95BeforeMs"] > 0 < row["p95AfterMs"]
+
+
+@pytest.mark.slow
+async def test_search_ranks_no_worse_than_the_servers_own_text_score(config: Config, retail_trace: Path) -> None:
+    """Slow: answers the judged queries twice on thousands of products."""
+    client: Any = AsyncIOMotorClient(config.mongodb_uri, tz_aware=True, w=1)
+    async with asyncio.timeout(100):
+        ways = (await run(client, Plan(products=6_000, queries=200), silent))["ways"]
+    client.close()
+    assert ways["termIndex"]["ndcg10"] >= max(0.97, ways["textScore"]["ndcg10"])
+    assert ways["termIndex"]["knownItem"] >= ways["textScore"]["knownItem"]
