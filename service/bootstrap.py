@@ -293,7 +293,8 @@ def background(shop: Shop) -> Background:
     waiting = SubscriptionRepository(database)
     buyers = OrderRepository(database, _sender(shop.stores), config)
     recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)
-    notices = Notices(waiting, shop.inventory, users, buyers, recipients, transactions, outbox, clock, ids, config)
+    stock, offers = shop.inventory, shop.offers
+    notices = Notices(waiting, stock, users, buyers, offers, recipients, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
@@ -385,6 +386,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
         built = build(config, stores)
         with mongo.patient(config) as client:
             await reconcile(client[config.database], INDEXES)
+        await built.catalog.upgrade()
         yield built
         await built.drain()
         await built.gateway.close()

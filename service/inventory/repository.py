@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
 from pymongo import UpdateOne
 
 from service.config import Config
@@ -31,7 +32,7 @@ from service.inventory.models import (
     Write,
 )
 
-STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1}
+STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
 HOLD_FIELDS = {
     **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
     **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
@@ -49,6 +50,7 @@ def to_stock(document: Mapping[str, Any]) -> Stock:
         document["seq"],
         document["lowStockThreshold"],
         document["productId"],
+        document.get("onSale", True),
     )
 
 
@@ -138,10 +140,13 @@ class Bookkeeping:
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
         """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
-        a movement, so `seq` alone does not tell."""
+        a movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {
-                "q": {"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                "q": {
+                    **{"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                    "onSale": {"$ne": not before.on_sale},
+                },
                 "u": {"$set": _stock_fields(after, now)},
             }
             for before, after in stock
@@ -332,7 +337,7 @@ class InventoryRepository:
         self, products: Mapping[str, str], threshold: int, now: datetime, session: Session = None
     ) -> None:
         """An empty SKU for each of `products` (SKU → product id) that is not there yet."""
-        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0}
+        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0, "onSale": True}
         fields = {"lowStockThreshold": threshold, "updatedAt": now, **empty}
         writes = [
             UpdateOne({"_id": sku}, {"$setOnInsert": {"productId": product_id, **fields}}, upsert=True)
@@ -340,6 +345,20 @@ class InventoryRepository:
         ]
         if writes:
             await self._inventory.bulk_write(writes, ordered=False, session=session)
+
+    async def set_on_sale(self, skus: Mapping[str, bool], now: datetime, session: Session) -> list[tuple[Stock, Stock]]:
+        """Whether each of the SKUs has a live offer. Returns those for which that is new, as they were and are."""
+        found = await self.stock(skus, session)
+        changed = [
+            (stock, replace(stock, on_sale=skus[sku])) for sku, stock in found.items() if stock.on_sale is not skus[sku]
+        ]
+        writes = [
+            UpdateOne({"_id": after.sku}, {"$set": {"onSale": after.on_sale, "low": after.low, "updatedAt": now}})
+            for _, after in changed
+        ]
+        if writes:
+            await self._inventory.bulk_write(writes, ordered=False, session=session)
+        return changed
 
     async def stock(self, skus: Iterable[str], session: Session = None) -> dict[str, Stock]:
         found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)

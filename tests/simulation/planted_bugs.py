@@ -119,9 +119,9 @@ def same_sku_twice() -> Iterator[None]:
     """Two lines of one SKU in one order are each compared with the same number."""
     original = decisions._Step._require
 
-    def require(self: Any, lines: Sequence[Line]) -> None:
+    def require(self: Any, lines: Sequence[Line], ordered_before: bool = False) -> None:
         for line in lines:
-            original(self, (line,))
+            original(self, (line,), ordered_before)
 
     def move(self: Any, kind: Any, sku: str, on_hand: int = 0, reserved: int = 0) -> None:
         before = self._known(sku)
