@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from service.auth.models import EmailTaken, User
-from service.infra.mongo.client import Database, Session
+from service.infra.mongo.client import DUPLICATE_KEY, Database, Session
 
 EMAIL_COLLATION = {"locale": "en", "strength": 2}  # upper and lower case are the same person
 
@@ -51,8 +51,15 @@ class UserRepository:
     async def add_many(self, users: Sequence[User]) -> None:
         try:
             await self._users.insert_many([_document(user) for user in users], ordered=False)
-        except DuplicateKeyError:
+        except BulkWriteError as error:
+            if any(refused["code"] != DUPLICATE_KEY for refused in error.details["writeErrors"]):
+                raise
             raise EmailTaken() from None
+
+    async def ids_by_email(self, emails: Sequence[str]) -> dict[str, str]:
+        """The ids of those that have an account, by address in small letters."""
+        found = self._users.find({"email": {"$in": list(emails)}}, {"email": 1}, collation=EMAIL_COLLATION)
+        return {document["email"].lower(): document["_id"] for document in await found.to_list(None)}
 
     async def get(self, user_id: str, session: Session = None) -> User | None:
         document = await self._users.find_one({"_id": {"$eq": user_id}}, session=session)

@@ -370,6 +370,16 @@ class InventoryRepository:
         found = self._history.find({"_id": {"$gt": f"{sku}#", "$lt": end}}).sort("_id", -1).limit(limit)
         return [to_movement(document) for document in await found.to_list(limit)]
 
+    async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
+        """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
+        of_skus = [{"_id": {"$gt": f"{sku}#", "$lt": f"{sku}$"}} for sku in skus]
+        stages = [
+            {"$match": {"$or": of_skus, "actor": {"$eq": actor}, "kind": MovementKind.RECEIVE.value}},
+            {"$group": {"_id": "$sku", "units": {"$sum": "$onHandDelta"}}},
+        ]
+        found = await self._history.aggregate(stages).to_list(None) if of_skus else []
+        return {document["_id"]: document["units"] for document in found}
+
     async def low(self, after_sku: str, limit: int) -> list[Stock]:
         """SKUs at or under their own threshold, by SKU."""
         found = self._inventory.find({"low": True, "_id": {"$gt": after_sku}}, STOCK_FIELDS)

@@ -113,6 +113,10 @@ class Inventory:
         await self.get(sku)
         return await self._repository.history(sku, before_seq, limit)
 
+    async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
+        """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
+        return await self._repository.received_from(actor, skus)
+
     async def expired_orders(self, limit: int) -> list[tuple[str, datetime]]:
         """Orders whose hold is past its expiry and still active, the oldest, with that expiry."""
         return await self._repository.expired_orders(self._clock.now(), limit)

@@ -75,6 +75,10 @@ class OrderRepository:
         newest = Find(COLLECTION, query, sort=(("createdAt", -1), ("_id", -1)), limit=limit)
         return [to_order(document) for document in await self._reads.find(newest)]
 
+    async def count_of(self, user_ids: Iterable[str]) -> int:
+        """How many orders these customers have ever placed."""
+        return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
+
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
         await self._orders.update_one(

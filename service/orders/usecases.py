@@ -1,7 +1,7 @@
 """Placing, cancelling, sending and finding orders."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -218,6 +218,10 @@ class Orders:
         now = self._clock.now()
         found = {order.id: order.seen_at(now) for order in await self._repository.find_all(set(batch))}
         return [found.get(order_id) for order_id in batch]
+
+    async def count_of(self, user_ids: Iterable[str]) -> int:
+        """How many orders these customers have ever placed."""
+        return await self._repository.count_of(user_ids)
 
     async def own(self, user_id: str, order_id: str) -> Order:
         """Another user's order is answered as if it did not exist."""

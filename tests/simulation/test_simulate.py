@@ -98,8 +98,8 @@ def test_a_steady_day_passes_ten_thousand_times_faster_than_real_ones() -> None:
     assert outcome.simulated_seconds / worked_seconds > 10_000, f"{worked_seconds:.1f} s for a day"
 
 
-def test_the_real_trace_can_be_the_arrivals(retail_trace: Path) -> None:
-    outcome = simulate(Trace(retail_trace, days=0.45).scenario, 1)
+def test_the_packaged_year_can_be_the_arrivals() -> None:
+    outcome = simulate(Trace(days=0.45).scenario, 1)
     assert outcome.violations == ()
     assert outcome.checkouts > 20
 
@@ -138,5 +138,5 @@ def test_many_seeds_add_up_and_name_their_speed() -> None:
 def test_a_missing_trace_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_TRACE", str(tmp_path / "none.parquet"))
     result = CliRunner().invoke(commands.simulate, ["trace"])
-    assert result.exit_code == 2
-    assert "no retail trace" in result.output
+    assert result.exit_code == 3
+    assert f"there is no file {tmp_path / 'none.parquet'}" in result.output

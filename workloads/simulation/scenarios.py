@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,14 @@ from workloads.model.demand import load_profile
 from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
 from workloads.simulation.world.customers import Customer, hoard, staff_rounds
 from workloads.simulation.world.shop import SimulatedShop
+from workloads.traces.names import COMPLETE_JOURNEY
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
     from workloads.model.arrivals import Schedule
-    from workloads.traces.retail import Invoice
+    from workloads.traces.retail import Invoice, ReadOptions
+
+    Sales = tuple[float, list[Invoice]]
 
 VisitMaker = Callable[[random.Random], Visit]
 HOARDED_SKUS = 40
@@ -153,13 +156,15 @@ class Steady:
 class Trace:
     """Every invoice of the trace's first `days` days is one checkout; `stock_share` of what they want is in stock."""
 
-    path: Path
+    trace: str | Path = COMPLETE_JOURNEY
+    options: "ReadOptions | None" = None
     days: float = 1.0
     stock_share: float = 0.9
+    sales: "Sales | None" = None
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        begins_at, invoices = self._invoices()
+        begins_at, invoices = self.sales or _sales(self.trace, self.options, self.days)
         asked = Counter[str]()
         for invoice in invoices:
             asked.update(invoice.units_by_sku())
@@ -168,15 +173,23 @@ class Trace:
         visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
         return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY, limited=False)
 
-    def _invoices(self) -> tuple[float, "list[Invoice]"]:
-        """When the first begins, in seconds after midnight, and the sales of the wanted days."""
-        from workloads.traces.retail import read_trace
+    def read(self) -> "Trace":
+        """Reads it now, once for all seeds: its faults are told before anything is simulated. Raises TraceError."""
+        return replace(self, sales=_sales(self.trace, self.options, self.days))
 
-        trace = read_trace(self.path)
-        midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        begins_at = (trace.begins_at - midnight).total_seconds()
-        end = self.days * SECONDS_PER_DAY - begins_at
-        return begins_at, [found for found in trace.invoices() if not found.is_return and found.at_seconds < end]
+
+def _sales(trace: str | Path, options: "ReadOptions | None", days: float) -> "Sales":
+    """When the first begins, in seconds after midnight, and the sales of the wanted days."""
+    from workloads.traces.retail import ReadOptions, TraceError, read_with
+
+    found = read_with([trace], options or ReadOptions())
+    midnight = found.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins_at = (found.begins_at - midnight).total_seconds()
+    wanted = found.first_seconds(days * SECONDS_PER_DAY - begins_at).invoices()
+    sales = [invoice for invoice in wanted if not invoice.is_return]
+    if not sales:
+        raise TraceError(f"nothing was sold in the first {days:g} days of {trace}")
+    return begins_at, sales
 
 
 def _wants_one(shop: Shop, sku: str) -> VisitMaker:
