@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.progress import Progress
 
+from benchmarks.kit.title_case import title_case
 from service import bootstrap
 from service.auth.models import NewUser
 from service.bootstrap import Shop
@@ -81,7 +82,7 @@ class Seeder:
     async def _categories(self, wanted: set[str]) -> None:
         there = set(_ids_of(await self._shop.catalog.categories())) if wanted else set()
         for category in sorted(wanted - there):
-            await self._shop.catalog.put_category(category, category.replace("-", " ").title(), None)
+            await self._shop.catalog.put_category(category, title_case(category.replace("-", " ")), None)
 
     async def _receive(self, skus: Sequence[str], stock: int) -> None:
         """Brings in what is missing of the `stock` units that seeding has ever given each SKU; what was sold of them is
