@@ -60,8 +60,16 @@ class Config:
     sweep_rate_max: float = 2_700  # holds a second: what is left of two cores is the checkouts'
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
+    order_units_per_sku_max: int = 1_000  # unless the product says its own; multiplied by `rate_limit_scale`
+    order_units_per_sku_unverified_max: int = 100  # of an account whose address nobody has verified; multiplied too
     open_holds_per_user_max: int = 100  # nobody can hoard by reserving; multiplied by `rate_limit_scale`
-    held_units_per_user_and_sku_max: int = 10_000  # multiplied by `rate_limit_scale`
+    open_holds_unverified_max: int = 30  # multiplied by `rate_limit_scale`
+    held_units_per_user_max: int = 5_000  # multiplied by `rate_limit_scale`
+    held_units_unverified_max: int = 200  # multiplied by `rate_limit_scale`
+    unpaid_holds_free: int = 5  # that run out within what is remembered, before the next one has to wait
+    unpaid_holds_wait_seconds: float = 60  # doubled by each further one
+    unpaid_holds_wait_max_seconds: float = 3_600
+    unpaid_holds_remembered_seconds: float = 86_400
 
     # the catalogue
     search_words_max: int = 6

@@ -10,6 +10,7 @@ from service.cart.models import CartChanged, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
+from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
 from service.orders.models import (
@@ -27,8 +28,9 @@ from service.orders.models import (
     OrderTooLarge,
     PaymentInProgress,
     RefundTooLarge,
-    TooMuchHeld,
+    TotalChanged,
     UnknownItems,
+    VerificationNeeded,
     WrongStatus,
 )
 from service.orders.refunds import Refunds
@@ -51,7 +53,7 @@ from service.orders.schemas import (
 )
 from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
-from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
+from service.payments.models import BadSignature, CardNumber, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
@@ -85,6 +87,8 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             UnknownItems,
             OrderTooLarge,
             TooMuchHeld,
+            VerificationNeeded,
+            TotalChanged,
             EmptyCart,
             CartChanged,
             CouponNotValid,
@@ -100,10 +104,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
         `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
         and after a lost answer the same request again: it answers with the same order."""
-        user_id, once, coupon_code = call.user.user_id, key(call.once), call.taken.coupon_code
-        if call.taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, coupon_code), 201)
-        return _reply(await orders.checkout(user_id, call.taken.lines(), once, coupon_code), 201)
+        taken, user_id, once = call.taken, call.user.user_id, key(call.once)
+        if taken.from_cart:
+            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
+        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
+        return _reply(placed, 201)
 
     @operation(
         blueprint,
@@ -123,6 +128,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             IdempotencyInProgress,
             KeyReused,
             PaymentUnknown,
+            CardNumber,
         ),
         idempotent=True,
         example={"order": order_example("paid")},

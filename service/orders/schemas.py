@@ -29,11 +29,13 @@ CouponCode = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, examples=["SPRING
 
 
 class CheckoutBody(Wire):
-    """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent."""
+    """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent. With `expectedTotal`, in minor
+    units, the order is refused if it comes to another total than the shopper saw."""
 
     items: Annotated[Items | None, msgspec.Meta(examples=[[{"sku": "85123A", "quantity": 2}]])] = None
     from_cart: bool = False
     coupon_code: CouponCode | None = None
+    expected_total: Annotated[int, msgspec.Meta(ge=0, le=10**12, examples=[2_598])] | None = None
 
     def __post_init__(self) -> None:
         if (self.items is not None) == self.from_cart:

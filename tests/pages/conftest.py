@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browsed import Site, open_site
 from needs import missing
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import MongoClient
 from visitor import Visitor
 
@@ -51,6 +51,7 @@ def visitor(site: Site) -> Iterator[Visitor]:
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing(f"no Chromium at {CHROMIUM}: apt-get install chromium")
+    expect.set_options(timeout=20_000)  # a busy machine is no fault of a page
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*QUIET.split(), "--disable-sync"])
         yield launched
@@ -64,7 +65,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
 
     def come(path: str = "/", **settings: Any) -> Page:
         contexts.append(browser.new_context(base_url=site.url, **settings))
-        contexts[-1].set_default_timeout(8_000)
+        contexts[-1].set_default_timeout(20_000)
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)

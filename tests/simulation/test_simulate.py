@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from workloads.simulation import commands
 from workloads.simulation.runs import Totals, outcomes, record
-from workloads.simulation.scenarios import FlashSale, Steady, Trace
+from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
 from workloads.simulation.simulate import Outcome, simulate
 from workloads.simulation.world.faults import FAULTS, FaultPlan
 from workloads.simulation.world.shop import Setting
@@ -38,6 +38,12 @@ def test_nothing_goes_wrong_in_flash_sales_in_which_everything_else_does() -> No
     assert never_met == set()
     assert totals.counts["paid"] > 300
     assert totals.counts["expired"] > 40
+
+
+def test_whoever_hoards_holds_no_more_than_anybody_may_whatever_goes_wrong() -> None:
+    hoarding = [simulate(HOARDED_SALE.scenario, seed, plan=FAULTS) for seed in range(4)]
+    assert [outcome.violations for outcome in hoarding] == [()] * 4
+    assert min(outcome.refused for outcome in hoarding) >= 2 * (40 - 30)
 
 
 def test_a_flash_sale_without_faults_sells_what_there_is_and_never_more() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "trace"]))
+@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "hoarders", "trace"]))
 @click.option("--seed", type=int, default=1, show_default=True, help="The run, or the first of many.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds, one run each.")
 @click.option(
@@ -79,10 +79,12 @@ def simulate(
 
 
 def _scenario(name: str, days: float, trace: str, said: dict[str, Any]) -> "Scenarios":
-    from workloads.simulation.scenarios import FlashSale, Steady, Trace
+    from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
 
     if name == "flash-sale":
         return FlashSale()
+    if name == "hoarders":
+        return HOARDED_SALE
     if name == "steady":
         return Steady(days=days)
     return Trace(trace, options=read_options(said), days=days).read()

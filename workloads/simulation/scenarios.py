@@ -1,6 +1,7 @@
 """What can be simulated: who comes when, wanting what, and how much there is of it.
 
 `steady` is a shop day with the real shop's hours, baskets and popularity; `flash-sale` fifty buyers for 46 units;
+`hoarders` the same sale with more on the shelf and customers who would hold all of it and pay for none;
 `trace` the invoices of a real trace at their real times; `Drop` is the bench of the what-if studies.
 """
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from workloads.model.demand import load_profile
 from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
-from workloads.simulation.world.customers import Customer, staff_rounds
+from workloads.simulation.world.customers import Customer, hoard, staff_rounds
 from workloads.simulation.world.shop import SimulatedShop
 from workloads.traces.names import COMPLETE_JOURNEY
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Sales = tuple[float, list[Invoice]]
 
 VisitMaker = Callable[[random.Random], Visit]
+HOARDED_SKUS = 40
 SECONDS_PER_DAY = 86_400.0
 LATE = Habits(payment_median_seconds=900.0, payment_sigma=0.25, cancel_chance=0.3)
 
@@ -41,6 +43,8 @@ class Scenario:
     seconds: float = 0.0
     staff_every_seconds: float = 0.0
     refund_share: float = 0.5
+    hoarders: int = 0
+    limited: bool = True  # whether what one customer may hold is bounded, or lifted as for a load test
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class FlashSale:
     late_share: float = 0.3
     back_share: float = 0.2
     back_after_seconds: float = 900.0
+    hoarders: int = 0
     habits: Habits = field(default_factory=Habits)
     late_habits: Habits = field(default_factory=lambda: LATE)
 
@@ -65,7 +70,8 @@ class FlashSale:
         times = sorted(self._arrival(chance) for _ in range(self.buyers))
         visits = [(at, self._visit(chance, late if chance.random() < self.late_share else prompt)) for at in times]
         stock = {"hot": self.hot_stock, "warm": self.other_stock, "cold": self.other_stock}
-        return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0)
+        stock |= {f"shelf-{number}": 2 * self.hoarders for number in range(HOARDED_SKUS if self.hoarders else 0)}
+        return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0, hoarders=self.hoarders)
 
     def _arrival(self, chance: random.Random) -> float:
         if chance.random() < self.back_share:
@@ -78,6 +84,9 @@ class FlashSale:
             lines = (("hot", chance.randint(1, 2)), (other, 1))
             return lambda random: buy(random, shop, lines)
         return lambda random: flash_buyer(random, shop, "hot")
+
+
+HOARDED_SALE = FlashSale(buyers=20, hoarders=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,8 @@ class Steady:
         times = arrivals.daily(profile, self.visits_per_day, self.days, seed)
         stock = dict.fromkeys(skus, self.units)
         visits = ((float(at), lambda random: shopper(random, shop)) for at in times)
-        return Scenario("steady", stock, visits, self.days * SECONDS_PER_DAY, staff_every_seconds=3600.0)
+        seconds = self.days * SECONDS_PER_DAY
+        return Scenario("steady", stock, visits, seconds, staff_every_seconds=3600.0, limited=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,7 @@ class Trace:
         stock = {sku: max(1, round(units * self.stock_share)) for sku, units in asked.items()}
         shop = Shop(tuple(stock), habits=self.habits)
         visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
-        return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
+        return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY, limited=False)
 
     def read(self) -> "Trace":
         """Reads it now, once for all seeds: its faults are told before anything is simulated. Raises TraceError."""
@@ -199,7 +209,9 @@ async def play(scenario: Scenario, shop: SimulatedShop) -> None:
         asyncio.ensure_future(_visitor(f"user-{number}", at, visit, shop))
         for number, (at, visit) in enumerate(scenario.visits)
     ]
-    await asyncio.gather(*visitors, asyncio.sleep(scenario.seconds))
+    shelf = [sku for sku in scenario.stock if sku.startswith("shelf-")]
+    hoarders = [hoard(f"hoarder-{number}", shop.desk, shelf) for number in range(scenario.hoarders)]
+    await asyncio.gather(*visitors, *hoarders, asyncio.sleep(scenario.seconds))
     staff.cancel()
     await shop.rest()
 
