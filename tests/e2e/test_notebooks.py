@@ -28,7 +28,6 @@ def test_the_committed_notebook_is_its_script_executed_with_plots(script: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("measured")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_a_notebook_runs_small_and_its_claim_holds(script: Path, tmp_path: Path, answers: None) -> None:

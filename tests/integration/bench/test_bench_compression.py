@@ -6,7 +6,6 @@ from workloads.client.command_line import ask
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("measured")
 def test_the_documented_contents_shrink_as_documented_on_the_wire(answers: None) -> None:
     """Slow: a stack is started, and a hundred orders are placed to have a history worth compressing."""
     rows = ask("bench", "compression", "--quick")["rows"]

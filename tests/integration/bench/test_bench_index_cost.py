@@ -6,8 +6,6 @@ import pytest
 
 from workloads.client.command_line import ask
 
-pytestmark = pytest.mark.xdist_group("measured")
-
 
 @pytest.fixture(scope="module")
 def cost(answers: None) -> dict[str, Any]:

@@ -16,7 +16,6 @@ def silent(step: str) -> None: ...
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("measured")
 def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(answers: None) -> None:
     """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
     sizes = lookups.Plan(scale=0.02).sizes
