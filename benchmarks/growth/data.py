@@ -16,8 +16,8 @@ from pymongo import WriteConcern
 from service.bootstrap import INDEXES
 from service.ids import CROCKFORD
 from service.infra.mongo.indexes import reconcile
+from service.inventory.documents import history_id
 from service.inventory.models import HoldStatus
-from service.inventory.repository import history_id
 from service.orders.models import Order, OrderLine, OrderStatus, Payment, PaymentStatus, ReservationState, StatusChange
 from service.orders.repository import order_document, payment_document
 
