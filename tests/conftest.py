@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,6 +26,10 @@ from workloads.traces.names import COMPLETE_JOURNEY
 if TYPE_CHECKING:
     from workloads.traces.retail import Trace
 
+# jsonschema imports its checker of internationalised addresses where Jupyter brought it: five seconds a process to
+# compile a
+# grammar that no test asks for.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 TESTS = Path(__file__).parent
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
 # Each starts its own; every other file of e2e shares one stack, whose queries are looked at when all else is done.
