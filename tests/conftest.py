@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from workloads.traces.retail import Trace
 
 # jsonschema imports its checker of internationalised addresses where Jupyter brought it: five seconds a process to
-# compile a
-# grammar that no test asks for.
+# compile a grammar that no test asks for.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 TESTS = Path(__file__).parent
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
