@@ -33,8 +33,8 @@ from IPython.display import Markdown
 from workloads.client.command_line import ask
 from workloads.results.scalability import fit_scalability
 
-buyers = [2, 16, 64] if small else [2, 4, 16, 64, 128]
-turn = ["--rounds", "1", "--seconds", "0.4"] if small else ["--rounds", "3", "--seconds", "1"]
+buyers = [2, 4, 16, 64] if small else [2, 4, 16, 64, 128]
+turn = ["--rounds", "1", "--seconds", "0.5"] if small else ["--rounds", "3", "--seconds", "1"]
 runs = {n: ask("bench", "contention", "--buyers", str(n), *turn) for n in buyers}
 
 # %%

@@ -30,7 +30,7 @@ from IPython.display import Markdown
 
 from workloads.client.command_line import ask
 
-run = ask("bench", "compression", *(["--quick"] if small else []))
+run = ask("bench", "compression")
 rows = pd.DataFrame(run["rows"]).set_index("content")
 rows
 

@@ -157,6 +157,7 @@ class _Past:
             "low": False,
             "lowStockThreshold": 5,
             "seq": self._seq[each],
+            "onSale": True,
             "updatedAt": PAST_STARTS + PAST,
         }
 
