@@ -174,7 +174,7 @@ def _offered(each: int) -> tuple[str, str, str]:
 
 def _offer(each: int) -> Document:
     name, product_id, title = _offered(each)
-    shown = {"slug": f"thing-number-{each}", "image": ""}
+    shown = {"slug": f"thing-number-{each}", "image": "", "maxPerOrder": None, "verifiedOnly": False}
     return {
         "_id": name,
         "productId": product_id,

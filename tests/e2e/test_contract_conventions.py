@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from api import PASSWORD, Answer, Api
-from conftest import Sell
+from selling import Sell
 from stacks import Stack
 
 
