@@ -27,6 +27,7 @@ READ_WHOLE = {
     "metrics": "one document a figure",
 }
 SORTED_IN_MEMORY = {
+    "subscriptions": "of one customer and one SKU there are a handful at most",
     "products": "filters that no index orders: several categories, or a range of prices in another order",
 }
 
