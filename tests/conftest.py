@@ -38,7 +38,6 @@ MEASURED = {
     "e2e/test_notebooks.py",
     "integration/bench/test_bench_compression.py",
     "integration/bench/test_bench_index_cost.py",
-    "integration/bench/test_search_bench.py",
 }
 
 
