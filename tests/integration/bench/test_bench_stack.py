@@ -65,10 +65,8 @@ def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Se
         assert 0 < row["bareFramework"] < row["allLayers"]
         explained = sum(part["us"] for part in (*row["perLayer"], *row["elsewhere"]))
         assert explained == pytest.approx(row["allLayers"], rel=0.05)
-    assert {part["layer"] for row in rows.values() for part in row["perLayer"]} >= {
-        "web/http/connection.py",
-        "web/security/gate.py",
-    }
+    layers_seen = {part["layer"] for row in rows.values() for part in row["perLayer"]}
+    assert layers_seen >= {"web/security/connection.py", "web/security/gate.py"}
     assert result["cache"]["uncached"] > result["cache"]["cached"]
     layers_verdict.judge(result)
 
