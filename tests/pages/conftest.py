@@ -1,5 +1,5 @@
-"""One service and one browser for all tests of the pages. Both end with this folder: while the browser lives, its loop
-keeps asynchronous tests from running in this thread."""
+"""One service for all tests of the pages, one browser a file: while a browser lives, its loop keeps asynchronous tests
+of other files from running in this thread."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,7 +21,7 @@ QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networki
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str) -> Iterator[Site]:
     for collection in mongo[indexed_database].list_collection_names():
         mongo[indexed_database][collection].delete_many({})
@@ -47,7 +47,7 @@ def visitor(site: Site) -> Iterator[Visitor]:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing(f"no Chromium at {CHROMIUM}: apt-get install chromium")
