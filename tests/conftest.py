@@ -17,7 +17,6 @@ import shops
 from pymongo import MongoClient
 from xdist.scheduler import LoadScopeScheduling
 
-from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
 from service.stack import embedded
@@ -138,9 +137,7 @@ def redis_url(stores: embedded.Stores) -> str:
 @pytest.fixture(scope="session")
 def indexed_database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """A database with every index of the service: made once, since making them takes longer than most tests."""
-    name = f"test_{uuid4().hex}"
-    for index in bootstrap.INDEXES:
-        mongo[name][index.collection].create_indexes([index.model()])
+    name = shops.make_indexes(mongo)
     yield name
     mongo.drop_database(name)
 

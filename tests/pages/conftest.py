@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shops
 from browsed import Site, open_site
 from needs import missing
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -22,10 +23,8 @@ Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str) -> Iterator[Site]:
-    for collection in mongo[indexed_database].list_collection_names():
-        mongo[indexed_database][collection].delete_many({})
-    config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=indexed_database)
+def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]]) -> Iterator[Site]:
+    config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=shops.make_indexes(mongo))
     with open_site(replace(config, bcrypt_rounds=4, rate_limit_scale=1_000)) as opened:
         for number in range(12):
             colour = ("Red", "Blue", "Green", "White")[number % 4]
