@@ -73,7 +73,7 @@ def front(shop: Shop) -> Front:
 def background(shop: Shop) -> Background:
     """Jobs, the relay of committed facts and their consumers. Opens no connection."""
     runtime, stores, work, config = shop.runtime, shop.stores, shop.work, shop.config
-    notified = alerts.wire(runtime, stores, work, shop.inventory, shop.users, shop.buyers)
+    notified = alerts.wire(runtime, stores, work, shop.inventory, shop.offers, shop.users, shop.buyers)
     wishlists = cart.wire_wishlists(runtime, stores, shop.offers, shop.inventory, notified.notices)
     consumers = {
         "alerts": notified.alerts.follow,
@@ -104,6 +104,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
         built = build(config, stores)
         with patient(config) as client:
             await reconcile(client[config.database], INDEXES)
+        await built.catalog.upgrade()
         yield built
         await built.drain()
         await built.gateway.close()

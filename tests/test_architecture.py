@@ -28,7 +28,7 @@ DOMAIN_EXTRAS = {
     "catalog": {
         *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
-    "inventory": {"allowance", "decisions", "known_stock", "ledger", "metrics"},
+    "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
     "orders": {
         "coupons",
         "expiry",
@@ -48,13 +48,22 @@ DOMAIN_EXTRAS = {
 # How one domain enters another. Bootstrap, which wires them, may import everything; wire shapes may share types.
 ENTRANCES = {"models", "usecases"}
 SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
-MORE_ENTRANCES = {"inventory": {"ledger"}, "catalog": {"offers"}, "payments": {"webhooks"}, "jobs": {"runner"}}
+MORE_ENTRANCES = {
+    "inventory": {"allowance", "ledger"},
+    "catalog": {"offers"},
+    "payments": {"webhooks"},
+    "jobs": {"runner"},
+}
 
 CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns"}
 CHANCE = {"uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"}
 SOURCES_OF_TIME_AND_CHANCE = {SERVICE / "clock.py", SERVICE / "ids.py"}
 STOCK_FIELDS = {"onHand", "reserved", "available"}
-MAY_WRITE_STOCK = {SERVICE / "inventory" / "ledger.py", SERVICE / "inventory" / "repository.py"}
+MAY_WRITE_STOCK = {
+    SERVICE / "inventory" / "ledger.py",
+    SERVICE / "inventory" / "repository.py",
+    SERVICE / "inventory" / "documents.py",
+}
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -192,11 +192,6 @@ def _description(
     return f"{chance.choice(_OPENINGS)} {name.lower()} in {material}. {links} {chance.choice(_CLOSINGS)}"
 
 
-def display_name(name: str) -> str:
-    """`CHILDREN'S 3RD BIRTHDAY MUG` as a shop writes it; a name that has small letters already stays as it is."""
-    return re.sub(r"(?<![\w'’])[^\W\d_]", lambda first: first[0].upper(), name.lower()) if name.isupper() else name
-
-
 def category_id(department: str) -> str:
     return "-".join(re.findall(r"\w+", department.lower()))
 

@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.kit import catalogue as catalogue_data
+from benchmarks.kit.title_case import title_case
 from benchmarks.seeding.made_up_names import made_up_names
 from benchmarks.seeding.seeder import ACTOR, Seeder
 from service.bootstrap import Shop
@@ -47,7 +48,7 @@ def named_products(count: int, seed: int) -> list[NewProduct]:
         click.echo("the products' names are made up: for real ones, pip install 'holdfast[data]'", err=True)
     return [
         NewProduct(
-            name=catalogue_data.display_name(entry.name),
+            name=title_case(entry.name),
             price=entry.price_minor,
             category=entry.category,
             description=entry.description,
@@ -65,7 +66,7 @@ def from_trace(trace: str, options: ReadOptions) -> list[NewProduct]:
 
     return [
         NewProduct(
-            name=catalogue_data.display_name(item.name)[:NAME_LENGTH_MAX],
+            name=title_case(item.name)[:NAME_LENGTH_MAX],
             price=item.price_minor,
             category=catalogue_data.category_id(item.category) or catalogue_data.category_of(item.name.upper()),
             description=f"{item.name.capitalize()}. Stock code {item.sku}.",

@@ -12,10 +12,11 @@ from typing import Any
 
 from rich.progress import Progress
 
+from benchmarks.kit.title_case import title_case
 from service import bootstrap
 from service.auth.models import NewUser
 from service.bootstrap import Shop
-from service.catalog.models import NewProduct
+from service.catalog.models import CategoryNode, NewProduct
 from service.clock import SystemClock
 from service.errors import Problem
 from service.inventory.models import Line
@@ -79,9 +80,9 @@ class Seeder:
         return known
 
     async def _categories(self, wanted: set[str]) -> None:
-        there = {node.id for node in await self._shop.catalog.categories()} if wanted else set()
+        there = set(_ids_of(await self._shop.catalog.categories())) if wanted else set()
         for category in sorted(wanted - there):
-            await self._shop.catalog.put_category(category, category.replace("-", " ").title(), None)
+            await self._shop.catalog.put_category(category, title_case(category.replace("-", " ")), None)
 
     async def _receive(self, skus: Sequence[str], stock: int) -> None:
         """Brings in what is missing of the `stock` units that seeding has ever given each SKU; what was sold of them is
@@ -120,7 +121,8 @@ class Seeder:
 
     async def _place(self, count: int, users: Sequence[str], skus: Sequence[str]) -> int:
         clock = TravellingClock()
-        past = bootstrap.build(self._shop.config, self._shop.stores, clock, random.Random(self._chance.random()))
+        # Only choices are repeatable: ids drawn from the same seed would be those of an earlier run's orders.
+        past = bootstrap.build(self._shop.config, self._shop.stores, clock, random.SystemRandom())
         numbers = iter(range(count))
         task = self._progress.add_task("orders", total=count)
         start = clock.now() - PAST
@@ -152,6 +154,12 @@ class Seeder:
     def _batches(self, what: str, items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
         for start in self._progress.track(range(0, len(items), size), description=what):
             yield items[start : start + size]
+
+
+def _ids_of(nodes: Sequence[CategoryNode]) -> Iterator[str]:
+    for node in nodes:
+        yield node.category.id
+        yield from _ids_of(node.children)
 
 
 def _popular(chance: random.Random, skus: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from service.alerts.recipient_repository import RecipientRepository
 from service.alerts.recipients import CONFIRMATION, NoticeLinks, Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
-from service.alerts.usecases import BACK_IN_STOCK, Accounts, Alerts, Audience, Buyers, Notices
+from service.alerts.usecases import BACK_IN_STOCK, Accounts, Alerts, Audience, Buyers, Goods, Notices
 from service.config import Config
 from service.infra.stores import Stores
 from service.inventory.usecases import Inventory
@@ -28,14 +28,20 @@ class AlertsDomain:
 
 
 def wire(
-    runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory, accounts: Accounts, buyers: Buyers
+    runtime: Runtime,
+    stores: Stores,
+    work: UnitOfWork,
+    inventory: Inventory,
+    goods: Goods,
+    accounts: Accounts,
+    buyers: Buyers,
 ) -> AlertsDomain:
     clock, config, database = runtime.clock, runtime.config, stores.database
     recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)
     audience = Audience(accounts, buyers, recipients)
     return AlertsDomain(
         Alerts(AlertRepository(database), inventory, accounts, work, runtime),
-        Notices(SubscriptionRepository(database), inventory, audience, work, runtime),
+        Notices(SubscriptionRepository(database), inventory, audience, goods, work, runtime),
     )
 
 

@@ -57,6 +57,11 @@ class Offers:
         found = self._offers.find({"_id": {"$in": sorted(skus)}}, {"productId": 1}, session=session)
         return {document["_id"]: document["productId"] for document in await found.to_list(None)}
 
+    async def inactive(self, after_sku: str, limit: int) -> list[str]:
+        """SKUs that are not sold any more, in their order."""
+        found = self._offers.find({"active": False, "_id": {"$gt": after_sku}}, {"_id": 1}).sort("_id", 1)
+        return [document["_id"] for document in await found.limit(limit).to_list(limit)]
+
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
         skus = {sku for wanted in batch for sku in wanted}
         (found,) = await self._sender.find_all([Find(COLLECTION, {"_id": {"$in": sorted(skus)}})], None)

@@ -165,7 +165,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         returns={201: ProductView},
         access=Access.STAFF,
         errors=EDITED,
-        gives={"id_or_slug": "/id", "product_id": "/id", "sku": "/sku"},
+        gives={"id_or_slug": "/id", "sku": "/sku"},
     )
     async def create(call: Call[NewProductBody]) -> Reply:
         """A product has one `sku` of its own or `variants` with one each. The slug is made from the name unless given.
@@ -178,33 +178,33 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
     @operation(
         blueprint,
         "PATCH",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Change a product",
         takes=EditProductBody,
         returns={200: ProductView},
         access=Access.STAFF,
         errors=(ProductNotFound, VersionConflict, *EDITED),
     )
-    async def edit(call: Call[EditProductBody], product_id: str) -> Reply:
+    async def edit(call: Call[EditProductBody], id_or_slug: str) -> Reply:
         """Only the fields that are sent change. Send the `version` that was read to refuse overwriting somebody else's
         change: 409 `version_conflict`."""
         _check_currency(call.taken.currency, config)
-        changed = await catalog.edit(product_id, call.taken.changes(), call.taken.version)
+        changed = await catalog.edit(id_or_slug, call.taken.changes(), call.taken.version)
         await ready.forget()
         return Reply(200, await _with_stock(catalog, changed))
 
     @operation(
         blueprint,
         "DELETE",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Archive a product: off the shelves, but never forgotten",
         returns={204: None},
         access=Access.STAFF,
         errors=(ProductNotFound,),
     )
-    async def archive(call: Call[Nothing], product_id: str) -> Reply:
+    async def archive(call: Call[Nothing], id_or_slug: str) -> Reply:
         """It can no longer be found or bought; orders that hold it keep their lines, and its stock stays counted."""
-        await catalog.archive(product_id)
+        await catalog.archive(id_or_slug)
         await ready.forget()
         return Reply(204)
 

@@ -189,11 +189,14 @@ class VariantView(Wire):
     sku: str
     name: str
     price: int
+    own_price: bool
     availability: AvailabilityView
 
 
 class ProductView(Wire):
-    """`sku` is null when it is sold in `variants`; `availability` is of all of them together."""
+    """`sku` is null when it is sold in `variants`; `availability` is of all of them together. `priceFrom`
+    is the lowest price it can be had for, by which lists are filtered and sorted; variants without `ownPrice` follow
+    `price`."""
 
     id: str
     slug: str
@@ -203,6 +206,7 @@ class ProductView(Wire):
     brand: str
     tags: list[str]
     price: int
+    price_from: int
     currency: str
     images: list[ImageView]
     rating: RatingView
@@ -293,7 +297,7 @@ class ReviewsReply(Wire):
 
 
 def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
-    levels = {sku: max(0, stock[sku].available) if sku in stock else 0 for sku in product.skus}
+    levels = {sku: max(0, stock[sku].sellable) if sku in stock else 0 for sku in product.skus}
     return ProductView(
         id=product.id,
         slug=product.slug,
@@ -303,11 +307,14 @@ def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
         brand=product.brand,
         tags=list(product.tags),
         price=product.price,
+        price_from=product.price_from,
         currency=product.currency,
         images=[ImageView(url=image.url, alt=image.alt) for image in product.images],
         rating=RatingView(average=product.rating.average, count=product.rating.count),
         variants=[
-            VariantView(sku=v.sku, name=v.name, price=v.price, availability=_availability(levels[v.sku]))
+            VariantView(
+                sku=v.sku, name=v.name, price=v.price, own_price=v.own_price, availability=_availability(levels[v.sku])
+            )
             for v in product.variants
         ],
         sku=product.sku,

@@ -139,6 +139,7 @@ class _Step:
         return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
+        self._check_known(lines)
         for line in lines:
             after = self._known(line.sku)
             if after.on_hand + line.quantity < after.reserved:
@@ -179,7 +180,7 @@ class _Step:
         if hold.status is HoldStatus.ACTIVE:
             self._free(MovementKind.EXPIRE, hold, HoldStatus.EXPIRED)
         try:
-            self._require(hold.lines)
+            self._require(hold.lines, ordered_before=True)
         except InsufficientStock as short:
             raise ReservationExpired(**short.extra) from short
         for line in hold.lines:
@@ -204,15 +205,24 @@ class _Step:
             self._move(kind, line.sku, reserved=-line.quantity)
         self._holds.append(HoldChange(replace(hold, status=status, resolved_at=self._now), hold.status))
 
-    def _require(self, lines: Sequence[Line]) -> None:
+    def _require(self, lines: Sequence[Line], ordered_before: bool = False) -> None:
+        """What was ordered while it was on sale is sold even if it has left the catalogue meanwhile."""
+        self._check_known(lines)
         states = [(line, self._known(line.sku)) for line in lines]
+        free = [(line, stock.available if ordered_before else stock.sellable) for line, stock in states]
         shortages = [
-            {"sku": line.sku, "requested": line.quantity, "available": stock.available}
-            for line, stock in states
-            if stock.available < line.quantity
+            {"sku": line.sku, "requested": line.quantity, "available": left}
+            for line, left in free
+            if left < line.quantity
         ]
         if shortages:
             raise InsufficientStock(shortages=shortages)
+
+    def _check_known(self, lines: Sequence[Line]) -> None:
+        """Every line is answered for: not the first unknown SKU is named, but all."""
+        unknown = [line.sku for line in lines if line.sku not in self._books.stock]
+        if unknown:
+            raise UnknownSku(f"There is no SKU {', '.join(unknown)}", sku=unknown[0], skus=unknown)
 
     def _known(self, sku: str) -> Stock:
         stock = self._stock.get(sku) or self._books.stock.get(sku)

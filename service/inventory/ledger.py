@@ -123,4 +123,4 @@ def _record(claim: Claim, recorded: Recorded) -> Mapping[str, Any]:
 
 
 def _stock_fact(before: Stock, after: Stock) -> Event:
-    return StockChanged(after.sku, after.seq, before.available, after.available, after.threshold)
+    return StockChanged(after.sku, after.seq, before.sellable, after.sellable, after.threshold, after.on_sale)

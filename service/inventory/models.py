@@ -31,6 +31,8 @@ class StockLimit(Conflict):
 
 
 class UnknownSku(NotFound):
+    """`skus` are all that there are none of."""
+
     code, title = "unknown_sku", "There is no such SKU"
 
 
@@ -82,7 +84,8 @@ class Line(Struct, frozen=True):
 
 
 class Stock(Struct, frozen=True):
-    """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history."""
+    """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history.
+    `on_sale`: whether there is a live offer of it; the catalogue says so in the transaction that changes the offer."""
 
     sku: str
     on_hand: int
@@ -90,14 +93,20 @@ class Stock(Struct, frozen=True):
     seq: int
     threshold: int = 0
     product_id: str = ""
+    on_sale: bool = True
 
     @property
     def available(self) -> int:
         return self.on_hand - self.reserved
 
     @property
+    def sellable(self) -> int:
+        """What anybody but staff is told there is: stock that has a live offer."""
+        return self.available if self.on_sale else 0
+
+    @property
     def low(self) -> bool:
-        return self.available <= self.threshold
+        return self.on_sale and self.available <= self.threshold
 
 
 @dataclass(frozen=True, slots=True)

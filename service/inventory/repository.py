@@ -5,11 +5,23 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
 from pymongo import UpdateOne
 
 from service.config import Config
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, Find, Sender, insert, update
+from service.inventory.documents import (
+    HOLD_FIELDS,
+    STOCK_FIELDS,
+    history_document,
+    history_id,
+    reservation_documents,
+    stock_fields,
+    to_hold,
+    to_movement,
+    to_stock,
+)
 from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     Books,
@@ -18,8 +30,6 @@ from service.inventory.models import (
     Hold,
     HoldChange,
     Holder,
-    HoldStatus,
-    Line,
     Movement,
     MovementKind,
     Posting,
@@ -31,30 +41,7 @@ from service.inventory.models import (
     Write,
 )
 
-STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1}
-HOLD_FIELDS = {
-    **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
-    **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
-}
 HOLDERS = "holders"
-HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
-SEQ_DIGITS = 12
-
-
-def to_stock(document: Mapping[str, Any]) -> Stock:
-    return Stock(
-        document["_id"],
-        document["onHand"],
-        document["reserved"],
-        document["seq"],
-        document["lowStockThreshold"],
-        document["productId"],
-    )
-
-
-def history_id(sku: str, seq: int) -> str:
-    """One SKU's entries lie together in order, so the primary key is also the index of its history."""
-    return f"{sku}#{seq:0{SEQ_DIGITS}d}"
 
 
 class Bookkeeping:
@@ -107,7 +94,7 @@ class Bookkeeping:
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
             by_order.setdefault(document["orderId"], []).append(document)
-        return {order_id: _to_hold(documents) for order_id, documents in by_order.items()}
+        return {order_id: to_hold(documents) for order_id, documents in by_order.items()}
 
     async def write(
         self,
@@ -138,11 +125,14 @@ class Bookkeeping:
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
         """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
-        a movement, so `seq` alone does not tell."""
+        a movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {
-                "q": {"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
-                "u": {"$set": _stock_fields(after, now)},
+                "q": {
+                    **{"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                    "onSale": {"$ne": not before.on_sale},
+                },
+                "u": {"$set": stock_fields(after, now)},
             }
             for before, after in stock
         ]
@@ -167,7 +157,7 @@ class Bookkeeping:
         return _commands(HOLDERS, new, updates)
 
     def _history_commands(self, movements: Sequence[Movement]) -> list[Command]:
-        return [insert("stock_history", [_history_document(movement) for movement in movements])] if movements else []
+        return [insert("stock_history", [history_document(movement) for movement in movements])] if movements else []
 
     def _hold_commands(self, holds: Sequence[HoldChange], now: datetime) -> list[Command]:
         """Neighbours that change alike share a statement: a sweep is one update, not hundreds."""
@@ -181,7 +171,7 @@ class Bookkeeping:
             }
             for (before, after), alike in groupby(resolved, key=lambda change: (change.before, change.hold.status))
         ]
-        return _commands("reservations", [one for hold in born for one in _reservation_documents(hold, now)], updates)
+        return _commands("reservations", [one for hold in born for one in reservation_documents(hold, now)], updates)
 
     def _document_commands(self, writes: Sequence[Write]) -> list[Command]:
         by_collection: dict[str, list[Write]] = {}
@@ -237,85 +227,6 @@ def _statements(writes: Sequence[Write]) -> list[Mapping[str, Any]]:
     return statements
 
 
-def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
-    """An order whose expired hold was sold again has two sets of reservations: the one that counts comes first."""
-    present = {document["status"] for document in documents}
-    status = next(status for status in HOLD_PRECEDENCE if status.value in present)
-    lines = [document for document in documents if document["status"] == status.value]
-    return Hold(
-        lines[0]["orderId"],
-        lines[0]["userId"],
-        tuple(Line(document["sku"], document["quantity"]) for document in lines),
-        status,
-        lines[0]["expiresAt"],
-        lines[0].get("resolvedAt"),
-    )
-
-
-def _stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
-    return {
-        "onHand": stock.on_hand,
-        "reserved": stock.reserved,
-        "available": stock.available,
-        "low": stock.low,
-        "lowStockThreshold": stock.threshold,
-        "seq": stock.seq,
-        "updatedAt": now,
-    }
-
-
-def _history_document(movement: Movement) -> dict[str, Any]:
-    return {
-        "_id": history_id(movement.sku, movement.seq),
-        "sku": movement.sku,
-        "seq": movement.seq,
-        "kind": movement.kind.value,
-        "onHandDelta": movement.on_hand_delta,
-        "reservedDelta": movement.reserved_delta,
-        "onHand": movement.on_hand,
-        "reserved": movement.reserved,
-        "actor": movement.actor,
-        "reason": movement.reason,
-        "orderId": movement.order_id,
-        "at": movement.at,
-    }
-
-
-def to_movement(document: Mapping[str, Any]) -> Movement:
-    return Movement(
-        document["sku"],
-        document["seq"],
-        MovementKind(document["kind"]),
-        document["onHandDelta"],
-        document["reservedDelta"],
-        document["onHand"],
-        document["reserved"],
-        document["actor"],
-        document["reason"],
-        document["orderId"],
-        document["at"],
-    )
-
-
-def _reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
-    sold_again = hold.status is HoldStatus.CONFIRMED
-    mark = "r" if sold_again else ""
-    return [
-        {
-            "_id": f"{hold.order_id}:{mark}{number}",
-            "orderId": hold.order_id,
-            "userId": hold.user_id,
-            "sku": line.sku,
-            "quantity": line.quantity,
-            "status": hold.status.value,
-            "expiresAt": hold.expires_at,
-            "createdAt": now,
-            "resolvedAt": now if sold_again else None,
-        }
-        for number, line in enumerate(hold.lines)
-    ]
-
-
 class InventoryRepository:
     """Reads, and the fields of an inventory document that are not quantities."""
 
@@ -332,7 +243,7 @@ class InventoryRepository:
         self, products: Mapping[str, str], threshold: int, now: datetime, session: Session = None
     ) -> None:
         """An empty SKU for each of `products` (SKU → product id) that is not there yet."""
-        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0}
+        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0, "onSale": True}
         fields = {"lowStockThreshold": threshold, "updatedAt": now, **empty}
         writes = [
             UpdateOne({"_id": sku}, {"$setOnInsert": {"productId": product_id, **fields}}, upsert=True)
@@ -340,6 +251,20 @@ class InventoryRepository:
         ]
         if writes:
             await self._inventory.bulk_write(writes, ordered=False, session=session)
+
+    async def set_on_sale(self, skus: Mapping[str, bool], now: datetime, session: Session) -> list[tuple[Stock, Stock]]:
+        """Whether each of the SKUs has a live offer. Returns those for which that is new, as they were and are."""
+        found = await self.stock(skus, session)
+        changed = [
+            (stock, replace(stock, on_sale=skus[sku])) for sku, stock in found.items() if stock.on_sale is not skus[sku]
+        ]
+        writes = [
+            UpdateOne({"_id": after.sku}, {"$set": {"onSale": after.on_sale, "low": after.low, "updatedAt": now}})
+            for _, after in changed
+        ]
+        if writes:
+            await self._inventory.bulk_write(writes, ordered=False, session=session)
+        return changed
 
     async def stock(self, skus: Iterable[str], session: Session = None) -> dict[str, Stock]:
         found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)

@@ -272,6 +272,18 @@ class Coupon:
     used: int = 0
     version: int = 0
 
+    def check(self) -> None:
+        """Refuses what could never take anything off. Raises Invalid."""
+        errors = []
+        if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
+            errors.append({"path": "endsAt", "message": "It ends before it starts"})
+        if self.kind is CouponKind.PERCENTAGE and not 1 <= self.value <= 100:
+            errors.append({"path": "value", "message": "A percentage is from 1 to 100"})
+        if self.uses_max is not None and (self.uses_per_user_max or 0) > self.uses_max:
+            errors.append({"path": "usesPerUserMax", "message": "One customer cannot use it more often than all can"})
+        if errors:
+            raise Invalid(errors=errors)
+
     def discount(self, subtotal: int, now: datetime) -> int:
         """What it takes off, in minor units: never more than there is. Raises CouponNotValid."""
         if not self.active or (self.starts_at and now < self.starts_at) or (self.ends_at and now >= self.ends_at):

@@ -53,7 +53,7 @@ from service.orders.schemas import (
 )
 from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
-from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
+from service.payments.models import BadSignature, CardNumber, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
@@ -128,6 +128,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             IdempotencyInProgress,
             KeyReused,
             PaymentUnknown,
+            CardNumber,
         ),
         idempotent=True,
         example={"order": order_example("paid")},

@@ -27,6 +27,8 @@ ATTRIBUTION_LENGTH_MAX = 2_000
 
 
 class Line(NamedTuple):
+    """One line item. A trace has a million of them, and a tuple is made three times as fast as a dataclass."""
+
     sku: str
     quantity: int
 
@@ -256,24 +258,18 @@ def _first_invoices(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:
 
 
 def _invoices(rows: pd.DataFrame, begins_at: datetime) -> Iterator[Invoice]:
-    seconds = (rows["at"] - begins_at).dt.total_seconds().to_numpy()
-    columns = (_shared(rows[name]) for name in ("invoice", "returned", "customer", "sku", "quantity"))
-    lines: list[Line] = []
-    head: tuple[str, bool, str, float] | None = None
-    for number, returned, customer, sku, quantity, at_seconds in zip(*columns, seconds.tolist(), strict=True):
-        if head is not None and head[:2] != (number, returned):
-            yield _invoice(head, lines)
-            head, lines = None, []
+    """Neighbouring rows of one number and one direction are one invoice."""
+    numbers, returned = (pd.factorize(rows[name])[0] for name in ("invoice", "returned"))
+    begins = np.flatnonzero(np.diff(numbers, prepend=-1).astype(bool) | np.diff(returned, prepend=-1).astype(bool))
+    seconds = (rows["at"] - begins_at).dt.total_seconds().to_numpy()[begins].tolist()
+    heads = rows[["invoice", "returned"]].iloc[begins]
+    skus, quantities, customers = (_shared(rows[name]) for name in ("sku", "quantity", "customer"))
+    ends = [*begins[1:].tolist(), len(rows)]
+    for number, back, at, begin, end in zip(heads["invoice"], heads["returned"], seconds, begins, ends, strict=True):
         # A customer named on any row of the invoice is the customer of the whole.
-        head = (number, returned, head[2] or customer, head[3]) if head else (number, returned, customer, at_seconds)
-        lines.append(Line(sku, quantity))
-    if head is not None:
-        yield _invoice(head, lines)
-
-
-def _invoice(head: tuple[str, bool, str, float], lines: list[Line]) -> Invoice:
-    number, returned, customer, at_seconds = head
-    return Invoice(number, at_seconds, customer, tuple(lines), returned)
+        customer = next(filter(None, customers[begin:end]), "")
+        lines = tuple(map(Line, skus[begin:end], quantities[begin:end]))
+        yield Invoice(number, at, customer, lines, bool(back))
 
 
 def _shared(values: "pd.Series[Any]") -> list[Any]:

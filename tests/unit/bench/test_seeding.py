@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pymongo.errors import BulkWriteError
 
-from benchmarks.kit.catalogue import display_name
+from benchmarks.kit.title_case import title_case
 from benchmarks.seeding import command as seeding
 from benchmarks.seeding.made_up_names import COMBINATIONS, _name, made_up_names
 from service.auth.models import EmailTaken
@@ -124,11 +124,11 @@ def test_what_the_database_says_is_never_shown(monkeypatch: pytest.MonkeyPatch, 
     ("name", "shown"),
     [
         ("CHILDREN'S 3RD BIRTHDAY MUG", "Children's 3rd Birthday Mug"),
-        ("T-LIGHT HOLDER (SET OF 2)", "T-Light Holder (Set Of 2)"),
+        ("T-LIGHT HOLDER (SET OF 2)", "T-Light Holder (Set of 2)"),
         ("ÉCLAIR À LA CRÈME", "Éclair À La Crème"),
         ("iPad sleeve", "iPad sleeve"),
         ("", ""),
     ],
 )
 def test_a_name_is_shown_as_a_shop_writes_it(name: str, shown: str) -> None:
-    assert display_name(name) == shown
+    assert title_case(name) == shown

@@ -9,6 +9,7 @@ import pytest
 
 from service import bootstrap
 from service.app import create_app
+from service.catalog.models import RESERVED_SKUS, RESERVED_SLUGS
 from service.config import Config
 from service.web.openapi.specification import document, is_published
 from service.web.security.cookies import CookieNames
@@ -257,3 +258,22 @@ def test_the_example_of_an_order_is_in_the_state_its_operation_leaves_it_in(publ
         assert (order["reservation"]["status"] == "active") == (order["status"] == "pending")
         assert (order["cancelReason"] is None) == (order["status"] != "cancelled")
     assert seen == len(after)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reserved"), [({"sku"}, RESERVED_SKUS), ({"id_or_slug", "slug"}, RESERVED_SLUGS)]
+)
+def test_no_name_of_a_shop_is_taken_for_a_word_of_the_api(app: Any, parameters: set[str], reserved: set[str]) -> None:
+    """A product or SKU called like a literal that shares its place in a path could never be reached."""
+    paths = [tuple(route.path.strip("/").split("/")) for route in app.router.routes]
+    named = {
+        path[:place]
+        for path in paths
+        for place, part in enumerate(path)
+        if part.startswith("<") and part.strip("<>").partition(":")[0] in parameters
+    }
+    words = {
+        path[len(front)] for front in named for path in paths if path[: len(front)] == front and path[len(front) :]
+    }
+    assert named
+    assert {word for word in words if not word.startswith("<")} - {""} <= reserved

@@ -1,23 +1,11 @@
 """Traces as shops really have them: other column names, other dates, and every kind of dirt."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from workloads.traces.retail import TraceError, parse_columns, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def _write(text: str | bytes, name: str = "trace.csv") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return _write
 
 
 def rows(*lines: str) -> str:
