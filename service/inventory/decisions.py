@@ -7,13 +7,13 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from service.errors import NotFound, Problem, remember
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
     BelowReserved,
     Books,
     Change,
-    Claim,
     Confirm,
     Decision,
     Expire,
@@ -30,9 +30,7 @@ from service.inventory.models import (
     MovementKind,
     NoStock,
     Posting,
-    Recorded,
     Release,
-    Replayed,
     ReservationExpired,
     Reserve,
     Stock,
@@ -53,22 +51,22 @@ def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
     claim = posting.claim
     if claim is not None and claim.id in books.recorded:
         recorded = books.recorded[claim.id]
-        return Replayed(recorded.outcome) if recorded.fingerprint == claim.fingerprint else KeyReused()
+        return recorded if recorded.fingerprint == claim.fingerprint else KeyReused()
     try:
         _check_expectations(books, posting)
         accepted = _Step(books, posting, now).run()
         decision: Decision = accepted
         _apply_writes(books, posting)
         if claim is not None and claim.kept:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, _outcome(posting, claim, accepted))
+            books.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, _outcome(posting, claim, accepted))
     except Problem as refusal:
         decision = refusal
         if claim is not None and claim.kept and claim.refusals:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
+            books.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, remember(refusal))
     return decision
 
 
-def _outcome(posting: Posting, claim: Claim, accepted: Accepted) -> Mapping[str, Any]:
+def _outcome(posting: Posting, claim: IdempotencyClaim, accepted: Accepted) -> Mapping[str, Any]:
     """A change of stock is answered with the stock it left, so that is what its key stands for."""
     if not isinstance(posting.action, Change) or posting.order_id is not None:
         return claim.outcome

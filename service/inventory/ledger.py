@@ -9,18 +9,16 @@ from typing import Any
 from service.clock import Clock
 from service.config import Config
 from service.events import Event, StockChanged
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.infra.batcher import GroupCommit
 from service.infra.mongo.client import Session, Transactions
 from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
     Books,
-    Claim,
     Decision,
     Holder,
     Posting,
-    Recorded,
-    Replayed,
     Stock,
     StockMoved,
 )
@@ -33,7 +31,7 @@ class Ledger:
         self, books: Bookkeeping, transactions: Transactions, outbox: Outbox, clock: Clock, config: Config
     ) -> None:
         self._books, self._transactions, self._outbox, self._clock = books, transactions, outbox, clock
-        self.group: GroupCommit[Posting, Accepted | Replayed] = GroupCommit(
+        self.group: GroupCommit[Posting, Accepted | IdempotencyRecord] = GroupCommit(
             self._commit,
             items_max=config.batch_postings_max if config.group_commit else 1,
             weight_max=config.batch_lines_max,
@@ -41,7 +39,7 @@ class Ledger:
             weigh=lambda posting: posting.weight,
         )
 
-    async def post(self, posting: Posting) -> Accepted | Replayed:
+    async def post(self, posting: Posting) -> Accepted | IdempotencyRecord:
         """Commits the posting completely or not at all. Raises the refusal (InsufficientStock, HoldResolved,
         StateMoved, KeyReused, …), or Unavailable when the store did not answer in time."""
         return await self.group(posting)
@@ -113,7 +111,7 @@ def _records(batch: Sequence[Posting], books: Books, known: set[str]) -> list[Ma
     ]
 
 
-def _record(claim: Claim, recorded: Recorded) -> Mapping[str, Any]:
+def _record(claim: IdempotencyClaim, recorded: IdempotencyRecord) -> Mapping[str, Any]:
     return {
         "_id": claim.id,
         "fingerprint": recorded.fingerprint,

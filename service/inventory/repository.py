@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 
 from service.config import Config
+from service.idempotency import IdempotencyRecord
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, Find, Sender, insert, update
 from service.inventory.documents import (
@@ -33,7 +34,6 @@ from service.inventory.models import (
     Movement,
     MovementKind,
     Posting,
-    Recorded,
     Release,
     Reserve,
     Stock,
@@ -76,7 +76,7 @@ class Bookkeeping:
         ]
         found = iter(await self._sender.find_all(finds, session) if finds else [])
         read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
-        recorded = {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
+        recorded = {d["_id"]: IdempotencyRecord(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
         holders = {d["_id"]: Holder(d["_id"], tuple(d["orders"]), d["seq"]) for d in next(found)} if limited else {}
         documents = {(find.collection, d["_id"]): d for find, each in zip(guarded, found, strict=True) for d in each}
         self._known.compare(read)

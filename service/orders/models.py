@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service.errors import Conflict, Forbidden, Invalid, NotFound
+from service.idempotency import IdempotencyKey
 from service.inventory.models import HoldStatus, Line
 
 
@@ -116,20 +117,6 @@ OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 
-class Key(Struct, frozen=True, rename="camel", eq=False):
-    """An Idempotency-Key: `id` names caller and key, `fingerprint` what was asked. Those two make it the same key."""
-
-    id: str
-    fingerprint: str
-    expires_at: datetime
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and (self.id, self.fingerprint) == (other.id, other.fingerprint)
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.fingerprint))
-
-
 class OrderLine(Struct, frozen=True, rename="camel"):
     """Money in minor units; the price is the catalogue's at checkout."""
 
@@ -156,7 +143,7 @@ class Payment(Struct, frozen=True, rename="camel"):
     status: PaymentStatus
     method: str
     started_at: datetime
-    key: Key | None = None
+    key: IdempotencyKey | None = None
 
 
 class StatusChange(Struct, frozen=True):

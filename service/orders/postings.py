@@ -6,11 +6,11 @@ from typing import Any
 from service.cart.usecases import Emptied
 from service.errors import Problem, remember
 from service.events import Event, OrderCancelled, OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
+from service.idempotency import IdempotencyClaim, IdempotencyKey
 from service.inventory.models import (
     Action,
     Below,
     Change,
-    Claim,
     Confirm,
     Expect,
     Expire,
@@ -30,7 +30,6 @@ from service.orders.models import (
     Coupon,
     CouponChanged,
     CouponUsedUp,
-    Key,
     Order,
     OrderStatus,
     Payment,
@@ -53,13 +52,15 @@ from service.payments.models import PaymentDeclined
 Guards = tuple[Expect | Below, ...]
 
 
-def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True) -> Claim | None:
-    return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals, kept)
+def _claim(
+    key: IdempotencyKey | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True
+) -> IdempotencyClaim | None:
+    return None if key is None else key.claim(outcome, refusals, kept)
 
 
 def placed(
     order: Order,
-    key: Key | None,
+    key: IdempotencyKey | None,
     coupon: Coupon | None = None,
     cart: Emptied | None = None,
     limits: HoldLimits | None = None,
@@ -135,7 +136,7 @@ def _unclaimed(order: Order) -> Guards:
     )
 
 
-def paid(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
+def paid(order: Order, payment_id: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """The hold is sold and the order paid. A refusal is not remembered: the money has to go back first."""
     update = status_update(
         OrderStatus.PAID,
@@ -148,7 +149,7 @@ def paid(order: Order, payment_id: str, at: datetime, key: Key | None) -> Postin
     return _settled(order, payment_id, Confirm(order.id), update, fact, claim)
 
 
-def declined(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
+def declined(order: Order, payment_id: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """The stock is freed and the order cancelled; a repetition is told the same."""
     update = _cancelled(order, order.user_id, at, "payment_declined", PaymentStatus.DECLINED)
     fact = OrderCancelled(order.id, order.user_id, "payment_declined")
@@ -156,7 +157,7 @@ def declined(order: Order, payment_id: str, at: datetime, key: Key | None) -> Po
     return _settled(order, payment_id, Release(order.id), update, fact, claim, _coupon_uses(order, -1))
 
 
-def unsold(order: Order, payment_id: str, refusal: Problem, at: datetime, key: Key | None) -> Posting:
+def unsold(order: Order, payment_id: str, refusal: Problem, at: datetime, key: IdempotencyKey | None) -> Posting:
     """Paid, but the stock is gone: the order is cancelled and its money marked to go back."""
     update = _cancelled(order, order.user_id, at, "reservation_expired", PaymentStatus.RETURNING)
     fact = OrderCancelled(order.id, order.user_id, "reservation_expired")
@@ -170,7 +171,7 @@ def _settled(
     action: Action,
     update: dict[str, Any],
     fact: Event,
-    claim: Claim | None,
+    claim: IdempotencyClaim | None,
     more: tuple[Write, ...] = (),
 ) -> Posting:
     return Posting(
@@ -189,7 +190,7 @@ def _settled(
     )
 
 
-def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | None) -> Posting:
+def cancelled(order: Order, actor: str, reason: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """Pending → cancelled, the stock freed and the coupon given back, unless a payment is under way."""
     return Posting(
         Release(order.id),
@@ -238,7 +239,7 @@ def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Postin
     )
 
 
-def refunded(order: Order, refund: Refund, key: Key | None) -> Posting:
+def refunded(order: Order, refund: Refund, key: IdempotencyKey | None) -> Posting:
     """The refund is promised (the provider is asked afterwards, once) and what comes back is on the shelf again."""
     update: dict[str, Any] = {"$push": {"refunds": refund_document(refund)}, "$inc": {"version": 1}}
     if order.refundable() == {line.sku: line.quantity for line in refund.lines}:

@@ -8,13 +8,13 @@ import msgspec
 from pymongo.errors import DuplicateKeyError
 
 from service.config import Config
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.infra.mongo.client import Database
 from service.infra.mongo.commands import Find, Sender, SharedReads
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
     CouponKind,
-    Key,
     Order,
     OrderLine,
     OrderStatus,
@@ -129,10 +129,10 @@ class OrderRepository:
         found = await self._orders.find(query, {"userId": 1, "createdAt": 1}).to_list(None)
         return {document["userId"] for document in found if document["createdAt"] >= since[document["userId"]]}
 
-    async def recorded(self, claim_id: str) -> Mapping[str, Any] | None:
-        """What an idempotency key stands for: {"fingerprint", "outcome"}."""
-        record: Mapping[str, Any] | None = await self._idempotency.find_one({"_id": claim_id})
-        return record
+    async def recorded(self, key_id: str) -> IdempotencyRecord | None:
+        """What an idempotency key already stands for."""
+        record = await self._idempotency.find_one({"_id": key_id})
+        return None if record is None else IdempotencyRecord(record["fingerprint"], record["outcome"])
 
 
 class CouponRepository:
@@ -218,7 +218,7 @@ def payment_document(payment: Payment) -> dict[str, Any]:
     }
 
 
-def _key_document(key: Key) -> dict[str, Any]:
+def _key_document(key: IdempotencyKey) -> dict[str, Any]:
     return {"id": key.id, "fingerprint": key.fingerprint, "expiresAt": key.expires_at}
 
 

@@ -10,6 +10,7 @@ from service.cart.models import CartChanged, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
+from service.idempotency import IdempotencyKey
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
@@ -21,7 +22,6 @@ from service.orders.models import (
     CouponNotValid,
     CouponUsedUp,
     IdempotencyInProgress,
-    Key,
     Order,
     OrderNotFound,
     OrderStatus,
@@ -57,7 +57,7 @@ from service.payments.models import BadSignature, CardNumber, PaymentDeclined, P
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
-from service.web.http.operation import Call, Nothing, Once, Reply, operation
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 ONE = {200: OrderReply}
 
@@ -65,10 +65,8 @@ ONE = {200: OrderReply}
 def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("orders", url_prefix="/api/orders")
 
-    def key(once: Once | None) -> Key | None:
-        if once is None:
-            return None
-        return Key(once.id, once.fingerprint, clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+    def key(call: Call[Any]) -> IdempotencyKey | None:
+        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
 
     async def visible(user: Principal, order_id: str) -> Order:
         return await (orders.get(order_id) if user.access >= Access.STAFF else orders.own(user.user_id, order_id))
@@ -104,10 +102,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
         `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
         and after a lost answer the same request again: it answers with the same order."""
-        taken, user_id, once = call.taken, call.user.user_id, key(call.once)
+        taken, user_id, repeatable = call.taken, call.user.user_id, key(call)
         if taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
-        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
+            return _reply(await orders.checkout_cart(user_id, repeatable, taken.coupon_code, taken.expected_total), 201)
+        placed = await orders.checkout(user_id, taken.lines(), repeatable, taken.coupon_code, taken.expected_total)
         return _reply(placed, 201)
 
     @operation(
@@ -138,7 +136,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
         provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
-        return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))
+        return _reply(await settlement.pay(order, call.taken.payment_method, key(call)))
 
     @operation(
         blueprint,
@@ -154,7 +152,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
         """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
         order = await visible(call.user, order_id)
-        return _reply(await orders.cancel(order, call.user.user_id, key(call.once)))
+        return _reply(await orders.cancel(order, call.user.user_id, key(call)))
 
     @operation(
         blueprint,
@@ -172,7 +170,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
         the way it came."""
         lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
-        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call.once))
+        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call))
         return _reply(answer)
 
     @operation(

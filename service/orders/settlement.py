@@ -12,13 +12,13 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from service.errors import Problem
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldResolved, Posting, Replayed, ReservationExpired, StateMoved
+from service.inventory.models import HoldResolved, Posting, ReservationExpired, StateMoved
 from service.orders import postings
 from service.orders.models import (
     OPEN_PAYMENTS,
     IdempotencyInProgress,
-    Key,
     Order,
     OrderStatus,
     Payment,
@@ -46,7 +46,7 @@ class Settlement:
         self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
-    async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
+    async def pay(self, order: Order, method: str, key: IdempotencyKey | None = None) -> Answer:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
         ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
         PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
@@ -59,18 +59,18 @@ class Settlement:
             claimed = await self._ledger.post(postings.claimed(order, attempt))
         except StateMoved:
             return await self._not_started(order.id, key)
-        if isinstance(claimed, Replayed):
+        if isinstance(claimed, IdempotencyRecord):
             return _repetition(await replayed_order(self._repository, claimed))
         started = replace(order, payment=attempt)
         return Answer(await self._settle(started, await self._charge(order, attempt), key))
 
-    async def _pay_again(self, order: Order, payment: Payment, key: Key | None) -> Answer:
+    async def _pay_again(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> Answer:
         """The last attempt's outcome is not known: it is asked for, nothing is charged."""
         if key is not None and (known := await repeated(self._repository, key)):
             return _repetition(known)
         return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
 
-    async def _not_started(self, order_id: str, key: Key | None) -> Answer:
+    async def _not_started(self, order_id: str, key: IdempotencyKey | None) -> Answer:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
         order = await self._orders.get(order_id)
         repeats = key is not None and order.payment is not None and order.payment.key == key
@@ -100,7 +100,7 @@ class Settlement:
         except TimeoutError:
             return Outcome.UNKNOWN
 
-    async def _settle(self, order: Order, outcome: Outcome, key: Key | None) -> Order:
+    async def _settle(self, order: Order, outcome: Outcome, key: IdempotencyKey | None) -> Order:
         assert order.payment is not None
         match outcome:
             case Outcome.PAID:
@@ -114,7 +114,7 @@ class Settlement:
                 )
                 raise PaymentUnknown(retry_after_seconds=5)
 
-    async def _sell(self, order: Order, payment: Payment, key: Key | None) -> Order:
+    async def _sell(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> Order:
         try:
             await self._post(postings.paid(order, payment.id, self._clock.now(), key))
         except (ReservationExpired, HoldResolved) as gone:
@@ -136,7 +136,7 @@ class Settlement:
             if order.status is OrderStatus.CANCELLED:
                 raise _why_cancelled(order) from None
             return False
-        if isinstance(outcome, Replayed):  # a webhook was faster under the same key, perhaps with a refusal
+        if isinstance(outcome, IdempotencyRecord):  # a webhook was faster under the same key, perhaps with a refusal
             await replayed_order(self._repository, outcome)
             return False
         return True

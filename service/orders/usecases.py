@@ -10,16 +10,16 @@ from service.cart.models import Owner
 from service.cart.usecases import Carts, Emptied
 from service.catalog.offers import Offers
 from service.errors import Forbidden, Invalid, Problem, revive
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.infra.batcher import GroupCommit
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
+from service.inventory.models import HoldStatus, KeyReused, Line, Posting, StateMoved, merge
 from service.orders import postings, pricing
 from service.orders.coupons import Coupons
 from service.orders.hold_limits import HoldLimits
 from service.orders.models import (
     Coupon,
-    Key,
     Order,
     OrderLine,
     OrderNotFound,
@@ -80,7 +80,7 @@ class Orders:
         self,
         user_id: str,
         lines: Sequence[Line],
-        key: Key | None = None,
+        key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
     ) -> Answer:
@@ -95,7 +95,11 @@ class Orders:
         return await self._place(posting, order)
 
     async def checkout_cart(
-        self, user_id: str, key: Key | None = None, coupon_code: str | None = None, expected_total: int | None = None
+        self,
+        user_id: str,
+        key: IdempotencyKey | None = None,
+        coupon_code: str | None = None,
+        expected_total: int | None = None,
     ) -> Answer:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
@@ -107,7 +111,7 @@ class Orders:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
-    async def _answered_before(self, key: Key | None, refusal: Problem) -> Answer:
+    async def _answered_before(self, key: IdempotencyKey | None, refusal: Problem) -> Answer:
         """What the key already stands for. Raises the refusal if it is a new one."""
         if key is not None and (order := await repeated(self._repository, key)):
             return Answer(order.as_placed(), replayed=True)
@@ -117,7 +121,7 @@ class Orders:
         self,
         user_id: str,
         lines: Sequence[Line],
-        key: Key | None,
+        key: IdempotencyKey | None,
         coupon_code: str | None,
         expected_total: int | None,
         cart: Emptied | None = None,
@@ -136,7 +140,7 @@ class Orders:
 
     async def _place(self, posting: Posting, order: Order) -> Answer:
         outcome = await self._ledger.post(posting)
-        if isinstance(outcome, Replayed):
+        if isinstance(outcome, IdempotencyRecord):
             return Answer((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
         return Answer(order)
 
@@ -162,14 +166,14 @@ class Orders:
             history=(StatusChange(OrderStatus.PENDING, now, user_id),),
         )
 
-    async def cancel(self, order: Order, actor: str, key: Key | None = None) -> Answer:
+    async def cancel(self, order: Order, actor: str, key: IdempotencyKey | None = None) -> Answer:
         """Pending → cancelled, stock freed. Raises WrongStatus, or PaymentInProgress while a payment is open."""
         posting = postings.cancelled(order, actor, "cancelled", self._clock.now(), key)
         try:
             outcome = await self._ledger.post(posting)
         except StateMoved:
             raise await self._why_not_cancelled(order.id) from None
-        if isinstance(outcome, Replayed):
+        if isinstance(outcome, IdempotencyRecord):
             return Answer(await replayed_order(self._repository, outcome), replayed=True)
         return Answer(await self.get(order.id))
 
@@ -250,23 +254,23 @@ class Orders:
         return OrderPage(orders, (orders[-1].created_at, orders[-1].id) if len(found) > limit else None)
 
 
-async def repeated(repository: OrderRepository, key: Key) -> Order | None:
+async def repeated(repository: OrderRepository, key: IdempotencyKey) -> Order | None:
     """The order an idempotency key already stands for, if any. Raises its refusal, or KeyReused."""
     record = await repository.recorded(key.id)
     if record is None:
         return None
-    if record["fingerprint"] != key.fingerprint:
+    if record.fingerprint != key.fingerprint:
         raise KeyReused()
-    return await replayed_order(repository, Replayed(record["outcome"]))
+    return await replayed_order(repository, record)
 
 
-async def replayed_order(repository: OrderRepository, replay: Replayed) -> Order:
+async def replayed_order(repository: OrderRepository, record: IdempotencyRecord) -> Order:
     """The order an idempotency key stands for. Raises the refusal if it stands for one."""
-    if "refused" in replay.outcome:
-        raise revive(replay.outcome)
-    if "orderId" not in replay.outcome:
+    if "refused" in record.outcome:
+        raise revive(record.outcome)
+    if "orderId" not in record.outcome:
         raise KeyReused()
-    order = await repository.find(replay.outcome["orderId"])
+    order = await repository.find(record.outcome["orderId"])
     assert order is not None, "an idempotency record without its order"
     return order
 

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from service.idempotency import IdempotencyRecord
 from service.infra.mongo.commands import Command, update
 from service.inventory import decisions, models, repository
 from service.inventory.allowance import TooMuchHeld
@@ -168,7 +169,7 @@ def idempotency_read_then_write() -> Iterator[None]:
         keys = self._outbox._entries.database["idempotency"]
         known = await keys.find_one({"_id": claim.id})
         if known is not None:
-            return models.Replayed(known["outcome"])
+            return IdempotencyRecord(known["fingerprint"], known["outcome"])
         answer = await original(self, replace(posting, claim=None))
         record = {"fingerprint": claim.fingerprint, "outcome": dict(claim.outcome), "expiresAt": claim.expires_at}
         await keys.update_one({"_id": claim.id}, {"$set": record}, upsert=True)

@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from planted_bugs import PLANTED
 
 from service.errors import Problem
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
     Action,
     Books,
     Change,
-    Claim,
     Confirm,
     Decision,
     Expire,
@@ -29,7 +29,6 @@ from service.inventory.models import (
     MovementKind,
     Posting,
     Release,
-    Replayed,
     Reserve,
     Stock,
 )
@@ -131,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         goods = tuple(Line(sku, 20) for sku in SKUS)
         assert self.post(Change(MovementKind.RECEIVE, goods)) == [self.model.change(_sum(goods))]
 
-    def post(self, *actions: Action, claim: Claim | None = None) -> list[str]:
+    def post(self, *actions: Action, claim: IdempotencyClaim | None = None) -> list[str]:
         batch = [Posting(action, "machine", claim=claim) for action in actions]
         decisions = decide(self.books, batch, self.now)
         for decision in decisions:
@@ -174,7 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(lines=LINES)
     def reserve_twice_under_one_key(self, lines: tuple[Line, ...]) -> None:
         first, second = self.new_order(), self.new_order()
-        key = Claim(f"key of {first}", "the same", {"orderId": first}, self.now + HOLD)
+        key = IdempotencyClaim(f"key of {first}", "the same", {"orderId": first}, self.now + HOLD)
         wanted = self.model.reserve(first, _sum(lines), self.now)
         actions = (Reserve(each, "user", lines, self.now + HOLD) for each in (first, second))
         assert self.post(*actions, claim=key) == [wanted, "replayed"]
@@ -262,7 +261,7 @@ def _sum(lines: tuple[Line, ...]) -> dict[str, int]:
 def _word(decision: Decision) -> str:
     if isinstance(decision, Problem):
         return decision.code
-    return "replayed" if isinstance(decision, Replayed) else "ok"
+    return "replayed" if isinstance(decision, IdempotencyRecord) else "ok"
 
 
 @pytest.mark.parametrize("bug", ["resolved_twice", "expiry_ignored_until_swept", "same_sku_twice"])

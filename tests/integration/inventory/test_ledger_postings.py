@@ -11,9 +11,9 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.errors import Unavailable
+from service.idempotency import IdempotencyClaim
 from service.inventory.models import (
     BelowReserved,
-    Claim,
     Confirm,
     Expire,
     HoldResolved,
@@ -39,7 +39,7 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
 
 
 def reserve(shop: Shop, order: str, *lines: Line, key: str | None = None, asked: str = "the same") -> Posting:
-    claim = None if key is None else Claim(key, asked, {"orderId": order}, shops.FAR)
+    claim = None if key is None else IdempotencyClaim(key, asked, {"orderId": order}, shops.FAR)
     return Posting(Reserve(order, "u1", lines, shops.FAR), "u1", "checkout", order_id=order, claim=claim)
 
 
@@ -105,7 +105,7 @@ async def test_a_hundred_buyers_of_ten_units_get_ten(shop: Shop, other: Shop):
 async def test_simultaneous_duplicates_in_one_process_hold_once(shop: Shop):
     await shops.stock(shop, A=10)
     answers = await outcomes(*(shop.ledger.post(reserve(shop, f"o{n}", Line("A", 1), key="k")) for n in range(20)))
-    assert kinds(answers) == ["Accepted"] + ["Replayed"] * 19
+    assert kinds(answers) == ["Accepted"] + ["IdempotencyRecord"] * 19
     assert await shops.levels(shop, "A") == (10, 1)
 
 
@@ -117,7 +117,7 @@ async def test_simultaneous_duplicates_in_two_processes_hold_once(shop: Shop, ot
             shop.ledger.post(reserve(shop, f"a{attempt}", Line("A", 1), key=key)),
             other.ledger.post(reserve(other, f"b{attempt}", Line("A", 1), key=key)),
         )
-        assert kinds(answers) == ["Accepted", "Replayed"]
+        assert kinds(answers) == ["Accepted", "IdempotencyRecord"]
     assert await shops.levels(shop, "A") == (100, 10)
 
 
@@ -268,6 +268,6 @@ async def test_settling_many_wide_orders_at_once_stays_in_bounded_batches(config
 
 
 async def test_a_posting_without_movements_still_has_its_key(shop: Shop):
-    only_key = Posting(NoStock(), "u1", claim=Claim("k", "f", {"n": 1}, shops.FAR))
+    only_key = Posting(NoStock(), "u1", claim=IdempotencyClaim("k", "f", {"n": 1}, shops.FAR))
     answers = await outcomes(*(shop.ledger.post(only_key) for _ in range(3)))
-    assert kinds(answers) == ["Accepted", "Replayed", "Replayed"]
+    assert kinds(answers) == ["Accepted", "IdempotencyRecord", "IdempotencyRecord"]
