@@ -67,14 +67,14 @@ class Refusals:
         return None
 
 
-class TurnedAway(NamedTuple):
+class EarlyRejection(NamedTuple):
     """A whole answer, and whether the connection ends with it."""
 
     answer: bytes
     closes: bool
 
 
-class Doorkeeper:
+class RejectedClients:
     """Answers a request by its head, when its client is known to have used up the limit of what it asks for."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Doorkeeper:
         self._refusals, self._limit_of, self._request_id_of = refusals, limit_of, request_id_of
         self._fields = fields + b"cache-control: no-store\r\ncontent-type: %b\r\n" % problems.CONTENT_TYPE.encode()
 
-    def turn_away(self, client: str, head: bytes) -> TurnedAway | None:
+    def early_reject(self, client: str, head: bytes) -> EarlyRejection | None:
         """None for whatever is not clear from the head, which must be a faultless one."""
         line = LINE.match(head)
         if line is None:
@@ -101,7 +101,7 @@ class Doorkeeper:
         given = CLIENTS_ID.search(head)
         request_id = self._request_id_of(given[1].decode("latin-1") if given else None)
         closes = LAST.search(head) is not None
-        return TurnedAway(self._written(limit, answer, path, request_id, method == "HEAD", closes), closes)
+        return EarlyRejection(self._written(limit, answer, path, request_id, method == "HEAD", closes), closes)
 
     def _written(
         self, limit: Prepared, answer: Answer, path: str, request_id: str, head_only: bool, closes: bool
