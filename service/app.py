@@ -203,7 +203,7 @@ async def run(settings: Config, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with bootstrap.shop(settings) as shop, serving(shop, listener) as app:
-        garbage.leave_alone_what_is_there()
+        garbage.freeze_gc()
         await stop.wait()
         await leave(app, settings.shutdown_notice_seconds)
 

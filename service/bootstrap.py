@@ -16,7 +16,7 @@ from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.indexes import INDEXES
-from service.infra.mongo.client import Transactions, patient
+from service.infra.mongo.client import Transactions, client_without_timeout
 from service.infra.mongo.indexes import reconcile
 from service.infra.redis.cache_version import Generation
 from service.infra.stores import Stores, connect
@@ -102,7 +102,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
     stores = connect(config)
     try:
         built = build(config, stores)
-        with patient(config) as client:
+        with client_without_timeout(config) as client:
             await reconcile(client[config.database], INDEXES)
         await built.catalog.upgrade()
         yield built

@@ -25,7 +25,7 @@ FLUSH_SECONDS = 1.0
 async def work(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop:
         background = bootstrap.background(shop)
-        garbage.leave_alone_what_is_there()
+        garbage.freeze_gc()
         try:
             await _all_of(_worker_steps(background), stop, _listen(background, settings, stop))
         finally:

@@ -92,7 +92,7 @@ async def _served(app: Sanic[Any, Any], listener: socket.socket) -> AsyncIterato
     await server.before_start()
     await server.start_serving()
     await server.after_start()
-    garbage.leave_alone_what_is_there()  # as the service does, or the comparison would be of collectors
+    garbage.freeze_gc()  # as the service does, or the comparison would be of collectors
     try:
         yield
     finally:

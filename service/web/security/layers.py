@@ -1,7 +1,7 @@
 """The security layers in their order, on every route: headers → rate limit → CSRF → JWT → roles → input.
 
     request ─ connection.py   deadline, head, connection bounds
-            ─ early_reject       a client that goes on although it was refused, answered by the head of its request
+            ─ early_reject    a client that goes on although it was refused, answered by the head of its request
             ─ begin           request id, CORS preflight
             ─ limit           rate limits and the session, one Redis round trip for all waiting requests
             ─ csrf            origin; token bound to the session, for cookie credentials
