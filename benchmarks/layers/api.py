@@ -26,7 +26,7 @@ from service import app as service_app
 from service import bootstrap, config
 from service.config import Config
 from service.infra import garbage
-from service.infra.redis.response_cache import Cache, Make, Ready
+from service.infra.redis.response_cache import Cache, CachedResponse, Make
 from service.web.http.access import Principal
 
 
@@ -76,7 +76,7 @@ async def uncached(settings: Config, listener: socket.socket, sizes: Sequence[in
 
 @contextmanager
 def _no_cache() -> Iterator[None]:
-    async def make_anew(self: Cache, key: bytes, make: Make) -> Ready:
+    async def make_anew(self: Cache, key: bytes, make: Make) -> CachedResponse:
         return await make()
 
     with patch.object(Cache, "get", make_anew):

@@ -8,7 +8,7 @@ from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
 from service.catalog.reviews import Reviews
-from service.catalog.search.cache import SearchMemory
+from service.catalog.search.cache import SearchCache
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.suggestions import Suggestions
 from service.catalog.search.usecases import Search
@@ -39,7 +39,7 @@ def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventor
     return CatalogDomain(
         offers,
         catalog,
-        Search(walks, reads, vocabulary, SearchMemory(clock, config), config),
+        Search(walks, reads, vocabulary, SearchCache(clock, config), config),
         Suggestions(walks, reads, vocabulary, config),
         Reviews(ReviewRepository(database), products, catalog, work.transactions, clock, ids),
     )

@@ -1,4 +1,5 @@
-"""A child process that gets our death as a signal (PR_SET_PDEATHSIG): it cannot outlive us, writes to its own log file, and is stopped with its children."""
+"""A child process with a parent death signal: it cannot outlive us, writes to its own log file, and is stopped with
+its children."""
 
 import os
 import signal
@@ -29,9 +30,7 @@ class ChildProcess:
     """Started by its constructor, in a session of its own so that a terminal's Ctrl-C reaches only us."""
 
     def __init__(self, command: Command) -> None:
-        assert threading.current_thread() is threading.main_thread(), (
-            "the signal comes when the thread that starts it ends"
-        )
+        assert threading.current_thread() is threading.main_thread(), "it dies with the thread that starts it"
         self.command = command
         self.started_at = time.monotonic()
         command.log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Runs a program that the kernel kills when its parent dies: `python -I -S parent_death_signal.py PARENT_PID PROGRAM ARGUMENT...`
+"""Runs a program that the kernel kills when its parent dies:
+`python -I -S parent_death_signal.py PARENT_PID PROGRAM ARGUMENT...`
 
 A tiny program of its own instead of a `preexec_fn`, which may deadlock in a process that has threads (every MongoDB
 client has some). It imports nothing of the service, so it costs about 15 ms."""

@@ -245,11 +245,8 @@ class Connection(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         if self._address is None:
             return
-        if (
-            not self.limits.stopping
-            and self.limits.may_reject_early(self.conn_info)
-            and not (data := self._early_reject(data))
-        ):
+        early = not self.limits.stopping and self.limits.may_reject_early(self.conn_info)
+        if early and not (data := self._early_reject(data)):
             return
         super().data_received(data)
 
