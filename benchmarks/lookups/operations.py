@@ -23,7 +23,7 @@ from service.catalog.search.usecases import Search
 from service.catalog.search.vocabulary import Vocabulary
 from service.clock import SystemClock
 from service.config import Config
-from service.infra.mongo.commands import OneThread
+from service.infra.mongo.commands import ThreadedCommandRunner
 from service.orders.repository import OrderRepository
 
 PAGE = 24
@@ -73,7 +73,7 @@ def product_search(database: Any, walked: Any = None) -> Run:
 
 
 def order_history(database: Any, sender: Any = None) -> Run:
-    orders = OrderRepository(database, sender or OneThread(database), Config())
+    orders = OrderRepository(database, sender or ThreadedCommandRunner(database), Config())
     return lambda user_id: orders.newest(user_id, None, None, ORDERS_READ)
 
 

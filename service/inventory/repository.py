@@ -11,7 +11,7 @@ from pymongo import UpdateOne
 from service.config import Config
 from service.idempotency import IdempotencyRecord
 from service.infra.mongo.client import Database, Session
-from service.infra.mongo.commands import Command, Find, Sender, insert, update
+from service.infra.mongo.commands import Command, CommandRunner, FindCommand, insert, update
 from service.inventory.documents import (
     HOLD_FIELDS,
     STOCK_FIELDS,
@@ -47,7 +47,7 @@ HOLDERS = "holders"
 class Bookkeeping:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, sender: Sender, config: Config) -> None:
+    def __init__(self, sender: CommandRunner, config: Config) -> None:
         self._sender, self._known = sender, KnownStock(config.stock_assumed_after)
         self._holders_kept = timedelta(seconds=config.reservation_ttl_seconds + config.unpaid_holds_remembered_seconds)
 
@@ -69,9 +69,9 @@ class Bookkeeping:
         limited = _limited(batch)
         guarded = _guarded(batch)
         finds = [
-            *([Find("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
-            *([Find("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
-            *([Find(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
+            *([FindCommand("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
+            *([FindCommand("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
+            *([FindCommand(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
             *guarded,
         ]
         found = iter(await self._sender.find_all(finds, session) if finds else [])
@@ -89,7 +89,7 @@ class Bookkeeping:
         if not order_ids:
             return {}
         (found,) = await self._sender.find_all(
-            [Find("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
+            [FindCommand("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
         )
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
@@ -193,14 +193,14 @@ def _limited(batch: Sequence[Posting]) -> set[str]:
     return {p.action.user_id for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None}
 
 
-def _guarded(batch: Sequence[Posting]) -> list[Find]:
+def _guarded(batch: Sequence[Posting]) -> list[FindCommand]:
     """The documents that postings expect something of, with the fields they look at."""
     wanted: dict[str, set[str]] = {}
     fields: dict[str, int] = {}
     for expect in (expect for posting in batch for expect in posting.expects):
         wanted.setdefault(expect.collection, set()).add(expect.id)
         fields[expect.field] = 1
-    return [Find(collection, {"_id": {"$in": sorted(ids)}}, fields) for collection, ids in wanted.items()]
+    return [FindCommand(collection, {"_id": {"$in": sorted(ids)}}, fields) for collection, ids in wanted.items()]
 
 
 def _commands(collection: str, new: Sequence[Mapping[str, Any]], updates: Sequence[Mapping[str, Any]]) -> list[Command]:

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from service.config import Config
 from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.infra.mongo.client import Database
-from service.infra.mongo.commands import Find, Sender, SharedReads
+from service.infra.mongo.commands import CommandRunner, FindCommand, FindLoader
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -35,8 +35,8 @@ def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
 
 
 class OrderRepository:
-    def __init__(self, database: Database, sender: Sender, config: Config) -> None:
-        self._orders, self._reads = database[COLLECTION], SharedReads(sender, config)
+    def __init__(self, database: Database, sender: CommandRunner, config: Config) -> None:
+        self._orders, self._reads = database[COLLECTION], FindLoader(sender, config)
         self._idempotency = database["idempotency"]
 
     async def find(self, order_id: str) -> Order | None:
@@ -72,7 +72,7 @@ class OrderRepository:
                 "createdAt": {"$lte": at},
                 "$or": [{"createdAt": {"$lt": at}}, {"createdAt": at, "_id": {"$lt": order_id}}],
             }
-        newest = Find(COLLECTION, query, sort=(("createdAt", -1), ("_id", -1)), limit=limit)
+        newest = FindCommand(COLLECTION, query, sort=(("createdAt", -1), ("_id", -1)), limit=limit)
         return [to_order(document) for document in await self._reads.find(newest)]
 
     async def count_of(self, user_ids: Iterable[str]) -> int:

@@ -8,7 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra.mongo.commands import Find
+from service.infra.mongo.commands import FindCommand
 from service.inventory.known_stock import SKUS_MAX, KnownStock
 from service.inventory.models import InsufficientStock, Line, Stock
 
@@ -22,12 +22,12 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
         yield opened
 
 
-def stock_reads(shop: Shop) -> list[Find]:
+def stock_reads(shop: Shop) -> list[FindCommand]:
     """Every look at the inventory its ledger takes from now on."""
     sender: Any = shop.ledger._books._sender
     find_all, seen = sender.find_all, []
 
-    async def watched(finds: Sequence[Find], session: Any) -> Any:
+    async def watched(finds: Sequence[FindCommand], session: Any) -> Any:
         seen.extend(find for find in finds if find.collection == "inventory")
         return await find_all(finds, session)
 
