@@ -60,18 +60,18 @@ async def open_shop(config: Config, clock: MovableClock, gateway: Gateway | None
 @contextmanager
 def failing_once_written(shop: Shop) -> Iterator[None]:
     """Every batch of its ledger is written, and then its transaction fails."""
-    sender: Any = shop.ledger._books._sender
-    send_all = sender.send_all
+    runner: Any = shop.ledger._books._runner
+    send_all = runner.send_all
 
     async def broken(*given: Any) -> None:
         await send_all(*given)
         raise RuntimeError("the disk is full")
 
-    sender.send_all = broken
+    runner.send_all = broken
     try:
         yield
     finally:
-        sender.send_all = send_all
+        runner.send_all = send_all
 
 
 async def stock(shop: Shop, price: int = PRICE, **quantities: int) -> None:

@@ -72,8 +72,8 @@ def product_search(database: Any, walked: Any = None) -> Run:
     return lambda query: search.find(query, None, PAGE)  # of no generation: nothing is remembered
 
 
-def order_history(database: Any, sender: Any = None) -> Run:
-    orders = OrderRepository(database, sender or ThreadedCommandRunner(database), Config())
+def order_history(database: Any, runner: Any = None) -> Run:
+    orders = OrderRepository(database, runner or ThreadedCommandRunner(database), Config())
     return lambda user_id: orders.newest(user_id, None, None, ORDERS_READ)
 
 

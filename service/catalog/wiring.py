@@ -32,7 +32,7 @@ class CatalogDomain:
 def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory) -> CatalogDomain:
     clock, ids, config, database = runtime.clock, runtime.ids, runtime.config, stores.database
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
-    offers, reads = Offers(database, stores.sender, config), ProductReads(products, config)
+    offers, reads = Offers(database, stores.runner, config), ProductReads(products, config)
     stored = CatalogStores(products, reads, vocabulary, Popularity(database, products, reads))
     catalog = Catalog(stored, offers, inventory, work, runtime)
     walks = SearchRepository(database, config.search_window_max)

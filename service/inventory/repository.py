@@ -47,8 +47,8 @@ HOLDERS = "holders"
 class Bookkeeping:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, sender: CommandRunner, config: Config) -> None:
-        self._sender, self._known = sender, KnownStock(config.stock_assumed_after)
+    def __init__(self, runner: CommandRunner, config: Config) -> None:
+        self._runner, self._known = runner, KnownStock(config.stock_assumed_after)
         self._holders_kept = timedelta(seconds=config.reservation_ttl_seconds + config.unpaid_holds_remembered_seconds)
 
     def keep(self, left: Mapping[str, Stock]) -> None:
@@ -74,7 +74,7 @@ class Bookkeeping:
             *([FindCommand(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
             *guarded,
         ]
-        found = iter(await self._sender.find_all(finds, session) if finds else [])
+        found = iter(await self._runner.find_all(finds, session) if finds else [])
         read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
         recorded = {d["_id"]: IdempotencyRecord(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
         holders = {d["_id"]: Holder(d["_id"], tuple(d["orders"]), d["seq"]) for d in next(found)} if limited else {}
@@ -88,7 +88,7 @@ class Bookkeeping:
         """Those the batch resolves are read first: the stock to be read depends on them."""
         if not order_ids:
             return {}
-        (found,) = await self._sender.find_all(
+        (found,) = await self._runner.find_all(
             [FindCommand("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
         )
         by_order: dict[str, list[Mapping[str, Any]]] = {}
@@ -119,7 +119,7 @@ class Bookkeeping:
             *facts,
         ]
         if commands:
-            replies = await self._sender.send_all(commands, session)
+            replies = await self._runner.send_all(commands, session)
             if sum(reply["n"] for reply in replies[: len(guarded)]) != len(stock) + len(holders):
                 raise StockMoved
 

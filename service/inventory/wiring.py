@@ -18,5 +18,5 @@ class InventoryDomain:
 
 def wire(runtime: Runtime, stores: Stores, work: UnitOfWork) -> InventoryDomain:
     clock, config = runtime.clock, runtime.config
-    ledger = Ledger(Bookkeeping(stores.sender, config), work.transactions, work.outbox, clock, config)
+    ledger = Ledger(Bookkeeping(stores.runner, config), work.transactions, work.outbox, clock, config)
     return InventoryDomain(ledger, Inventory(InventoryRepository(stores.database), ledger, clock, config))

@@ -35,8 +35,8 @@ def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
 
 
 class OrderRepository:
-    def __init__(self, database: Database, sender: CommandRunner, config: Config) -> None:
-        self._orders, self._reads = database[COLLECTION], FindLoader(sender, config)
+    def __init__(self, database: Database, runner: CommandRunner, config: Config) -> None:
+        self._orders, self._reads = database[COLLECTION], FindLoader(runner, config)
         self._idempotency = database["idempotency"]
 
     async def find(self, order_id: str) -> Order | None:

@@ -37,7 +37,7 @@ def wire(
     gateway: Gateway,
 ) -> OrdersDomain:
     clock, config, ledger = runtime.clock, runtime.config, stock.ledger
-    repository = OrderRepository(stores.database, stores.sender, config)
+    repository = OrderRepository(stores.database, stores.runner, config)
     coupons = Coupons(CouponRepository(stores.database), clock)
     terms = Terms(offers, HoldLimits(accounts, config), coupons)
     orders = Orders(repository, ledger, terms, carts, runtime)

@@ -56,8 +56,8 @@ class CommandRunner(Protocol):
 
 
 class ThreadedCommandRunner:
-    """The CommandRunner of a Motor database. A caller that is cancelled is held until the thread has ended: the session is
-    in use until then."""
+    """The CommandRunner of a Motor database. A caller that is cancelled is held until the thread has ended: the
+    session is in use until then."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -85,8 +85,8 @@ class ThreadedCommandRunner:
 class FindLoader:
     """Reads that wait go together: one turn of a thread and one connection for all of them."""
 
-    def __init__(self, sender: CommandRunner, config: Config) -> None:
-        self._sender = sender
+    def __init__(self, runner: CommandRunner, config: Config) -> None:
+        self._runner = runner
         self._group: GroupCommit[FindCommand, list[Document]] = GroupCommit(
             self._together, items_max=config.shared_reads_max, waiting_max=config.postings_waiting_max
         )
@@ -95,7 +95,7 @@ class FindLoader:
         return await self._group(find)
 
     async def _together(self, batch: Sequence[FindCommand]) -> Sequence[list[Document]]:
-        return await self._sender.find_all(batch, None)
+        return await self._runner.find_all(batch, None)
 
 
 def _find_all(database: Any, finds: Sequence[FindCommand], session: Any) -> list[list[Document]]:

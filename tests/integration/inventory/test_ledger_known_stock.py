@@ -24,14 +24,14 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
 
 def stock_reads(shop: Shop) -> list[FindCommand]:
     """Every look at the inventory its ledger takes from now on."""
-    sender: Any = shop.ledger._books._sender
-    find_all, seen = sender.find_all, []
+    runner: Any = shop.ledger._books._runner
+    find_all, seen = runner.find_all, []
 
     async def watched(finds: Sequence[FindCommand], session: Any) -> Any:
         seen.extend(find for find in finds if find.collection == "inventory")
         return await find_all(finds, session)
 
-    sender.find_all = watched
+    runner.find_all = watched
     return seen
 
 

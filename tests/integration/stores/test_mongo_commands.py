@@ -111,15 +111,15 @@ async def test_a_connection_lost_in_between_is_told_as_the_driver_tells_it(thing
 
 async def test_reads_that_wait_go_together_and_each_gets_its_own_answer(things: Any):
     await things.numbers.insert_many([{"_id": n, "even": n % 2 == 0} for n in range(50)])
-    sender, trips = ThreadedCommandRunner(things), []
-    find_all = sender.find_all
+    runner, trips = ThreadedCommandRunner(things), []
+    find_all = runner.find_all
 
     async def counted(finds: Any, session: Any) -> Any:
         trips.append(len(finds))
         return await find_all(finds, session)
 
-    sender.find_all = counted  # type: ignore[method-assign]
-    reads = FindLoader(sender, Config(shared_reads_max=8))
+    runner.find_all = counted  # type: ignore[method-assign]
+    reads = FindLoader(runner, Config(shared_reads_max=8))
     asked = [FindCommand("numbers", {"even": n % 2 == 0}, {"_id": 1}, (("_id", -1),), n) for n in range(1, 21)]
     found = await asyncio.gather(*(reads.find(each) for each in asked))
     for n, documents in enumerate(found, start=1):
