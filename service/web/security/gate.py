@@ -19,7 +19,7 @@ from service.ids import Ids
 from service.infra.batcher import GroupCommit
 from service.infra.redis.cache_version import CURRENT
 from service.infra.redis.client import UNREACHABLE
-from service.infra.redis.script_connection import ScriptLine
+from service.infra.redis.script_connection import RedisScriptConnection
 from service.web.security.metrics import SecurityMetrics
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,12 @@ class Gate:
     Redis is down."""
 
     def __init__(self, clock: Clock, ids: Ids, config: Config, metrics: SecurityMetrics) -> None:
-        self._line, self._clock, self._ids, self._metrics = ScriptLine(SCRIPT, config), clock, ids, metrics
+        self._connection, self._clock, self._ids, self._metrics = (
+            RedisScriptConnection(SCRIPT, config),
+            clock,
+            ids,
+            metrics,
+        )
         self.generation, self._first_generation = b"", ids.new()
         self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode
@@ -148,11 +153,11 @@ class Gate:
         return await self.group(Ask(SESSION_PREFIX + session_id if session_id else "", limits))
 
     def close(self) -> None:
-        self._line.close()
+        self._connection.close()
 
     async def _ask_together(self, batch: Sequence[Ask]) -> Sequence[Answer]:
         try:
-            reply = self._decode(await self._line.call(self._encode((batch, self._first_generation))))
+            reply = self._decode(await self._connection.call(self._encode((batch, self._first_generation))))
         except UNREACHABLE as error:
             self.generation, self._first_generation = b"", self._ids.new()
             log.warning("requests go on without Redis: %s", error)
