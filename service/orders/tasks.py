@@ -21,13 +21,13 @@ def jobs(
     async def expired_cleanup(progress: Progress) -> Mapping[str, Any]:
         def swept(part: Swept, so_far: int) -> None:
             metrics.observe("holdfast_expiry_lag_seconds", part.lags_seconds)
-            progress.say(released=so_far)
+            progress.checkpoint(released=so_far)
 
         return (await expiry.sweep(swept)).document()
 
     async def payment_reconcile(progress: Progress) -> Mapping[str, Any]:
         settled = await settlement.reconcile()
-        progress.say(settled=settled)
+        progress.checkpoint(settled=settled)
         return {"settled": settled, "refunded": await refunds.reconcile()}
 
     async def abandoned_orders(progress: Progress) -> Mapping[str, Any]:

@@ -209,7 +209,7 @@ async def test_whoever_passes_learns_the_generation_of_the_catalogue(
     gate: Gate, store: redis.asyncio.Redis, redis_url: str
 ) -> None:
     clock, config = SystemClock(), Config(redis_url=redis_url)
-    generation = Generation(store, clock, Ids(clock), config, told=lambda: gate.generation)
+    generation = Generation(store, clock, Ids(clock), config, known_version=lambda: gate.generation)
     assert gate.generation == b""
     await gate.ask("", ())
     first = gate.generation
