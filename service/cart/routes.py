@@ -6,7 +6,7 @@ from typing import Any
 from sanic import Blueprint
 
 from service.alerts.models import TooManySubscriptions
-from service.cart.models import CartFull, CartMoved, NotSold, Owner, PricedCart, WishlistFull
+from service.cart.models import CartFull, CartVersionMismatch, NotSold, Owner, PricedCart, WishlistFull
 from service.cart.schemas import (
     CartReply,
     QuantityBody,
@@ -67,7 +67,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         takes=QuantityBody,
         returns=CART,
         access=Access.PUBLIC,
-        errors=(NotSold, CartFull, CartMoved),
+        errors=(NotSold, CartFull, CartVersionMismatch),
         guest=True,
         if_match=True,
     )
@@ -84,7 +84,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         "Take a SKU out of the cart",
         returns=CART,
         access=Access.PUBLIC,
-        errors=(CartMoved,),
+        errors=(CartVersionMismatch,),
         guest=True,
         if_match=True,
     )
@@ -102,7 +102,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         "Empty the cart",
         returns={204: None},
         access=Access.PUBLIC,
-        errors=(CartMoved,),
+        errors=(CartVersionMismatch,),
         guest=True,
         if_match=True,
     )

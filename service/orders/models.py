@@ -205,7 +205,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
                 left[line.sku] -= line.quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
 
-    def seen_at(self, now: datetime) -> "Order":
+    def with_expiry_applied(self, now: datetime) -> "Order":
         """A hold ends with its time, whether or not it has been swept."""
         held = self.status is OrderStatus.PENDING and self.reservation.status is HoldStatus.ACTIVE
         if not held or now < self.reservation.expires_at:

@@ -211,7 +211,7 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Idempote
 def _cancelled(
     order: Order, actor: str, at: datetime, reason: str, payment: PaymentStatus | None = None
 ) -> dict[str, Any]:
-    lapsed = reason == "reservation_expired" or order.seen_at(at).reservation.status is HoldStatus.EXPIRED
+    lapsed = reason == "reservation_expired" or order.with_expiry_applied(at).reservation.status is HoldStatus.EXPIRED
     hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
     fields = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:

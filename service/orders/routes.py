@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET
 from sanic import Blueprint
 
-from service.cart.models import CartChanged, EmptyCart
+from service.cart.models import CartChangedDuringCheckout, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
@@ -88,7 +88,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             VerificationNeeded,
             TotalChanged,
             EmptyCart,
-            CartChanged,
+            CartChangedDuringCheckout,
             CouponNotValid,
             CouponUsedUp,
             CouponChanged,

@@ -103,7 +103,7 @@ class Orders:
     ) -> Answer:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
-        Raises EmptyCart and CartChanged too."""
+        Raises EmptyCart and CartChangedDuringCheckout too."""
         try:
             cart = await self._carts.taken(Owner.user(user_id))
             posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, expected_total, cart)
@@ -225,7 +225,7 @@ class Orders:
 
     async def _read_together(self, batch: Sequence[str]) -> Sequence[Order | None]:
         now = self._clock.now()
-        found = {order.id: order.seen_at(now) for order in await self._repository.find_all(set(batch))}
+        found = {order.id: order.with_expiry_applied(now) for order in await self._repository.find_all(set(batch))}
         return [found.get(order_id) for order_id in batch]
 
     async def count_of(self, user_ids: Iterable[str]) -> int:
@@ -250,7 +250,7 @@ class Orders:
         """Newest first, of one user, of one status, of both, or of all; with `number`, that order if it is there."""
         found = await self._repository.newest(user_id, status, after, limit + 1, number)
         now = self._clock.now()
-        orders = tuple(order.seen_at(now) for order in found[:limit])
+        orders = tuple(order.with_expiry_applied(now) for order in found[:limit])
         return OrderPage(orders, (orders[-1].created_at, orders[-1].id) if len(found) > limit else None)
 
 
