@@ -60,7 +60,7 @@ async def open_shop(config: Config, clock: MovableClock, gateway: Gateway | None
 @contextmanager
 def failing_once_written(shop: Shop) -> Iterator[None]:
     """Every batch of its ledger is written, and then its transaction fails."""
-    runner: Any = shop.ledger._books._runner
+    runner: Any = shop.ledger._store._runner
     send_all = runner.send_all
 
     async def broken(*given: Any) -> None:

@@ -59,7 +59,8 @@ class Carts:
         return await self._priced(await self._repository.find(owner))
 
     async def put(self, owner: Owner, sku: str, quantity: int, version: int | None = None) -> PricedCart:
-        """Sets a line's quantity; 0 removes it. Raises NotSold, CartFull, CartVersionMismatch (not in `version` any more)."""
+        """Sets a line's quantity; 0 removes it. Raises NotSold, CartFull, CartVersionMismatch (it has
+        another `version`)."""
         if quantity == 0:
             return await self.remove(owner, sku, version)
         offer = (await self._offers.of([sku])).get(sku)

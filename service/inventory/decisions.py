@@ -11,8 +11,8 @@ from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
+    BatchState,
     BelowReserved,
-    Books,
     Change,
     Confirm,
     Decision,
@@ -42,27 +42,27 @@ from service.inventory.models import (
 )
 
 
-def decide(books: Books, batch: Sequence[Posting], now: datetime) -> list[Decision]:
-    """One decision per posting, in arrival order, each seeing what the earlier ones did. `books` is moved forward."""
-    return [_decide_one(books, posting, now) for posting in batch]
+def decide(state: BatchState, batch: Sequence[Posting], now: datetime) -> list[Decision]:
+    """One decision per posting, in arrival order, each seeing what the earlier ones did. `state` is moved forward."""
+    return [_decide_one(state, posting, now) for posting in batch]
 
 
-def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
+def _decide_one(state: BatchState, posting: Posting, now: datetime) -> Decision:
     claim = posting.claim
-    if claim is not None and claim.id in books.recorded:
-        recorded = books.recorded[claim.id]
+    if claim is not None and claim.id in state.recorded:
+        recorded = state.recorded[claim.id]
         return recorded if recorded.fingerprint == claim.fingerprint else KeyReused()
     try:
-        _check_expectations(books, posting)
-        accepted = _Step(books, posting, now).run()
+        _check_expectations(state, posting)
+        accepted = _Step(state, posting, now).run()
         decision: Decision = accepted
-        _apply_writes(books, posting)
+        _apply_writes(state, posting)
         if claim is not None and claim.kept:
-            books.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, _outcome(posting, claim, accepted))
+            state.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, _outcome(posting, claim, accepted))
     except Problem as refusal:
         decision = refusal
         if claim is not None and claim.kept and claim.refusals:
-            books.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, remember(refusal))
+            state.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, remember(refusal))
     return decision
 
 
@@ -73,9 +73,9 @@ def _outcome(posting: Posting, claim: IdempotencyClaim, accepted: Accepted) -> M
     return {**claim.outcome, "stock": [asdict(stock) for stock in accepted.stock]}
 
 
-def _check_expectations(books: Books, posting: Posting) -> None:
+def _check_expectations(state: BatchState, posting: Posting) -> None:
     for expect in posting.expects:
-        document = books.documents.get((expect.collection, expect.id))
+        document = state.documents.get((expect.collection, expect.id))
         expect.check(_at(document, expect.field))
 
 
@@ -86,12 +86,12 @@ def _at(document: Mapping[str, Any] | None, path: str) -> Any:
     return value
 
 
-def _apply_writes(books: Books, posting: Posting) -> None:
+def _apply_writes(state: BatchState, posting: Posting) -> None:
     """Later postings of the batch see the guarded documents as this one leaves them."""
     for write in posting.writes:
         key = (write.collection, write.id)
-        if write.update is not None and (write.upsert or key in books.documents):
-            books.documents[key] = _updated(books.documents.get(key, {}), write.update)
+        if write.update is not None and (write.upsert or key in state.documents):
+            state.documents[key] = _updated(state.documents.get(key, {}), write.update)
 
 
 def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,10 +106,10 @@ def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[
 
 
 class _Step:
-    """One posting against the books: works on copies and touches the books only when all of it fits."""
+    """One posting against the state: works on copies and touches the state only when all of it fits."""
 
-    def __init__(self, books: Books, posting: Posting, now: datetime) -> None:
-        self._books, self._posting, self._now = books, posting, now
+    def __init__(self, state: BatchState, posting: Posting, now: datetime) -> None:
+        self._books, self._posting, self._now = state, posting, now
         self._stock: dict[str, Stock] = {}
         self._movements: list[Movement] = []
         self._holds: list[HoldChange] = []

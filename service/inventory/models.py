@@ -58,7 +58,7 @@ class KeyReused(Conflict):
 
 
 class StockMoved(Exception):
-    """A SKU is not as the books have it: they have to be opened again."""
+    """A SKU is not as the batch state has it: it has to be read again."""
 
 
 class HoldStatus(StrEnum):
@@ -278,7 +278,7 @@ class Movement(Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Books:
+class BatchState:
     """What a batch needs to know, read in one snapshot; `decide` moves it forward posting by posting."""
 
     stock: dict[str, Stock]

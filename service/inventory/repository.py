@@ -1,4 +1,4 @@
-"""All queries of inventory. `Bookkeeping` is the ledger's: the only code that writes quantities."""
+"""All queries of inventory. `LedgerStore` is the ledger's: the only code that writes quantities."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from service.inventory.documents import (
 )
 from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
-    Books,
+    BatchState,
     Confirm,
     Expire,
     Hold,
@@ -44,7 +44,7 @@ from service.inventory.models import (
 HOLDERS = "holders"
 
 
-class Bookkeeping:
+class LedgerStore:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
     def __init__(self, runner: CommandRunner, config: Config) -> None:
@@ -59,7 +59,7 @@ class Bookkeeping:
         """After a batch that failed, or whose end is not known."""
         self._known.forget()
 
-    async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> Books:
+    async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> BatchState:
         holds = await self._holds(_resolved(batch), session)
         skus = {line.sku for p in batch for line in getattr(p.action, "lines", ())}
         skus |= {line.sku for hold in holds.values() for line in hold.lines}
@@ -82,7 +82,7 @@ class Bookkeeping:
         self._known.compare(read)
         counted = {order_id for holder in holders.values() for order_id in holder.orders}
         holds |= await self._holds(counted - holds.keys(), session)
-        return Books(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
+        return BatchState(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
 
     async def _holds(self, order_ids: Collection[str], session: Session) -> dict[str, Hold]:
         """Those the batch resolves are read first: the stock to be read depends on them."""
@@ -124,7 +124,7 @@ class Bookkeeping:
                 raise StockMoved
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
-        """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
+        """One guarded update per SKU: it must still be what the batch state was read with. A threshold is changed without
         a movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {

@@ -245,7 +245,7 @@ async def test_12_a_reserved_counter_beside_the_holds_is_not_foolproof(
     shop = processes[0]
     await shops.stock(shop, A=200)
     for dying in processes[1:]:
-        runner, batches = dying.ledger._books._runner, itertools.count()
+        runner, batches = dying.ledger._store._runner, itertools.count()
 
         async def sometimes_dies(
             commands: Any, session: Any, send: Any = runner.send_all, batches: Any = batches

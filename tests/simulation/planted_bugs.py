@@ -15,7 +15,7 @@ from service.inventory import decisions, models, repository
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
-from service.inventory.repository import Bookkeeping
+from service.inventory.repository import LedgerStore
 from service.orders import postings, usecases
 from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
 from service.orders.repository import payment_document
@@ -35,17 +35,17 @@ def planted(bug: Bug) -> Bug:
 @planted
 @contextmanager
 def guard_removed() -> Iterator[None]:
-    """Check and write apart: the books are read outside the transaction, the write names no state it relies on, and
+    """Check and write apart: the state is read outside the transaction, the write names no state it relies on, and
     the history no longer refuses a second entry of one number."""
-    original, documented = Bookkeeping.open, repository.history_document
+    original, documented = LedgerStore.open, repository.history_document
 
-    async def read_outside(self: Bookkeeping, batch: Any, session: Any, assume: bool) -> Any:
+    async def read_outside(self: LedgerStore, batch: Any, session: Any, assume: bool) -> Any:
         return await original(self, batch, None)
 
     def entry_of_any_number(movement: models.Movement) -> dict[str, Any]:
         return {**documented(movement), "_id": f"{movement.sku}#{movement.seq}-{movement.order_id}-{movement.kind}"}
 
-    def stock_commands(self: Bookkeeping, stock: Sequence[tuple[Stock, Stock]], now: Any) -> list[Command]:
+    def stock_commands(self: LedgerStore, stock: Sequence[tuple[Stock, Stock]], now: Any) -> list[Command]:
         changes = [
             {
                 "onHand": after.on_hand - before.on_hand,
@@ -61,8 +61,8 @@ def guard_removed() -> Iterator[None]:
         return [update("inventory", steps)] if steps else []
 
     with (
-        patch.object(Bookkeeping, "open", read_outside),
-        patch.object(Bookkeeping, "_stock_commands", stock_commands),
+        patch.object(LedgerStore, "open", read_outside),
+        patch.object(LedgerStore, "_stock_commands", stock_commands),
         patch.object(repository, "history_document", entry_of_any_number),
     ):
         yield
@@ -104,13 +104,13 @@ def expiry_ignored_until_swept() -> Iterator[None]:
 @contextmanager
 def history_skipped() -> Iterator[None]:
     """One path, the release, changes the stock without leaving a movement."""
-    original = Bookkeeping.write
+    original = LedgerStore.write
 
-    async def write(self: Bookkeeping, stock: Any, movements: Any, *rest: Any) -> None:
+    async def write(self: LedgerStore, stock: Any, movements: Any, *rest: Any) -> None:
         kept = [movement for movement in movements if movement.kind is not MovementKind.RELEASE]
         await original(self, stock, kept, *rest)
 
-    with patch.object(Bookkeeping, "write", write):
+    with patch.object(LedgerStore, "write", write):
         yield
 
 
@@ -268,14 +268,14 @@ def money_returned_for_what_another_sold() -> Iterator[None]:
 def assumed_stock_never_doubted() -> Iterator[None]:
     """Found by this simulation in the real code: a batch goes by the stock its process left, and by holds of others
     that are younger; more seems to be freed than is reserved."""
-    original = Bookkeeping.open
+    original = LedgerStore.open
 
-    async def open_undoubted(self: Any, *arguments: Any) -> models.Books:
-        books = await original(self, *arguments)
-        books.assumed = False
-        return books
+    async def open_undoubted(self: Any, *arguments: Any) -> models.BatchState:
+        state = await original(self, *arguments)
+        state.assumed = False
+        return state
 
-    with patch.object(Bookkeeping, "open", open_undoubted):
+    with patch.object(LedgerStore, "open", open_undoubted):
         yield
 
 

@@ -1,6 +1,6 @@
 """The ledger's decisions and the order states against a plain model: hypothesis looks for a sequence that differs.
 
-The model is arithmetic on dictionaries and knows nothing of movements, batches or books. Postings are gathered into
+The model is arithmetic on dictionaries and knows nothing of movements, batches or their state. Postings are gathered into
 batches as in the service, so a batch of many must give what the same postings give one by one."""
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
     Action,
-    Books,
+    BatchState,
     Change,
     Confirm,
     Decision,
@@ -122,7 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model, self.now, self.count = Model(), START, 0
-        self.books = Books({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
+        self.state = BatchState({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
         self.movements: list[Any] = []
         self.receive_all()
 
@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def post(self, *actions: Action, claim: IdempotencyClaim | None = None) -> list[str]:
         batch = [Posting(action, "machine", claim=claim) for action in actions]
-        decisions = decide(self.books, batch, self.now)
+        decisions = decide(self.state, batch, self.now)
         for decision in decisions:
             if isinstance(decision, Accepted):
                 self.movements += decision.movements
@@ -207,19 +207,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def stock_is_what_the_model_says_and_never_oversold(self) -> None:
-        for sku, stock in self.books.stock.items():
+        for sku, stock in self.state.stock.items():
             assert stock.on_hand == self.model.on_hand[sku]
             assert stock.available == self.model.free(sku) >= 0
 
     @invariant()
     def every_hold_has_the_status_of_the_model(self) -> None:
-        assert {key: hold.status for key, hold in self.books.holds.items()} == {
+        assert {key: hold.status for key, hold in self.state.holds.items()} == {
             key: HoldStatus(hold.status) for key, hold in self.model.holds.items()
         }
 
     @invariant()
     def replaying_the_history_gives_the_stock(self) -> None:
-        for sku, stock in self.books.stock.items():
+        for sku, stock in self.state.stock.items():
             history = [movement for movement in self.movements if movement.sku == sku]
             assert [movement.seq for movement in history] == list(range(1, stock.seq + 1))
             assert sum(movement.on_hand_delta for movement in history) == stock.on_hand

@@ -131,12 +131,8 @@ class Gate:
     Redis is down."""
 
     def __init__(self, clock: Clock, ids: Ids, config: Config, metrics: SecurityMetrics) -> None:
-        self._connection, self._clock, self._ids, self._metrics = (
-            RedisScriptConnection(SCRIPT, config),
-            clock,
-            ids,
-            metrics,
-        )
+        self._connection = RedisScriptConnection(SCRIPT, config)
+        self._clock, self._ids, self._metrics = clock, ids, metrics
         self.generation, self._first_generation = b"", ids.new()
         self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode

@@ -24,7 +24,7 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
 
 def stock_reads(shop: Shop) -> list[FindCommand]:
     """Every look at the inventory its ledger takes from now on."""
-    runner: Any = shop.ledger._books._runner
+    runner: Any = shop.ledger._store._runner
     find_all, seen = runner.find_all, []
 
     async def watched(finds: Sequence[FindCommand], session: Any) -> Any:
@@ -124,7 +124,7 @@ async def test_what_is_sold_out_is_not_assumed_in_vain_for_every_batch(shop: Sho
         with pytest.raises(InsufficientStock):
             await shops.buy(shop, user=f"late{n}", A=1)
     assert len(reads) == 4
-    assert shop.ledger._books._known._agreements < ASSUMED_AFTER
+    assert shop.ledger._store._known._agreements < ASSUMED_AFTER
 
 
 async def test_a_threshold_set_by_another_process_is_kept(shop: Shop, other: Shop):

@@ -133,7 +133,7 @@ async def test_a_key_inserted_behind_our_snapshot_is_met_on_the_next_one(shop: S
     """The other process commits the key between our read and our insert: the duplicate is not an error."""
     await shops.stock(shop, A=1, B=1)
     inserted = asyncio.Event()
-    write = shop.ledger._books.write
+    write = shop.ledger._store.write
 
     async def write_late(*given: Any) -> None:
         if not inserted.is_set():
@@ -141,7 +141,7 @@ async def test_a_key_inserted_behind_our_snapshot_is_met_on_the_next_one(shop: S
             await other.ledger.post(reserve(other, "theirs", Line("A", 1), key="k"))
         await write(*given)
 
-    shop.ledger._books.write = write_late
+    shop.ledger._store.write = write_late
     answer = await shop.ledger.post(reserve(shop, "ours", Line("B", 1), key="k"))
     assert answer.outcome == {"orderId": "theirs"}
     assert await shops.levels(shop, "B") == (1, 0)

@@ -17,8 +17,8 @@ from service.inventory.models import (
     STOCK_MAX,
     Accepted,
     Action,
+    BatchState,
     BelowReserved,
-    Books,
     Change,
     Confirm,
     Expect,
@@ -47,7 +47,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=15)
 
 
-def books(holds: Mapping[str, Hold] | None = None, **available: int) -> Books:
+def books(holds: Mapping[str, Hold] | None = None, **available: int) -> BatchState:
     """SKUs with that much available, and what the given active holds reserve on top."""
     stock = {sku: Stock(sku, quantity, 0, 1) for sku, quantity in available.items()}
     for hold in (holds or {}).values():
@@ -56,7 +56,7 @@ def books(holds: Mapping[str, Hold] | None = None, **available: int) -> Books:
             stock[line.sku] = replace(
                 known, on_hand=known.on_hand + line.quantity, reserved=known.reserved + line.quantity
             )
-    return Books(stock, dict(holds or {}))
+    return BatchState(stock, dict(holds or {}))
 
 
 def hold(status: HoldStatus = HoldStatus.ACTIVE, expires_at: datetime = LATER, order: str = "o1", **lines: int) -> Hold:
@@ -71,7 +71,7 @@ def post(action: Action, **more: Any) -> Posting:
     return Posting(action, actor="u1", reason="test", **more)
 
 
-def one(known: Books, posting: Posting | Action) -> Any:
+def one(known: BatchState, posting: Posting | Action) -> Any:
     posting = posting if isinstance(posting, Posting) else post(posting)
     return decide(known, [posting], NOW)[0]
 
