@@ -34,11 +34,11 @@ from service.orders.tasks import jobs as order_jobs
 from service.payments import wiring as payments
 from service.payments.models import Gateway
 from service.runtime import Runtime
-from service.shop import Background, Domains, Front, Shop
+from service.shop import Background, Domains, HttpEdge, Shop
 from service.web import wiring as web
 from service.web.http.shield import Shield
 
-__all__ = ["INDEXES", "Background", "Front", "Shop", "Stores", "background", "build", "connect", "front", "shop"]
+__all__ = ["INDEXES", "Background", "HttpEdge", "Shop", "Stores", "background", "build", "connect", "http_edge", "shop"]
 
 
 def build(
@@ -62,12 +62,12 @@ def build(
     return Shop.of(runtime, stores, work, users, Domains(stock, goods, carts, money, sales))
 
 
-def front(shop: Shop) -> Front:
+def http_edge(shop: Shop) -> HttpEdge:
     """Accounts, sessions and the security layers of a shop."""
     runtime, stores, tokens = shop.runtime, shop.stores, Tokens(shop.clock, shop.ids, shop.config)
     edge = web.wire(runtime, stores, tokens, shop.audit_log)
     accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate)
-    return Front(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
+    return HttpEdge(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
 
 
 def background(shop: Shop) -> Background:

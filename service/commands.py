@@ -84,7 +84,7 @@ def create(data: Path, email: str, password: str | None) -> None:
 
 async def _made_admin(shop: Shop, email: str, password: str) -> User:
     """On record like what admins do over HTTP: whoever can run this has the machine."""
-    admin = await bootstrap.front(shop).auth.accounts.create_admin(email, password)
+    admin = await bootstrap.http_edge(shop).auth.accounts.create_admin(email, password)
     await shop.audit_log.record(
         Entry(
             actor=f"cli:{getpass.getuser()}",

@@ -48,7 +48,7 @@ def _constant(body: bytes) -> Any:
 
 async def bare(settings: Config, listener: socket.socket, sizes: Sequence[int]) -> None:
     async with bootstrap.shop(settings) as shop:
-        app = service_app.create_app(shop, bootstrap.front(shop), bootstrap.background(shop))
+        app = service_app.create_app(shop, bootstrap.http_edge(shop), bootstrap.background(shop))
         of_callers = [route.name for route in app.router.routes if route.path.startswith("api/orders")]
         app.register_named_middleware(_believe, of_callers, "request")
         async with _served(app, listener):

@@ -109,7 +109,7 @@ class _Step:
     """One posting against the state: works on copies and touches the state only when all of it fits."""
 
     def __init__(self, state: BatchState, posting: Posting, now: datetime) -> None:
-        self._books, self._posting, self._now = state, posting, now
+        self._state, self._posting, self._now = state, posting, now
         self._stock: dict[str, Stock] = {}
         self._movements: list[Movement] = []
         self._holds: list[HoldChange] = []
@@ -131,9 +131,9 @@ class _Step:
                 pass
             case Threshold(lines):
                 self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
-        self._books.stock |= self._stock
-        self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
-        self._books.holders |= self._holders
+        self._state.stock |= self._stock
+        self._state.holds |= {change.hold.order_id: change.hold for change in self._holds}
+        self._state.holders |= self._holders
         return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
@@ -156,8 +156,8 @@ class _Step:
 
     def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
         """What the customer holds is looked at as the earlier postings of the batch leave it."""
-        holder = self._books.holders.get(reserve.user_id) or Holder(reserve.user_id)
-        holds = [self._books.holds[order_id] for order_id in holder.orders if order_id in self._books.holds]
+        holder = self._state.holders.get(reserve.user_id) or Holder(reserve.user_id)
+        holds = [self._state.holds[order_id] for order_id in holder.orders if order_id in self._state.holds]
         limits.check(lines, holds, self._now)
         remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
         self._holders[holder.user_id] = Holder(holder.user_id, (*remembered, reserve.order_id), holder.seq + 1)
@@ -218,18 +218,18 @@ class _Step:
 
     def _check_known(self, lines: Sequence[Line]) -> None:
         """Every line is answered for: not the first unknown SKU is named, but all."""
-        unknown = [line.sku for line in lines if line.sku not in self._books.stock]
+        unknown = [line.sku for line in lines if line.sku not in self._state.stock]
         if unknown:
             raise UnknownSku(f"There is no SKU {', '.join(unknown)}", sku=unknown[0], skus=unknown)
 
     def _known(self, sku: str) -> Stock:
-        stock = self._stock.get(sku) or self._books.stock.get(sku)
+        stock = self._stock.get(sku) or self._state.stock.get(sku)
         if stock is None:
             raise UnknownSku(f"There is no SKU {sku}", sku=sku)
         return stock
 
     def _hold(self, order_id: str) -> Hold:
-        hold = self._books.holds.get(order_id)
+        hold = self._state.holds.get(order_id)
         if hold is None:
             raise NotFound(f"There is no reservation for order {order_id}")
         return hold
@@ -241,7 +241,7 @@ class _Step:
         )
         if after.on_hand > STOCK_MAX:
             raise StockLimit(sku=sku, limit=STOCK_MAX)
-        if self._books.assumed and not 0 <= after.reserved <= after.on_hand:
+        if self._state.assumed and not 0 <= after.reserved <= after.on_hand:
             raise StockMoved  # holds are always read: this one was born after the stock that is assumed here
         assert after.reserved >= 0, f"{sku}: more was freed than was reserved"
         assert after.available >= 0, f"{sku}: {kind} would oversell"

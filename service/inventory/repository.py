@@ -124,8 +124,8 @@ class LedgerStore:
                 raise StockMoved
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
-        """One guarded update per SKU: it must still be what the batch state was read with. A threshold is changed without
-        a movement, and so is whether it is on sale: `seq` alone does not tell."""
+        """One guarded update per SKU: it must still be as it was read. A threshold is changed without a
+        movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {
                 "q": {

@@ -1,6 +1,6 @@
 """The ledger's decisions and the order states against a plain model: hypothesis looks for a sequence that differs.
 
-The model is arithmetic on dictionaries and knows nothing of movements, batches or their state. Postings are gathered into
+The model is arithmetic on dictionaries and knows nothing of movements or batches. Postings are gathered into
 batches as in the service, so a batch of many must give what the same postings give one by one."""
 
 from dataclasses import dataclass
