@@ -14,7 +14,7 @@ from service.inventory.models import KeyReused, Line, StateMoved, merge
 from service.orders import postings
 from service.orders.models import REFUNDABLE, Order, Refund, RefundTooLarge
 from service.orders.repository import OrderRepository
-from service.orders.usecases import Answer, Orders, replayed_order, wrong_status
+from service.orders.usecases import OrderResult, Orders, replayed_order, wrong_status
 from service.payments.models import Gateway
 from service.runtime import Runtime
 
@@ -36,7 +36,7 @@ class Refunds:
 
     async def refund(
         self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: IdempotencyKey | None = None
-    ) -> Answer:
+    ) -> OrderResult:
         """Refunds `lines`, or all that is left when there are none. Raises WrongStatus, RefundTooLarge, KeyReused."""
         if key is not None and (answer := await self._repeated(key)):
             return answer
@@ -50,10 +50,10 @@ class Refunds:
             if isinstance(outcome, IdempotencyRecord):
                 return await self._replay(outcome)
             await self._fulfil(order, refund)
-            return Answer(await self._orders.get(order_id))
+            return OrderResult(await self._orders.get(order_id))
         raise Unavailable("The order is changing too quickly", retry_after_seconds=1)
 
-    async def _repeated(self, key: IdempotencyKey) -> Answer | None:
+    async def _repeated(self, key: IdempotencyKey) -> OrderResult | None:
         record = await self._repository.recorded(key.id)
         if record is None:
             return None
@@ -61,9 +61,9 @@ class Refunds:
             raise KeyReused()
         return await self._replay(record)
 
-    async def _replay(self, record: IdempotencyRecord) -> Answer:
+    async def _replay(self, record: IdempotencyRecord) -> OrderResult:
         order = await replayed_order(self._repository, record)
-        return Answer(order.as_refunded(record.outcome["refundId"]), replayed=True)
+        return OrderResult(order.as_refunded(record.outcome["refundId"]), replayed=True)
 
     def _plan(self, order: Order, lines: Sequence[Line], restock: bool, actor: str) -> Refund:
         if order.status not in REFUNDABLE:

@@ -52,7 +52,7 @@ from service.orders.schemas import (
     order_view,
 )
 from service.orders.settlement import Settlement
-from service.orders.usecases import Answer, Orders
+from service.orders.usecases import OrderResult, Orders
 from service.payments.models import BadSignature, CardNumber, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
@@ -185,7 +185,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     )
     async def ship(call: Call[Nothing], order_id: str) -> Reply:
         """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
-        return _reply(Answer(await orders.ship(order_id, call.user.user_id)))
+        return _reply(OrderResult(await orders.ship(order_id, call.user.user_id)))
 
     @operation(
         blueprint,
@@ -199,7 +199,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     )
     async def deliver(call: Call[Nothing], order_id: str) -> Reply:
         """Only a shipped order can be delivered: 409 `wrong_status` otherwise."""
-        return _reply(Answer(await orders.deliver(order_id, call.user.user_id)))
+        return _reply(OrderResult(await orders.deliver(order_id, call.user.user_id)))
 
     @operation(
         blueprint,
@@ -240,7 +240,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def one(call: Call[Nothing], order_id: str) -> Reply:
         """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:
         ask again in a moment."""
-        return _reply(Answer(await visible(call.user, order_id)))
+        return _reply(OrderResult(await visible(call.user, order_id)))
 
     return blueprint
 
@@ -350,6 +350,6 @@ def _whose(user: Principal, query: OrdersQuery) -> str | None:
     return user.user_id
 
 
-def _reply(answer: Answer, status: int = 200) -> Reply:
+def _reply(answer: OrderResult, status: int = 200) -> Reply:
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
     return Reply(status, OrderReply(order=order_view(answer.order)), headers)

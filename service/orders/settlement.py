@@ -26,7 +26,7 @@ from service.orders.models import (
     PaymentStatus,
 )
 from service.orders.repository import OrderRepository
-from service.orders.usecases import Answer, Orders, repeated, replayed_order, wrong_status
+from service.orders.usecases import OrderResult, Orders, repeated, replayed_order, wrong_status
 from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown, check_method
 from service.runtime import Runtime
 
@@ -46,7 +46,7 @@ class Settlement:
         self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
-    async def pay(self, order: Order, method: str, key: IdempotencyKey | None = None) -> Answer:
+    async def pay(self, order: Order, method: str, key: IdempotencyKey | None = None) -> OrderResult:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
         ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
         PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
@@ -62,15 +62,15 @@ class Settlement:
         if isinstance(claimed, IdempotencyRecord):
             return _repetition(await replayed_order(self._repository, claimed))
         started = replace(order, payment=attempt)
-        return Answer(await self._settle(started, await self._charge(order, attempt), key))
+        return OrderResult(await self._settle(started, await self._charge(order, attempt), key))
 
-    async def _pay_again(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> Answer:
+    async def _pay_again(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> OrderResult:
         """The last attempt's outcome is not known: it is asked for, nothing is charged."""
         if key is not None and (known := await repeated(self._repository, key)):
             return _repetition(known)
-        return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
+        return OrderResult(await self._settle(order, await self._ask_again(order), key or payment.key))
 
-    async def _not_started(self, order_id: str, key: IdempotencyKey | None) -> Answer:
+    async def _not_started(self, order_id: str, key: IdempotencyKey | None) -> OrderResult:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
         order = await self._orders.get(order_id)
         repeats = key is not None and order.payment is not None and order.payment.key == key
@@ -172,8 +172,8 @@ class Settlement:
         return True
 
 
-def _repetition(order: Order) -> Answer:
-    return Answer(order.as_paid(), replayed=True)
+def _repetition(order: Order) -> OrderResult:
+    return OrderResult(order.as_paid(), replayed=True)
 
 
 def _why_cancelled(order: Order) -> Problem:

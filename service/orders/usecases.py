@@ -37,7 +37,7 @@ REPEATABLE = (Invalid, Forbidden, TooMuchHeld, TotalChanged)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OrderResult:
     """An order, and whether this repeats an earlier answer."""
 
     order: Order
@@ -83,7 +83,7 @@ class Orders:
         key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
-    ) -> Answer:
+    ) -> OrderResult:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
         Raises UnknownItems, OrderTooLarge, VerificationNeeded, TotalChanged, TooMuchHeld, InsufficientStock, KeyReused,
@@ -100,7 +100,7 @@ class Orders:
         key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
-    ) -> Answer:
+    ) -> OrderResult:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
         Raises EmptyCart and CartChangedDuringCheckout too."""
@@ -111,10 +111,10 @@ class Orders:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
-    async def _answered_before(self, key: IdempotencyKey | None, refusal: Problem) -> Answer:
+    async def _answered_before(self, key: IdempotencyKey | None, refusal: Problem) -> OrderResult:
         """What the key already stands for. Raises the refusal if it is a new one."""
         if key is not None and (order := await repeated(self._repository, key)):
-            return Answer(order.as_placed(), replayed=True)
+            return OrderResult(order.as_placed(), replayed=True)
         raise refusal
 
     async def _prepare(
@@ -138,11 +138,11 @@ class Orders:
         pricing.check_total(expected_total, order.total, order.currency)
         return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers)), order
 
-    async def _place(self, posting: Posting, order: Order) -> Answer:
+    async def _place(self, posting: Posting, order: Order) -> OrderResult:
         outcome = await self._ledger.post(posting)
         if isinstance(outcome, IdempotencyRecord):
-            return Answer((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
-        return Answer(order)
+            return OrderResult((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
+        return OrderResult(order)
 
     def _new_order(self, user_id: str, lines: tuple[OrderLine, ...], coupon: Coupon | None) -> Order:
         subtotal = pricing.check_size(lines, self._config.order_lines_max)
@@ -166,7 +166,7 @@ class Orders:
             history=(StatusChange(OrderStatus.PENDING, now, user_id),),
         )
 
-    async def cancel(self, order: Order, actor: str, key: IdempotencyKey | None = None) -> Answer:
+    async def cancel(self, order: Order, actor: str, key: IdempotencyKey | None = None) -> OrderResult:
         """Pending → cancelled, stock freed. Raises WrongStatus, or PaymentInProgress while a payment is open."""
         posting = postings.cancelled(order, actor, "cancelled", self._clock.now(), key)
         try:
@@ -174,8 +174,8 @@ class Orders:
         except StateMoved:
             raise await self._why_not_cancelled(order.id) from None
         if isinstance(outcome, IdempotencyRecord):
-            return Answer(await replayed_order(self._repository, outcome), replayed=True)
-        return Answer(await self.get(order.id))
+            return OrderResult(await replayed_order(self._repository, outcome), replayed=True)
+        return OrderResult(await self.get(order.id))
 
     async def _why_not_cancelled(self, order_id: str) -> Problem:
         order = await self.get(order_id)

@@ -20,7 +20,7 @@ from service.orders import postings, usecases
 from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
 from service.orders.repository import payment_document
 from service.orders.settlement import Settlement, _why_cancelled
-from service.orders.usecases import Answer
+from service.orders.usecases import OrderResult
 from service.payments.models import Outcome
 
 Bug = Callable[[], Any]
@@ -195,7 +195,7 @@ def payment_inside_the_transaction() -> Iterator[None]:
         if order.status is not OrderStatus.PENDING or order.payment is not None:
             return await original(self, order, method, key)
         _, outcome = await self._ledger._transactions.run(charge_inside)
-        return Answer(await self._settle(await self._orders.get(order.id), outcome, key))
+        return OrderResult(await self._settle(await self._orders.get(order.id), outcome, key))
 
     with patch.object(Settlement, "pay", pay):
         yield

@@ -97,14 +97,14 @@ return cmsgpack.pack({answers, current_generation(asked[2])})
 )
 
 
-class Ask(NamedTuple):
+class RateLimitQuestion(NamedTuple):
     """`session`: its Redis key, or "". `limits`: key, quota and window in ms of each, flat."""
 
     session: str
     limits: tuple[str | int, ...]
 
 
-class Answer(NamedTuple):
+class RateLimitResult(NamedTuple):
     """As the script sends it. `refused` and `tightest` count the limits from 1; 0 is none. No session: no user. What it
     says of a session holds only with its seal (`web.security.session_seal`)."""
 
@@ -118,7 +118,7 @@ class Answer(NamedTuple):
 
 
 class Reply(NamedTuple):
-    answers: list[Answer]
+    answers: list[RateLimitResult]
     generation: str
 
 
@@ -126,7 +126,7 @@ class StoreDown(Unavailable):
     """Redis did not answer; each route class says what that means for it."""
 
 
-class Gate:
+class SessionAndRateLimitCheck:
     """`generation` is the catalogue's as the last batch found it: no older than any request that has passed. b"" while
     Redis is down."""
 
@@ -138,20 +138,20 @@ class Gate:
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Reply).decode
         self._closed_until = 0.0
-        self.group: GroupCommit[Ask, Answer] = GroupCommit(
+        self.group: GroupCommit[RateLimitQuestion, RateLimitResult] = GroupCommit(
             self._ask_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 
-    async def ask(self, session_id: str, limits: tuple[str | int, ...]) -> Answer:
+    async def ask(self, session_id: str, limits: tuple[str | int, ...]) -> RateLimitResult:
         """Raises StoreDown; after one failure nobody waits for Redis again until `redis_pause_seconds` have passed."""
         if self._closed_until > self._clock.monotonic():
             raise StoreDown(retry_after_seconds=1)
-        return await self.group(Ask(SESSION_PREFIX + session_id if session_id else "", limits))
+        return await self.group(RateLimitQuestion(SESSION_PREFIX + session_id if session_id else "", limits))
 
     def close(self) -> None:
         self._connection.close()
 
-    async def _ask_together(self, batch: Sequence[Ask]) -> Sequence[Answer]:
+    async def _ask_together(self, batch: Sequence[RateLimitQuestion]) -> Sequence[RateLimitResult]:
         try:
             reply = self._decode(await self._connection.call(self._encode((batch, self._first_generation))))
         except UNREACHABLE as error:

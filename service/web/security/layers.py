@@ -43,7 +43,7 @@ from service.web.security.cors import Cors
 from service.web.security.credentials import TokenReader, find
 from service.web.security.csrf import Csrf
 from service.web.security.fallback_limit import FallbackLimit
-from service.web.security.gate import Gate, StoreDown
+from service.web.security.gate import SessionAndRateLimitCheck, StoreDown
 from service.web.security.headers import CSP, JSON_CSP, PAGE_HEADERS, as_bytes, page_csp, security_headers
 from service.web.security.metrics import SecurityMetrics
 from service.web.security.rate_limit import Prepared, RateLimits
@@ -81,7 +81,7 @@ class Layers:
         self.cors = Cors(config.cors_origins)
         self.cookies = Cookies(config.secure_cookies)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
-        self.gate = Gate(clock, ids, config, metrics)
+        self.gate = SessionAndRateLimitCheck(clock, ids, config, metrics)
         self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
         self.refusals = Refusals(clock)
         self._rejected_clients: RejectedClients | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.errors import TooMany
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Prepared:
         """Whether the limit with that number, as the gate counts them, is the client's and not its account's."""
         return 0 < refused <= len(self._client)
 
-    def head(self, answer: Answer) -> bytes:
+    def head(self, answer: RateLimitResult) -> bytes:
         """Both header fields; RateLimit speaks of the limit that will refuse first."""
         return b"%br=%d;t=%d\r\n" % (self._heads[answer.tightest - 1], answer.remaining, answer.reset_seconds)
 

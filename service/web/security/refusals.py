@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from service.clock import Clock
 from service.web.http import problems
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 from service.web.security.rate_limit import Prepared
 
 REMEMBERED_SECONDS_MAX = 20
@@ -41,7 +41,7 @@ class Refusals:
         """Whether to look closer; what is remembered may be over."""
         return client in self._clients
 
-    def remember(self, client: str, limit: Prepared, answer: Answer) -> None:
+    def remember(self, client: str, limit: Prepared, answer: RateLimitResult) -> None:
         """That Redis has refused this client. An account's refusal is not its address's."""
         seconds = min(answer.reset_seconds - 1, REMEMBERED_SECONDS_MAX)
         if seconds <= 0 or not limit.is_of_client(answer.refused):
@@ -52,7 +52,7 @@ class Refusals:
         remembered = Remembered(answer.refused, now + answer.reset_seconds, now + seconds)
         self._clients.setdefault(client, {})[limit] = remembered
 
-    def find(self, client: str, limit: Prepared) -> Answer | None:
+    def find(self, client: str, limit: Prepared) -> RateLimitResult | None:
         """What Redis would answer, or None: it has to be asked."""
         limits = self._clients.get(client)
         known = None if limits is None else limits.get(limit)
@@ -60,7 +60,7 @@ class Refusals:
             return None
         now = self._clock.monotonic()
         if now < known.forgotten_at:
-            return Answer("", "", known.refused, known.refused, 0, math.ceil(known.room_at - now))
+            return RateLimitResult("", "", known.refused, known.refused, 0, math.ceil(known.room_at - now))
         del limits[limit]
         if not limits:
             del self._clients[client]
@@ -104,7 +104,7 @@ class RejectedClients:
         return EarlyRejection(self._written(limit, answer, path, request_id, method == "HEAD", closes), closes)
 
     def _written(
-        self, limit: Prepared, answer: Answer, path: str, request_id: str, head_only: bool, closes: bool
+        self, limit: Prepared, answer: RateLimitResult, path: str, request_id: str, head_only: bool, closes: bool
     ) -> bytes:
         problem = limit.refusal(answer.refused, answer.reset_seconds)
         body = problems.encoded(problem, path, request_id)
