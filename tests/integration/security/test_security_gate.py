@@ -21,6 +21,8 @@ from service.infra.redis.cache_version import KEY, Generation
 from service.web.security.gate import SLOTS, RateLimitResult, SessionAndRateLimitCheck, StoreDown
 from service.web.security.metrics import SecurityMetrics
 
+Check = SessionAndRateLimitCheck
+
 
 def new_gate(config: Config) -> SessionAndRateLimitCheck:
     clock = SystemClock()
@@ -44,7 +46,7 @@ def admitted(answers: list[RateLimitResult]) -> int:
     return sum(answer.refused == 0 for answer in answers)
 
 
-async def test_of_three_hundred_at_once_exactly_the_quota_is_admitted(gate: SessionAndRateLimitCheck) -> None:
+async def test_of_three_hundred_at_once_exactly_the_quota_is_admitted(gate: Check) -> None:
     answers = await asyncio.gather(*(gate.ask("", ("k", 100, 60_000)) for _ in range(300)))
     assert admitted(answers) == 100
     assert sorted(answer.remaining for answer in answers if not answer.refused) == list(range(100))
@@ -58,13 +60,13 @@ async def test_two_processes_share_one_count(redis_url: str) -> None:
         gate.close()
 
 
-async def test_waiting_requests_share_a_round_trip(gate: SessionAndRateLimitCheck) -> None:
+async def test_waiting_requests_share_a_round_trip(gate: Check) -> None:
     await asyncio.gather(*(gate.ask("", ("k", 1_000, 60_000)) for _ in range(200)))
     assert gate.group.batches <= 3
 
 
 async def test_the_window_slides_so_no_span_of_its_length_holds_more_than_the_quota(
-    gate: SessionAndRateLimitCheck,
+    gate: Check,
 ) -> None:
     window_ms, quota, taken = 400, 10, []
     loop = asyncio.get_running_loop()
@@ -81,7 +83,7 @@ async def test_the_window_slides_so_no_span_of_its_length_holds_more_than_the_qu
     assert len(taken) >= 3 * quota  # and it opens again: each slot leaves by itself
 
 
-async def test_a_client_that_waits_as_told_is_admitted(gate: SessionAndRateLimitCheck) -> None:
+async def test_a_client_that_waits_as_told_is_admitted(gate: Check) -> None:
     for _ in range(3):
         answer = await gate.ask("", ("k", 3, 1_000))
     refused = await gate.ask("", ("k", 3, 1_000))
@@ -90,14 +92,14 @@ async def test_a_client_that_waits_as_told_is_admitted(gate: SessionAndRateLimit
     assert (await gate.ask("", ("k", 3, 1_000))).refused == 0
 
 
-async def test_a_request_refused_by_one_limit_is_counted_in_none(gate: SessionAndRateLimitCheck) -> None:
+async def test_a_request_refused_by_one_limit_is_counted_in_none(gate: Check) -> None:
     for _ in range(5):
         await gate.ask("", ("wide", 100, 60_000, "narrow", 2, 60_000))
     last = await gate.ask("", ("wide", 100, 60_000))
     assert last.remaining == 97
 
 
-async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: SessionAndRateLimitCheck) -> None:
+async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: Check) -> None:
     answer = await gate.ask("", ("wide", 100, 60_000, "narrow", 2, 60_000))
     assert (answer.tightest, answer.remaining) == (2, 1)
     await gate.ask("", ("narrow", 2, 60_000))
@@ -105,9 +107,7 @@ async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: SessionAnd
     assert (refused.refused, refused.remaining) == (2, 0)
 
 
-async def test_a_limit_takes_a_few_numbers_whatever_its_quota(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis
-) -> None:
+async def test_a_limit_takes_a_few_numbers_whatever_its_quota(gate: Check, store: redis.asyncio.Redis) -> None:
     for _ in range(25):
         await asyncio.gather(*(gate.ask("", ("k", 10**9, 300)) for _ in range(100)))
         await asyncio.sleep(0.02)
@@ -116,9 +116,7 @@ async def test_a_limit_takes_a_few_numbers_whatever_its_quota(
     assert await store.exists("k") == 0
 
 
-async def test_a_session_is_looked_up_in_the_same_trip(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis
-) -> None:
+async def test_a_session_is_looked_up_in_the_same_trip(gate: Check, store: redis.asyncio.Redis) -> None:
     await store.hset("session:s1", mapping={"user": "u1", "role": "staff"})
     known, unknown = await asyncio.gather(gate.ask("s1", ("k", 9, 1_000)), gate.ask("s2", ("k", 9, 1_000)))
     assert (known.user_id, known.role) == ("u1", "staff")
@@ -126,17 +124,13 @@ async def test_a_session_is_looked_up_in_the_same_trip(
     assert gate.group.batches == 1
 
 
-async def test_a_script_that_redis_forgot_is_sent_again(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis
-) -> None:
+async def test_a_script_that_redis_forgot_is_sent_again(gate: Check, store: redis.asyncio.Redis) -> None:
     await gate.ask("", ("k", 9, 1_000))
     await store.script_flush()
     assert (await gate.ask("", ("k", 9, 1_000))).remaining == 7
 
 
-async def test_a_connection_cut_while_idle_is_made_anew_unseen(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis
-) -> None:
+async def test_a_connection_cut_while_idle_is_made_anew_unseen(gate: Check, store: redis.asyncio.Redis) -> None:
     await gate.ask("", ("k", 9, 1_000))
     await store.client_kill_filter(_type="normal", skipme=True)
     assert (await gate.ask("", ("k", 9, 1_000))).refused == 0
@@ -216,7 +210,7 @@ def carrying_to(host: str | None, port: int | None) -> Callable[..., Coroutine[A
 
 
 async def test_whoever_passes_learns_the_generation_of_the_catalogue(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis, redis_url: str
+    gate: Check, store: redis.asyncio.Redis, redis_url: str
 ) -> None:
     clock, config = SystemClock(), Config(redis_url=redis_url)
     generation = Generation(store, clock, Ids(clock), config, known_version=lambda: gate.generation)
@@ -231,7 +225,7 @@ async def test_whoever_passes_learns_the_generation_of_the_catalogue(
 
 
 async def test_a_redis_that_was_emptied_gets_a_generation_that_never_was(
-    gate: SessionAndRateLimitCheck, store: redis.asyncio.Redis
+    gate: Check, store: redis.asyncio.Redis
 ) -> None:
     seen = set()
     for _ in range(3):
@@ -241,9 +235,7 @@ async def test_a_redis_that_was_emptied_gets_a_generation_that_never_was(
     assert len(seen) == 3
 
 
-async def test_while_redis_is_down_no_generation_is_known(
-    gate: SessionAndRateLimitCheck, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_while_redis_is_down_no_generation_is_known(gate: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     await gate.ask("", ())
     assert gate.generation
 
