@@ -195,6 +195,7 @@ def order_document(order: Order) -> dict[str, Any]:
             {"status": change.status.value, "at": change.at, "actor": change.actor} for change in order.history
         ],
         "version": 0,
+        **({} if order.coupon is None else {"couponHeld": True}),
     }
 
 

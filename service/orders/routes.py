@@ -129,13 +129,16 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             KeyReused,
             PaymentUnknown,
             CardNumber,
+            CouponUsedUp,
+            CouponChanged,
         ),
         idempotent=True,
         example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
         """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
-        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
+        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back; a coupon
+        that somebody else has used up meanwhile is 409 `coupon_used_up`, and nothing is charged. If the
         provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
         return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))

@@ -159,20 +159,20 @@ class Orders:
 
     async def cancel(self, order: Order, actor: str, key: Key | None = None) -> Answer:
         """Pending → cancelled, stock freed. Raises WrongStatus, or PaymentInProgress while a payment is open."""
-        posting = postings.cancelled(order, actor, "cancelled", self._clock.now(), key)
         try:
-            outcome = await self._ledger.post(posting)
+            outcome = await self._ledger.post(postings.cancelled(order, actor, "cancelled", self._clock.now(), key))
         except StateMoved:
-            raise await self._why_not_cancelled(order.id) from None
+            now = await self.get(order.id)
+            if now.gave_coupon_back_since(order):
+                return await self.cancel(now, actor, key)
+            raise _why_not_cancelled(now) from None
         if isinstance(outcome, Replayed):
             return Answer(await replayed_order(self._repository, outcome), replayed=True)
         return Answer(await self.get(order.id))
 
-    async def _why_not_cancelled(self, order_id: str) -> Problem:
-        order = await self.get(order_id)
-        if order.status is OrderStatus.PENDING:
-            return PaymentInProgress(retry_after_seconds=1)
-        return wrong_status(order)
+    async def coupon_to_use_again(self, order: Order) -> Coupon | None:
+        """The coupon of an order whose hold ran out: it was given back, and is needed to pay after all."""
+        return None if order.coupon is None or order.coupon_held else await self._coupons.get(order.coupon)
 
     async def cancel_abandoned(self) -> int:
         """Cancels orders whose hold ended `order_abandoned_after_seconds` ago and that nobody paid, oldest first.
@@ -264,6 +264,12 @@ async def replayed_order(repository: OrderRepository, replay: Replayed) -> Order
     order = await repository.find(replay.outcome["orderId"])
     assert order is not None, "an idempotency record without its order"
     return order
+
+
+def _why_not_cancelled(order: Order) -> Problem:
+    if order.status is OrderStatus.PENDING:
+        return PaymentInProgress(retry_after_seconds=1)
+    return wrong_status(order)
 
 
 def wrong_status(order: Order) -> Problem:
