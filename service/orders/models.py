@@ -58,6 +58,10 @@ class CouponNotValid(Invalid):
     code, title = "coupon_not_valid", "This coupon cannot be used here"
 
 
+class UnknownCoupon(CouponNotValid):
+    """Told like any other that cannot be used: nobody learns which codes there are."""
+
+
 class CouponUsedUp(Conflict):
     code, title = "coupon_used_up", "This coupon has been used as often as it may be"
 

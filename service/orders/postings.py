@@ -226,7 +226,7 @@ def _cancelled(
 ) -> dict[str, Any]:
     lapsed = reason == "reservation_expired" or order.seen_at(at).reservation.status is HoldStatus.EXPIRED
     hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
-    fields = {"cancelReason": reason, "reservation.status": hold.value}
+    fields: dict[str, Any] = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:
         fields["payment.status"] = payment.value
     if order.coupon is not None:

@@ -193,6 +193,19 @@ class Orders:
             return False
         return True
 
+    async def forget_never_paid(self) -> int:
+        """Deletes cancelled orders that nobody ever paid, once they are older than `unpaid_orders_kept_seconds`: they
+        say what somebody wanted once, and nothing else points to them. Returns how many."""
+        cutoff = self._clock.now() - timedelta(seconds=self._config.unpaid_orders_kept_seconds)
+        deadline, deleted, after = self._clock.monotonic() + self._config.abandoned_seconds_max, 0, None
+        while self._clock.monotonic() < deadline:
+            due = await self._repository.never_paid(cutoff, after, self._config.sweep_orders_max)
+            if not due:
+                break
+            deleted += await self._repository.delete_never_paid([order_id for _, order_id in due])
+            after = due[-1]
+        return deleted
+
     async def ship(self, order_id: str, actor: str) -> Order:
         return await self._move(order_id, OrderStatus.SHIPPED, actor)
 

@@ -177,6 +177,25 @@ async def test_a_use_is_given_back_once_however_often_it_is_cancelled(shop: Shop
     assert await used(shop) == 1
 
 
+async def test_orders_that_nobody_ever_paid_are_not_kept_for_good(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    unpaid, paid = await shops.buy(shop, A=1), await shops.pay(shop, await shops.buy(shop, A=1))
+    refused = await shops.buy(shop, A=1)
+    with pytest.raises(PaymentDeclined):
+        await shops.pay(shop, refused, "decline")
+    waiting = await shops.buy(shop, A=1)
+    await shop.orders.cancel(unpaid, "u1")
+    clock.advance(shop.config.unpaid_orders_kept_seconds - 60)
+    assert await shop.orders.forget_never_paid() == 0
+    clock.advance(120)
+    await shop.expiry.sweep()
+    assert await shop.orders.forget_never_paid() == 2
+    left = {order["_id"] async for order in shop.stores.database["orders"].find()}
+    assert left == {paid.id, waiting.id}
+    assert await shop.stores.database["reservations"].count_documents({}) == 2
+    assert await shops.violations(shop) == {}
+
+
 async def test_a_checkout_without_stock_uses_no_coupon(shop: Shop):
     await shops.stock(shop, A=1)
     await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10, uses_max=1)
