@@ -29,6 +29,7 @@ from service.messaging.outbox import Outbox
 from service.messaging.sse_feed import Feed, FeedWriter
 from service.messaging.unit_of_work import UnitOfWork
 from service.orders import wiring as orders
+from service.orders.repository import OrderRepository
 from service.orders.sales import Sales
 from service.orders.tasks import jobs as order_jobs
 from service.payments import wiring as payments
@@ -53,12 +54,12 @@ def build(
     ids, database = Ids(clock, source), stores.database
     runtime = Runtime(clock, ids, config)
     work = UnitOfWork(Transactions(stores.client, clock, ids, config), Outbox(database, clock, ids))
-    users = UserRepository(database)
+    users, placed = UserRepository(database), OrderRepository(database, stores.runner, config)
     stock = inventory.wire(runtime, stores, work)
-    goods = catalog.wire(runtime, stores, work, stock.inventory)
+    goods = catalog.wire(runtime, stores, work, stock.inventory, placed)
     carts = cart.wire(runtime, stores, work, goods.offers, stock.inventory)
     money = payments.wire(runtime, stores, gateway)
-    sales = orders.wire(runtime, stores, users, stock, goods.offers, carts, money.gateway)
+    sales = orders.wire(runtime, stores, placed, users, stock, goods.offers, carts, money.gateway)
     return Shop.of(runtime, stores, work, users, Domains(stock, goods, carts, money, sales))
 
 

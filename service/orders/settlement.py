@@ -48,17 +48,21 @@ class Settlement:
 
     async def pay(self, order: Order, method: str, key: IdempotencyKey | None = None) -> OrderResult:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
-        ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
-        PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
+        ReservationExpired (money returned), CouponUsedUp (nothing charged), PaymentUnknown (settled later; asking
+        again is safe), WrongStatus, PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
         check_method(method)
         payment = order.payment
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
             return await self._pay_again(order, payment, key)
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
+        coupon = await self._orders.coupon_to_use_again(order)
         try:
-            claimed = await self._ledger.post(postings.claimed(order, attempt))
+            claimed = await self._ledger.post(postings.claimed(order, attempt, coupon))
         except StateMoved:
-            return await self._not_started(order.id, key)
+            now = await self._orders.get(order.id)
+            if now.gave_coupon_back_since(order):
+                return await self.pay(now, method, key)
+            return self._not_started(now, key)
         if isinstance(claimed, IdempotencyRecord):
             return _repetition(await replayed_order(self._repository, claimed))
         started = replace(order, payment=attempt)
@@ -70,9 +74,8 @@ class Settlement:
             return _repetition(known)
         return OrderResult(await self._settle(order, await self._ask_again(order), key or payment.key))
 
-    async def _not_started(self, order_id: str, key: IdempotencyKey | None) -> OrderResult:
+    def _not_started(self, order: Order, key: IdempotencyKey | None) -> OrderResult:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
-        order = await self._orders.get(order_id)
         repeats = key is not None and order.payment is not None and order.payment.key == key
         if order.status is OrderStatus.PENDING:
             raise (IdempotencyInProgress if repeats else PaymentInProgress)(retry_after_seconds=1)
