@@ -21,7 +21,7 @@ from sanic.server.async_server import AsyncioServer
 from service import bootstrap, startup
 from service.alerts.routes import routes as alerts_routes
 from service.auth.routes import routes as auth_routes
-from service.bootstrap import Background, Front, Shop
+from service.bootstrap import Background, HttpEdge, Shop
 from service.cart.routes import routes as cart_routes
 from service.cart.routes import wishlist_routes
 from service.catalog.routes import routes as catalog_routes
@@ -62,34 +62,34 @@ BACKLOG = 4_096
 IDLE_SECONDS = 0.5
 
 
-def create_app(shop: Shop, front: Front, background: Background, health: Health | None = None) -> App:
+def create_app(shop: Shop, edge: HttpEdge, background: Background, health: Health | None = None) -> App:
     """The application on a wired shop. Nothing is shared between two of them, so a process may hold several."""
     app = Sanic(
         f"holdfast-{next(_app_numbers)}", configure_logging=False, dumps=json.encode, log_config=None, env_prefix=None
     )
     _limit(app, shop.config)
-    app.error_handler.add(Exception, front.layers.answer)
-    app.ctx.shield = front.shield
-    app.ctx.health = health = health or health_of(shop, front, background)
-    for blueprint in (*_blueprints(app, shop, front, background), health_routes(health, _metrics_for(shop.config))):
+    app.error_handler.add(Exception, edge.layers.answer)
+    app.ctx.shield = edge.shield
+    app.ctx.health = health = health or health_of(shop, edge, background)
+    for blueprint in (*_blueprints(app, shop, edge, background), health_routes(health, _metrics_for(shop.config))):
         app.blueprint(blueprint)
-    setup_compress(app, front.codecs)
+    setup_compress(app, edge.codecs)
     return app
 
 
-def _blueprints(app: App, shop: Shop, front: Front, background: Background) -> list[Blueprint]:
+def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) -> list[Blueprint]:
     static_files = StaticFiles()
-    pages = Pages(static_files, front.layers.csrf, shop.clock, shop.ids, shop.config)
+    pages = Pages(static_files, edge.layers.csrf, shop.clock, shop.ids, shop.config)
     app.ctx.problem_page = pages.problem
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
-        auth_routes(front.auth, front.layers, front.shield, shop.config),
-        catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, front.ready, shop.config),
+        auth_routes(edge.auth, edge.layers, edge.shield, shop.config),
+        catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, edge.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, front, background, pages, static_files),
+        *_pages(shop, edge, background, pages, static_files),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
@@ -98,10 +98,10 @@ def _blueprints(app: App, shop: Shop, front: Front, background: Background) -> l
     ]
 
 
-def health_of(shop: Shop, front: Front, background: Background) -> Health:
-    front.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
+def health_of(shop: Shop, edge: HttpEdge, background: Background) -> Health:
+    edge.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
     pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
-    return Health(pings, front.registry, background.backlogs.families)
+    return Health(pings, edge.registry, background.backlogs.families)
 
 
 def _metrics_for(settings: Config) -> Access:
@@ -110,7 +110,7 @@ def _metrics_for(settings: Config) -> Access:
 
 
 def _pages(
-    shop: Shop, front: Front, background: Background, pages: Pages, static_files: StaticFiles
+    shop: Shop, edge: HttpEdge, background: Background, pages: Pages, static_files: StaticFiles
 ) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
@@ -121,7 +121,7 @@ def _pages(
     api, config = Api(), shop.config
     guests = Guests(shop.ids, config)
     overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
-    published = Published(front.layers.cookies.names, metadata.version("holdfast"), front.codecs)
+    published = Published(edge.layers.cookies.names, metadata.version("holdfast"), edge.codecs)
     return [
         static_files.routes(),
         storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
@@ -148,13 +148,13 @@ def _limit(app: App, settings: Config) -> None:
 @asynccontextmanager
 async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
     """Serves on `listener`; at the end stops accepting and lets running requests finish."""
-    front = bootstrap.front(shop)
+    edge = bootstrap.http_edge(shop)
     background = bootstrap.background(shop)
-    health = health_of(shop, front, background)
-    app = create_app(shop, front, background, health)
+    health = health_of(shop, edge, background)
+    app = create_app(shop, edge, background, health)
     server = await app.create_server(
         sock=listener,
-        protocol=setup_layers(app, front.layers),
+        protocol=setup_layers(app, edge.layers),
         return_asyncio_server=True,
         access_log=False,
         backlog=BACKLOG,
@@ -171,7 +171,7 @@ async def serving(shop: Shop, listener: socket.socket) -> AsyncIterator[App]:
         await server.before_stop()
         server.close()
         await _finish_requests(server, shop.config.shutdown_grace_seconds)
-        await front.drain(shop.config.shutdown_grace_seconds)
+        await edge.drain(shop.config.shutdown_grace_seconds)
         await background.close()
         await server.after_stop()
 
@@ -203,7 +203,7 @@ async def run(settings: Config, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with bootstrap.shop(settings) as shop, serving(shop, listener) as app:
-        garbage.leave_alone_what_is_there()
+        garbage.freeze_gc()
         await stop.wait()
         await leave(app, settings.shutdown_notice_seconds)
 

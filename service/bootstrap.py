@@ -16,7 +16,7 @@ from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.indexes import INDEXES
-from service.infra.mongo.client import Transactions, patient
+from service.infra.mongo.client import Transactions, client_without_timeout
 from service.infra.mongo.indexes import reconcile
 from service.infra.redis.cache_version import Generation
 from service.infra.stores import Stores, connect
@@ -29,16 +29,17 @@ from service.messaging.outbox import Outbox
 from service.messaging.sse_feed import Feed, FeedWriter
 from service.messaging.unit_of_work import UnitOfWork
 from service.orders import wiring as orders
+from service.orders.repository import OrderRepository
 from service.orders.sales import Sales
 from service.orders.tasks import jobs as order_jobs
 from service.payments import wiring as payments
 from service.payments.models import Gateway
 from service.runtime import Runtime
-from service.shop import Background, Domains, Front, Shop
+from service.shop import Background, Domains, HttpEdge, Shop
 from service.web import wiring as web
 from service.web.http.shield import Shield
 
-__all__ = ["INDEXES", "Background", "Front", "Shop", "Stores", "background", "build", "connect", "front", "shop"]
+__all__ = ["INDEXES", "Background", "HttpEdge", "Shop", "Stores", "background", "build", "connect", "http_edge", "shop"]
 
 
 def build(
@@ -53,21 +54,21 @@ def build(
     ids, database = Ids(clock, source), stores.database
     runtime = Runtime(clock, ids, config)
     work = UnitOfWork(Transactions(stores.client, clock, ids, config), Outbox(database, clock, ids))
-    users = UserRepository(database)
+    users, placed = UserRepository(database), OrderRepository(database, stores.runner, config)
     stock = inventory.wire(runtime, stores, work)
-    goods = catalog.wire(runtime, stores, work, stock.inventory)
+    goods = catalog.wire(runtime, stores, work, stock.inventory, placed)
     carts = cart.wire(runtime, stores, work, goods.offers, stock.inventory)
     money = payments.wire(runtime, stores, gateway)
-    sales = orders.wire(runtime, stores, users, stock, goods.offers, carts, money.gateway)
+    sales = orders.wire(runtime, stores, placed, users, stock, goods.offers, carts, money.gateway)
     return Shop.of(runtime, stores, work, users, Domains(stock, goods, carts, money, sales))
 
 
-def front(shop: Shop) -> Front:
+def http_edge(shop: Shop) -> HttpEdge:
     """Accounts, sessions and the security layers of a shop."""
     runtime, stores, tokens = shop.runtime, shop.stores, Tokens(shop.clock, shop.ids, shop.config)
     edge = web.wire(runtime, stores, tokens, shop.audit_log)
     accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate)
-    return Front(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
+    return HttpEdge(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
 
 
 def background(shop: Shop) -> Background:
@@ -102,7 +103,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
     stores = connect(config)
     try:
         built = build(config, stores)
-        with patient(config) as client:
+        with client_without_timeout(config) as client:
             await reconcile(client[config.database], INDEXES)
         await built.catalog.upgrade()
         yield built

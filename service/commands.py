@@ -47,7 +47,7 @@ def audit(data: Path, as_json: bool, log: bool) -> int:
 
 async def audited(shop: Shop) -> dict[str, Any]:
     """What the audit says of a shop of any size."""
-    with errors.status("auditing") as status, mongo.patient(shop.config) as client:
+    with errors.status("auditing") as status, mongo.client_without_timeout(shop.config) as client:
         return await Audit(client, client[shop.config.database], shop.clock).run(
             lambda name: status.update(f"auditing: {name} done")
         )
@@ -84,7 +84,7 @@ def create(data: Path, email: str, password: str | None) -> None:
 
 async def _made_admin(shop: Shop, email: str, password: str) -> User:
     """On record like what admins do over HTTP: whoever can run this has the machine."""
-    admin = await bootstrap.front(shop).auth.accounts.create_admin(email, password)
+    admin = await bootstrap.http_edge(shop).auth.accounts.create_admin(email, password)
     await shop.audit_log.record(
         Entry(
             actor=f"cli:{getpass.getuser()}",
@@ -137,7 +137,7 @@ def indexes(data: Path, as_json: bool) -> int:
 
 
 async def _proven(shop: Shop) -> dict[str, Any]:
-    with errors.status("proving"), mongo.patient(shop.config) as client:
+    with errors.status("proving"), mongo.client_without_timeout(shop.config) as client:
         return await index_proof.prove(client[shop.config.database], bootstrap.INDEXES)
 
 

@@ -144,7 +144,7 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class HttpEdge:
     """What stands between the wire and the use cases. It needs Redis; the shop behind it does not."""
 
     auth: AuthDomain

@@ -25,7 +25,7 @@ FLUSH_SECONDS = 1.0
 async def work(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop:
         background = bootstrap.background(shop)
-        garbage.leave_alone_what_is_there()
+        garbage.freeze_gc()
         try:
             await _all_of(_worker_steps(background), stop, _listen(background, settings, stop))
         finally:
@@ -36,7 +36,7 @@ async def work(settings: Config, stop: asyncio.Event) -> None:
 async def schedule(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop:
         background = bootstrap.background(shop)
-        await _all_of({"scheduler": background.scheduler.look}, stop)
+        await _all_of({"scheduler": background.scheduler.tick}, stop)
         await background.close()
 
 
@@ -48,7 +48,7 @@ def _worker_steps(background: Background) -> dict[str, Step]:
     return {
         "relay": background.relay.step,
         "deliveries": background.deliveries.step,
-        "stuck jobs": background.runner.look_after,
+        "stuck jobs": background.runner.requeue_stuck,
         "metrics": flush,
     }
 

@@ -85,7 +85,7 @@ async def _serve(config: Config, started: "Future[Site]", stop: threading.Event)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             async with shops.open_shop(config, shops.MovableClock()) as shop, app.serving(shop, listener):
                 url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-                await bootstrap.front(shop).auth.accounts.create_admin(STAFF, PASSWORD)
+                await bootstrap.http_edge(shop).auth.accounts.create_admin(STAFF, PASSWORD)
                 await _relaying(shop, stop, lambda: started.set_result(Site(shop, url, asyncio.get_running_loop())))
     except BaseException as error:
         if not started.done():

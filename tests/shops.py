@@ -13,9 +13,10 @@ from service.bootstrap import Shop
 from service.catalog.offers import Offer
 from service.clock import SystemClock
 from service.config import Config
+from service.idempotency import IdempotencyKey
 from service.inventory.models import Line
 from service.orders.invariants import Audit
-from service.orders.models import Key, Order
+from service.orders.models import Order
 from service.payments.models import Gateway
 
 PRICE = 250
@@ -59,18 +60,18 @@ async def open_shop(config: Config, clock: MovableClock, gateway: Gateway | None
 @contextmanager
 def failing_once_written(shop: Shop) -> Iterator[None]:
     """Every batch of its ledger is written, and then its transaction fails."""
-    sender: Any = shop.ledger._books._sender
-    send_all = sender.send_all
+    runner: Any = shop.ledger._store._runner
+    send_all = runner.send_all
 
     async def broken(*given: Any) -> None:
         await send_all(*given)
         raise RuntimeError("the disk is full")
 
-    sender.send_all = broken
+    runner.send_all = broken
     try:
         yield
     finally:
-        sender.send_all = send_all
+        runner.send_all = send_all
 
 
 async def stock(shop: Shop, price: int = PRICE, **quantities: int) -> None:
@@ -92,18 +93,18 @@ async def stock_all(shop: Shop, quantities: dict[str, int], price: int = PRICE) 
         await shop.inventory.receive(goods, "staff")
 
 
-async def buy(shop: Shop, user: str = "u1", key: Key | None = None, **quantities: int) -> Order:
+async def buy(shop: Shop, user: str = "u1", key: IdempotencyKey | None = None, **quantities: int) -> Order:
     """A checkout's order, not yet paid."""
     lines = [Line(sku, quantity) for sku, quantity in quantities.items()]
     return (await shop.orders.checkout(user, lines, key)).order
 
 
-async def pay(shop: Shop, order: Order, method: str = "ok", key: Key | None = None) -> Order:
+async def pay(shop: Shop, order: Order, method: str = "ok", key: IdempotencyKey | None = None) -> Order:
     return (await shop.settlement.pay(await shop.orders.get(order.id), method, key)).order
 
 
-def key(name: str, asked: str = "the same") -> Key:
-    return Key(name, asked, FAR)
+def key(name: str, asked: str = "the same") -> IdempotencyKey:
+    return IdempotencyKey(name, asked, FAR)
 
 
 async def levels(shop: Shop, sku: str) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class WholeSite:
 
     async def log_in(self, name: str, role: str = "customer") -> None:
         email = f"{name}@example.com"
-        auth = bootstrap.front(self.shop).auth.accounts
+        auth = bootstrap.http_edge(self.shop).auth.accounts
         await auth.bulk_create([NewUser(email, name.title(), role)], PASSWORD)
         status, made = await self.call("POST", "/api/auth/login", {"email": email, "password": PASSWORD})
         assert status == 200, made

@@ -15,7 +15,7 @@ from benchmarks.kit.cpu_time import cpu_ms
 from benchmarks.kit.outcome import Outcome, RunInvalid, table
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, discover, expect
-from benchmarks.kit.wire import Answer, Wire, request
+from benchmarks.kit.wire import Wire, WireAnswer, request
 from service.web.http.compress import build_codecs, encode
 
 Progress = Callable[[str], None]
@@ -80,14 +80,14 @@ async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
     return result
 
 
-Fetch = Callable[[str], Awaitable[Answer]]
+Fetch = Callable[[str], Awaitable[WireAnswer]]
 
 
 async def _of_documented_size(wire: Wire, shop: Shopfront, content: Content) -> Fetch:
     headers = {"Authorization": f"Bearer {shop.tokens[0]}"} if content.signed_in else {}
 
     def fetch_page(limit: int) -> Fetch:
-        async def fetch(accept: str) -> Answer:
+        async def fetch(accept: str) -> WireAnswer:
             wanted = request("GET", f"{content.path}?limit={limit}", headers=headers, accept=accept)
             return expect(await wire.send(wanted), 200)
 
@@ -106,7 +106,7 @@ async def _place_orders(shop: Shopfront, wire: Wire, randomness: random.Random) 
         expect(await wire.send(request("POST", "/api/orders", body={"items": items}, headers=headers)), 201)
 
 
-async def _row(content: Content, plain: Answer, fetch: Fetch) -> dict[str, Any]:
+async def _row(content: Content, plain: WireAnswer, fetch: Fetch) -> dict[str, Any]:
     answers = {coding: await fetch(coding) for coding in CODINGS}
     for coding, answer in answers.items():
         if abs(len(answer.decoded()) - len(plain.body)) > len(plain.body) * DIFFERENCE_MAX:

@@ -20,7 +20,7 @@ COLUMNS = {
 
 def measure(plan: Plan) -> Outcome:
     """The process looks for garbage as the service's does, for all strategies alike."""
-    garbage.leave_alone_what_is_there()
+    garbage.freeze_gc()
     with (
         own_stores() as stores,
         progress("contention", plan.turns) as step,

@@ -13,8 +13,8 @@ from benchmarks.growth.data import USERS, Size, sku, user_id
 from benchmarks.kit.store_counters import commands_in
 from service import bootstrap
 from service.config import Config
+from service.idempotency import IdempotencyKey
 from service.inventory.models import Line
-from service.orders.models import Key
 
 KINDS = ("lone", "spread", "hot")
 COUNTED_CHECKOUTS = 30
@@ -68,7 +68,7 @@ class Contestant:
         """Prices looked up, key kept: the whole of a checkout behind its route."""
         buyer = user_id(self.choose.randrange(USERS))
         expires = self.shop.clock.now() + timedelta(seconds=self.shop.config.idempotency_ttl_seconds)
-        key = Key(f"{buyer}:{self.choose.getrandbits(64):016x}", "bench", expires)
+        key = IdempotencyKey(f"{buyer}:{self.choose.getrandbits(64):016x}", "bench", expires)
         await self.shop.orders.checkout(buyer, [Line(name, 1)], key)
 
     def begin_round(self, kind: str, buyers: int) -> None:

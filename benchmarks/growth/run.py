@@ -58,7 +58,7 @@ def run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
 async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url)
     contestants = [contestant(size, config, plan.seed) for size in plan.sizes]
-    with mongo.patient(config) as patient:
+    with mongo.client_without_timeout(config) as patient:
         if any(isinstance(server, Mongod) for server in stores.servers):
             await patient.admin.command("setParameter", 1, wiredTigerEngineRuntimeConfig=CACHE)
         try:

@@ -12,8 +12,9 @@ from service import bootstrap
 from service.catalog.models import NewProduct
 from service.clock import SystemClock
 from service.config import Config
+from service.idempotency import IdempotencyKey
 from service.inventory.models import Line
-from service.orders.models import Key, Order
+from service.orders.models import Order
 
 BUYERS, USERS = 64, 500
 AMPLE_UNITS = 1_000_000
@@ -72,9 +73,9 @@ class MeasuredShop:
         self._clock.leap(self._config.reservation_ttl_seconds + 1)
         return (await self._shop.expiry.sweep()).released
 
-    def _key(self) -> Key:
+    def _key(self) -> IdempotencyKey:
         number = f"bench:{next(self._numbers)}"
-        return Key(number, number, self._clock.now() + timedelta(days=1))
+        return IdempotencyKey(number, number, self._clock.now() + timedelta(days=1))
 
 
 async def _by_buyers(work: Callable[[Any], Awaitable[None]], items: Sequence[Any]) -> None:

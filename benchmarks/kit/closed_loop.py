@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from benchmarks.kit.percentiles import percentile
-from benchmarks.kit.wire import Answer, Connection, Wire
+from benchmarks.kit.wire import Connection, Wire, WireAnswer
 
 MakeRequest = Callable[[], bytes]
-Observe = Callable[[Answer], None]
+Observe = Callable[[WireAnswer], None]
 
 
 @dataclass(slots=True)

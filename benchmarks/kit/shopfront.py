@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks.kit.outcome import RunInvalid
-from benchmarks.kit.wire import Answer, Wire, request
+from benchmarks.kit.wire import Wire, WireAnswer, request
 
 PASSWORD = "a long enough pass phrase 7"
 PRODUCTS_MAX = 2_000
@@ -89,7 +89,7 @@ def skus_of(product: dict[str, Any]) -> list[str]:
     return [variant["sku"] for variant in variants] or [product["sku"]]
 
 
-def expect(answer: Answer, *statuses: int) -> Answer:
+def expect(answer: WireAnswer, *statuses: int) -> WireAnswer:
     if answer.status not in statuses:
         raise RunInvalid(f"answered {answer.status} instead of {statuses}: {answer.decoded()[:500]!r}")
     return answer

@@ -26,7 +26,7 @@ class WireError(RunInvalid):
 
 
 @dataclass(slots=True)
-class Answer:
+class WireAnswer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -63,14 +63,14 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: Any = None
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[WireAnswer] | None = None
         self._reset()
 
     def _reset(self) -> None:
-        self._answer, self._chunks = Answer(), []
+        self._answer, self._chunks = WireAnswer(), []
         self._parser = httptools.HttpResponseParser(self)
 
-    async def send(self, wire: bytes) -> Answer:
+    async def send(self, wire: bytes) -> WireAnswer:
         assert self._waiting is None, "one request at a time"
         if self._transport is None or self._transport.is_closing():
             raise WireError("the server has closed the connection")
@@ -137,7 +137,7 @@ class Wire:
         _, made = await loop.create_connection(Connection, self._host, self._port, local_addr=self._source)
         return made
 
-    async def send(self, wire: bytes) -> Answer:
+    async def send(self, wire: bytes) -> WireAnswer:
         """On the first connection. Raises WireError."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):

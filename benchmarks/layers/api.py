@@ -26,7 +26,7 @@ from service import app as service_app
 from service import bootstrap, config
 from service.config import Config
 from service.infra import garbage
-from service.infra.redis.response_cache import Cache, Make, Ready
+from service.infra.redis.response_cache import Cache, CachedResponse, Make
 from service.web.http.access import Principal
 
 
@@ -48,7 +48,7 @@ def _constant(body: bytes) -> Any:
 
 async def bare(settings: Config, listener: socket.socket, sizes: Sequence[int]) -> None:
     async with bootstrap.shop(settings) as shop:
-        app = service_app.create_app(shop, bootstrap.front(shop), bootstrap.background(shop))
+        app = service_app.create_app(shop, bootstrap.http_edge(shop), bootstrap.background(shop))
         of_callers = [route.name for route in app.router.routes if route.path.startswith("api/orders")]
         app.register_named_middleware(_believe, of_callers, "request")
         async with _served(app, listener):
@@ -76,7 +76,7 @@ async def uncached(settings: Config, listener: socket.socket, sizes: Sequence[in
 
 @contextmanager
 def _no_cache() -> Iterator[None]:
-    async def make_anew(self: Cache, key: bytes, make: Make) -> Ready:
+    async def make_anew(self: Cache, key: bytes, make: Make) -> CachedResponse:
         return await make()
 
     with patch.object(Cache, "get", make_anew):
@@ -92,7 +92,7 @@ async def _served(app: Sanic[Any, Any], listener: socket.socket) -> AsyncIterato
     await server.before_start()
     await server.start_serving()
     await server.after_start()
-    garbage.leave_alone_what_is_there()  # as the service does, or the comparison would be of collectors
+    garbage.freeze_gc()  # as the service does, or the comparison would be of collectors
     try:
         yield
     finally:

@@ -17,13 +17,13 @@ from service.cart.models import CartLine
 from service.cart.repository import CartRepository
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import ACTIVE, CatalogRepository
-from service.catalog.search.cache import SearchMemory
+from service.catalog.search.cache import SearchCache
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.usecases import Search
 from service.catalog.search.vocabulary import Vocabulary
 from service.clock import SystemClock
 from service.config import Config
-from service.infra.mongo.commands import OneThread
+from service.infra.mongo.commands import ThreadedCommandRunner
 from service.orders.repository import OrderRepository
 
 PAGE = 24
@@ -67,13 +67,13 @@ def product_search(database: Any, walked: Any = None) -> Run:
     """Only the walks along the term index are without it in "before"; the page is read by its ids in both."""
     config = Config()
     walks = SearchRepository(database if walked is None else walked, config.search_window_max)
-    products, memory = ProductReads(CatalogRepository(database), config), SearchMemory(SystemClock(), config)
+    products, memory = ProductReads(CatalogRepository(database), config), SearchCache(SystemClock(), config)
     search = Search(walks, products, Vocabulary(database), memory, config)
     return lambda query: search.find(query, None, PAGE)  # of no generation: nothing is remembered
 
 
-def order_history(database: Any, sender: Any = None) -> Run:
-    orders = OrderRepository(database, sender or OneThread(database), Config())
+def order_history(database: Any, runner: Any = None) -> Run:
+    orders = OrderRepository(database, runner or ThreadedCommandRunner(database), Config())
     return lambda user_id: orders.newest(user_id, None, None, ORDERS_READ)
 
 

@@ -5,7 +5,7 @@ The repositories run unchanged on it; only the plan differs."""
 from collections.abc import Sequence
 from typing import Any
 
-from service.infra.mongo.commands import Find
+from service.infra.mongo.commands import FindCommand
 
 FROM_END_TO_END = [("$natural", 1)]
 
@@ -17,10 +17,10 @@ class ScanningDatabase:
     def __getitem__(self, name: str) -> "ScanningCollection":
         return ScanningCollection(self._database[name])
 
-    async def find_all(self, finds: Sequence[Find], session: None) -> list[Any]:
+    async def find_all(self, finds: Sequence[FindCommand], session: None) -> list[Any]:
         return [await self._found(find) for find in finds]
 
-    async def _found(self, find: Find) -> Any:
+    async def _found(self, find: FindCommand) -> Any:
         found = self[find.collection].find(find.filter, find.projection, sort=list(find.sort), limit=find.limit)
         return await found.to_list(None)
 

@@ -49,17 +49,17 @@ class TimedBooks:
     """The ledger's books, with a stopwatch on the part of an attempt that only reads."""
 
     def __init__(self, books: Any, seen: Seen) -> None:
-        self._books, self.seen = books, seen
+        self._store, self.seen = books, seen
 
     async def open(self, *arguments: Any, **named: Any) -> Any:
         began = time.perf_counter()
         try:
-            return await self._books.open(*arguments, **named)
+            return await self._store.open(*arguments, **named)
         finally:
             self.seen.read_seconds += time.perf_counter() - began
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._books, name)
+        return getattr(self._store, name)
 
 
 def serve(pipe: Connection, mongodb_uri: str, database: str, skus: Sequence[str], seed: int) -> None:
@@ -81,7 +81,7 @@ async def _open(mongodb_uri: str, database: str, seed: int) -> GroupCommit:
 async def _turn(strategy: GroupCommit, skus: Sequence[str], turn: Turn) -> Seen:
     seen, latencies = Seen(), list[float]()
     ledger, transactions = strategy._shop.ledger, strategy._shop.transactions
-    books, commit, choose = ledger._books, ledger.group._commit, random.Random(turn.seed)
+    books, commit, choose = ledger._store, ledger.group._commit, random.Random(turn.seed)
 
     async def timed_commit(batch: Any) -> Any:
         began = time.perf_counter()
@@ -90,7 +90,7 @@ async def _turn(strategy: GroupCommit, skus: Sequence[str], turn: Turn) -> Seen:
         finally:
             seen.attempt_seconds += time.perf_counter() - began
 
-    ledger._books, ledger.group._commit = TimedBooks(books, seen), timed_commit  # type: ignore[assignment]
+    ledger._store, ledger.group._commit = TimedBooks(books, seen), timed_commit  # type: ignore[assignment]
     await asyncio.sleep(max(0.0, turn.starts_at - time.time()))
     began, worked = time.perf_counter(), time.process_time()
     batches, retries = ledger.group.batches, transactions.retries
@@ -104,7 +104,7 @@ async def _turn(strategy: GroupCommit, skus: Sequence[str], turn: Turn) -> Seen:
     try:
         await asyncio.gather(*(buyer() for _ in range(turn.buyers)))
     finally:
-        ledger._books, ledger.group._commit = books, commit
+        ledger._store, ledger.group._commit = books, commit
     seen.wall_seconds, seen.cpu_seconds = time.perf_counter() - began, time.process_time() - worked
     seen.batches, seen.retries = ledger.group.batches - batches, transactions.retries - retries
     seen.checkouts, seen.latencies_ms = len(latencies), latencies

@@ -96,7 +96,7 @@ class Seeder:
 
     async def users(self, count: int) -> list[str]:
         """Customers shopper1@, shopper2@, … who share one password. Returns the ids of them all."""
-        auth, ids = bootstrap.front(self._shop).auth.accounts, list[str]()
+        auth, ids = bootstrap.http_edge(self._shop).auth.accounts, list[str]()
         for batch in self._batches("users", range(1, count + 1), LINES_TOGETHER):
             users = [NewUser(f"shopper{number}@shoppers.example", f"Shopper {number}") for number in batch]
             known = await auth.ids_by_email([user.email for user in users])

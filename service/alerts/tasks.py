@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.alerts.models import AlertKind
-from service.alerts.usecases import Alerts, Looked, Notices
+from service.alerts.usecases import Alerts, Notices, Reconciled
 from service.jobs.runner import Job, Progress
 
 DAILY = "0 9 * * *"
@@ -22,23 +22,23 @@ def jobs(alerts: Alerts, notices: Notices) -> tuple[Job, ...]:
 
 
 async def _checked(alerts: Alerts, kind: AlertKind, progress: Progress) -> dict[str, Any]:
-    checked, looked = 0, Looked()
+    checked, reconciled = 0, Reconciled()
     after: str | None = ""
     while after is not None:
         page, after = await alerts.low_skus(after)
-        looked += await alerts.look_at(stock.sku for stock in page)
+        reconciled += await alerts.reconcile(stock.sku for stock in page)
         checked += len(page)
-        progress.say(checked=checked, raised=looked.raised, resolved=looked.resolved)
+        progress.checkpoint(checked=checked, raised=reconciled.raised, resolved=reconciled.resolved)
     before_id = None
     while found := await alerts.open_alerts(kind, before_id):
-        looked += await alerts.look_at(alert.sku for alert in found)
+        reconciled += await alerts.reconcile(alert.sku for alert in found)
         before_id = found[-1].id
-        progress.say(checked=checked, raised=looked.raised, resolved=looked.resolved)
+        progress.checkpoint(checked=checked, raised=reconciled.raised, resolved=reconciled.resolved)
     mailed = 0
     while named := await alerts.send_digest(kind):
         mailed += named
-        progress.say(mailed=mailed)
-    return {"checked": checked, "raised": looked.raised, "resolved": looked.resolved, "mailed": mailed}
+        progress.checkpoint(mailed=mailed)
+    return {"checked": checked, "raised": reconciled.raised, "resolved": reconciled.resolved, "mailed": mailed}
 
 
 async def _told(notices: Notices, progress: Progress) -> int:
@@ -46,6 +46,6 @@ async def _told(notices: Notices, progress: Progress) -> int:
     while skus := await notices.waited_for(after_sku):
         for sku in skus:
             told += await notices.tell(sku)
-            progress.say(told=told)
+            progress.checkpoint(told=told)
         after_sku = skus[-1]
     return told

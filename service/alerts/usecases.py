@@ -63,12 +63,12 @@ class Buyers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Reconciled:
     raised: int = 0
     resolved: int = 0
 
-    def __add__(self, other: "Looked") -> "Looked":
-        return Looked(self.raised + other.raised, self.resolved + other.resolved)
+    def __add__(self, other: "Reconciled") -> "Reconciled":
+        return Reconciled(self.raised + other.raised, self.resolved + other.resolved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +95,19 @@ class Alerts:
         changes = [fact.event for fact in facts if isinstance(fact.event, StockChanged)]
         skus = {c.sku for c in changes if may_matter(c.was, c.available, c.threshold)}
         for part in _parts(skus, self._config.alert_skus_max):
-            await self.look_at(part)
+            await self.reconcile(part)
 
-    async def look_at(self, skus: Iterable[str]) -> Looked:
+    async def reconcile(self, skus: Iterable[str]) -> Reconciled:
         """Raises what is missing and resolves what is over, then looks again at what it changed: the stock may have
         moved on while it wrote."""
-        looked, changing = Looked(), set(skus)
+        reconciled, changing = Reconciled(), set(skus)
         for _ in range(LOOKS_MAX):
             if not await self._plan(changing):
                 break
             carried_out = await self._transactions.run(partial(self._align, frozenset(changing)))
-            looked += Looked(len(carried_out.missing), len(carried_out.over))
+            reconciled += Reconciled(len(carried_out.missing), len(carried_out.over))
             changing = carried_out.skus
-        return looked
+        return reconciled
 
     async def _plan(self, skus: Iterable[str], session: Session = None) -> Plan:
         wanted = sorted(skus)

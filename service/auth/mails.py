@@ -12,7 +12,7 @@ from service.events import AddressVerified, MailRequested
 from service.infra.mongo.client import Session as StoreSession
 from service.messaging.unit_of_work import UnitOfWork
 from service.runtime import Runtime
-from service.web.security.gate import Gate
+from service.web.security.gate import SessionAndRateLimitCheck
 
 RESET, VERIFICATION = "password_reset", "email_verification"
 
@@ -22,7 +22,7 @@ class Mails:
         self,
         users: UserRepository,
         work: UnitOfWork,
-        gate: Gate,
+        gate: SessionAndRateLimitCheck,
         runtime: Runtime,
     ) -> None:
         self._users, self.transactions, self._outbox, self._gate = users, work.transactions, work.outbox, gate

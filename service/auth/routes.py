@@ -57,7 +57,7 @@ from service.web.security.layers import Layers
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class AuthHandlers:
     """What the routes share: they parse, call and shape."""
 
     auth: Auth
@@ -102,7 +102,7 @@ class Front:
 def routes(domain: AuthDomain, layers: Layers, shield: Shield, config: Config) -> Blueprint:
     """Nothing here is compressed: the answers carry secrets."""
     blueprint = Blueprint("auth", url_prefix="/api/auth")
-    front = Front(domain.auth, domain.accounts, layers.cookies, layers.csrf, shield, layers.addresses, config)
+    front = AuthHandlers(domain.auth, domain.accounts, layers.cookies, layers.csrf, shield, layers.addresses, config)
     _logins(blueprint, front)
     _tokens(blueprint, front)
     _sessions(blueprint, front)
@@ -112,7 +112,7 @@ def routes(domain: AuthDomain, layers: Layers, shield: Shield, config: Config) -
     return blueprint
 
 
-def _logins(blueprint: Blueprint, front: Front) -> None:
+def _logins(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "POST",
@@ -171,7 +171,7 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         return Reply(204, cookies=front.cookies.logout())
 
 
-def _tokens(blueprint: Blueprint, front: Front) -> None:
+def _tokens(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "POST",
@@ -226,7 +226,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         return Reply(200, UserReply(user=user_view(await front.auth.get(call.user.user_id))))
 
 
-def _sessions(blueprint: Blueprint, front: Front) -> None:
+def _sessions(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "GET",
@@ -264,7 +264,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         return Reply(200, EndedReply(ended=ended))
 
 
-def _passwords(blueprint: Blueprint, front: Front) -> None:
+def _passwords(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "POST",
@@ -324,7 +324,7 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         return Reply(204)
 
 
-def _addresses(blueprint: Blueprint, front: Front) -> None:
+def _addresses(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "POST",
@@ -359,7 +359,7 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         return Reply(202)
 
 
-def _users(blueprint: Blueprint, front: Front) -> None:
+def _users(blueprint: Blueprint, front: AuthHandlers) -> None:
     @operation(
         blueprint,
         "GET",

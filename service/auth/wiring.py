@@ -18,7 +18,7 @@ from service.infra.stores import Stores
 from service.messaging.mail import Fill
 from service.messaging.unit_of_work import UnitOfWork
 from service.runtime import Runtime
-from service.web.security.gate import Gate
+from service.web.security.gate import SessionAndRateLimitCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,12 @@ class AuthDomain:
 
 
 def wire(
-    runtime: Runtime, stores: Stores, work: UnitOfWork, users: UserRepository, tokens: Tokens, gate: Gate
+    runtime: Runtime,
+    stores: Stores,
+    work: UnitOfWork,
+    users: UserRepository,
+    tokens: Tokens,
+    gate: SessionAndRateLimitCheck,
 ) -> AuthDomain:
     clock, ids, config = runtime.clock, runtime.ids, runtime.config
     passwords, sessions = Passwords(config), SessionStore(stores.redis, clock, config)

@@ -15,11 +15,11 @@ class CartFull(Conflict):
     code, title = "cart_full", "The cart has as many lines as it may"
 
 
-class CartMoved(PreconditionFailed):
+class CartVersionMismatch(PreconditionFailed):
     code, title = "cart_moved", "The cart has changed since you read it"
 
 
-class CartChanged(Conflict):
+class CartChangedDuringCheckout(Conflict):
     code, title = "cart_changed", "The cart was changed or bought meanwhile"
 
 

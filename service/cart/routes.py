@@ -6,7 +6,7 @@ from typing import Any
 from sanic import Blueprint
 
 from service.alerts.models import TooManySubscriptions
-from service.cart.models import CartFull, CartMoved, NotSold, Owner, PricedCart, WishlistFull
+from service.cart.models import CartFull, CartVersionMismatch, NotSold, Owner, PricedCart, WishlistFull
 from service.cart.schemas import (
     CartReply,
     QuantityBody,
@@ -26,6 +26,7 @@ from service.web.http.operation import Call, Nothing, Reply, operation
 from service.web.security.guest import Guests
 
 CART = {200: CartReply}
+NEW_GUEST = "guest"
 VERSION = re.compile(r'"([0-9]{1,15})"(?![\s\S])')
 
 
@@ -67,14 +68,17 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         takes=QuantityBody,
         returns=CART,
         access=Access.PUBLIC,
-        errors=(NotSold, CartFull, CartMoved),
+        errors=(NotSold, CartFull, CartVersionMismatch),
         guest=True,
         if_match=True,
     )
     async def put_item(call: Call[QuantityBody], sku: str) -> Reply:
         """The quantity is the new one, not one more; 0 takes the line out. A guest's first change sets a signed cookie
         that names the cart. With `If-Match` only the version that was read is changed."""
-        whose = owner(call) or Owner.visitor(guests.new())
+        whose = owner(call)
+        if whose is None:
+            await call.request.app.ctx.layers.also_limit(call.request, NEW_GUEST)
+            whose = Owner.visitor(guests.new())
         return reply(whose, await carts.put(whose, sku, call.taken.quantity, _version(call)))
 
     @operation(
@@ -84,7 +88,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         "Take a SKU out of the cart",
         returns=CART,
         access=Access.PUBLIC,
-        errors=(CartMoved,),
+        errors=(CartVersionMismatch,),
         guest=True,
         if_match=True,
     )
@@ -102,7 +106,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         "Empty the cart",
         returns={204: None},
         access=Access.PUBLIC,
-        errors=(CartMoved,),
+        errors=(CartVersionMismatch,),
         guest=True,
         if_match=True,
     )

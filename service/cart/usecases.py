@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from service.cart.models import (
     Cart,
-    CartChanged,
+    CartChangedDuringCheckout,
     CartFull,
     CartLine,
-    CartMoved,
+    CartVersionMismatch,
     EmptyCart,
     LineState,
     NotSold,
@@ -59,7 +59,8 @@ class Carts:
         return await self._priced(await self._repository.find(owner))
 
     async def put(self, owner: Owner, sku: str, quantity: int, version: int | None = None) -> PricedCart:
-        """Sets a line's quantity; 0 removes it. Raises NotSold, CartFull, CartMoved (not in `version` any more)."""
+        """Sets a line's quantity; 0 removes it. Raises NotSold, CartFull, CartVersionMismatch (it has
+        another `version`)."""
         if quantity == 0:
             return await self.remove(owner, sku, version)
         offer = (await self._offers.of([sku])).get(sku)
@@ -81,7 +82,7 @@ class Carts:
 
     def _check_room(self, cart: Cart, sku: str, version: int | None) -> None:
         if version is not None and cart.version != version:
-            raise CartMoved(version=cart.version)
+            raise CartVersionMismatch(version=cart.version)
         if len(cart.lines) >= self._config.cart_lines_max and all(line.sku != sku for line in cart.lines):
             raise CartFull(f"A cart has at most {self._config.cart_lines_max} lines")
 
@@ -89,19 +90,19 @@ class Carts:
         return self._clock.now() + timedelta(seconds=self._config.guest_cart_ttl_seconds) if owner.guest else None
 
     async def remove(self, owner: Owner, sku: str, version: int | None = None) -> PricedCart:
-        """Raises CartMoved. A line that is not there is gone already."""
+        """Raises CartVersionMismatch. A line that is not there is gone already."""
         removed = await self._repository.remove_line(owner, sku, version, self._clock.now())
         return await self._priced(await self._checked(owner, version, removed))
 
     async def clear(self, owner: Owner, version: int | None = None) -> None:
-        """Raises CartMoved."""
+        """Raises CartVersionMismatch."""
         cleared = await self._repository.empty(owner, version, self._clock.now())
         await self._checked(owner, version, cleared)
 
     async def _checked(self, owner: Owner, version: int | None, changed: bool) -> Cart:
         cart = await self._repository.find(owner)
         if not changed and version is not None and cart.version != version:
-            raise CartMoved(version=cart.version)
+            raise CartVersionMismatch(version=cart.version)
         return cart
 
     async def merge(self, guest: Owner, user: Owner) -> PricedCart:
@@ -128,7 +129,7 @@ class Carts:
             raise EmptyCart(errors=[{"path": "fromCart", "message": "The cart is empty"}])
         return Emptied(
             tuple(Line(line.sku, line.quantity) for line in cart.lines),
-            Expect(COLLECTION, cart.id, "version", frozenset({cart.version}), CartChanged),
+            Expect(COLLECTION, cart.id, "version", frozenset({cart.version}), CartChangedDuringCheckout),
             Write(COLLECTION, cart.id, update=emptying(self._clock.now())),
         )
 

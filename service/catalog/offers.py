@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from service.config import Config
 from service.infra.batcher import GroupCommit
 from service.infra.mongo.client import Database, Session
-from service.infra.mongo.commands import Find, Sender
+from service.infra.mongo.commands import CommandRunner, FindCommand
 
 COLLECTION = "offers"
 WAITING_MAX = 20_000
@@ -34,8 +34,8 @@ class Offer:
 
 
 class Offers:
-    def __init__(self, database: Database, sender: Sender, config: Config) -> None:
-        self._offers, self._sender = database[COLLECTION], sender
+    def __init__(self, database: Database, runner: CommandRunner, config: Config) -> None:
+        self._offers, self._runner = database[COLLECTION], runner
         self._read: GroupCommit[tuple[str, ...], dict[str, Offer]] = GroupCommit(
             self._read_together,
             items_max=config.batch_postings_max,
@@ -64,7 +64,7 @@ class Offers:
 
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
         skus = {sku for wanted in batch for sku in wanted}
-        (found,) = await self._sender.find_all([Find(COLLECTION, {"_id": {"$in": sorted(skus)}})], None)
+        (found,) = await self._runner.find_all([FindCommand(COLLECTION, {"_id": {"$in": sorted(skus)}})], None)
         offers = {document["_id"]: _to_offer(document) for document in found}
         return [{sku: offers[sku] for sku in wanted if sku in offers} for wanted in batch]
 

@@ -13,7 +13,7 @@ EVERY_MINUTE = "* * * * *"
 def jobs(catalog: Catalog) -> tuple[Job, ...]:
     async def catalogue_recount(progress: Progress) -> Mapping[str, Any]:
         words = await catalog.recount()
-        progress.say(words=words)
+        progress.checkpoint(words=words)
         return {"words": words}
 
     async def sales_count(progress: Progress) -> Mapping[str, Any]:

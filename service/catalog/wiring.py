@@ -7,8 +7,8 @@ from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
-from service.catalog.reviews import Reviews
-from service.catalog.search.cache import SearchMemory
+from service.catalog.reviews import Buyers, Reviews
+from service.catalog.search.cache import SearchCache
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.suggestions import Suggestions
 from service.catalog.search.usecases import Search
@@ -29,17 +29,17 @@ class CatalogDomain:
     reviews: Reviews
 
 
-def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory) -> CatalogDomain:
+def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory, buyers: Buyers) -> CatalogDomain:
     clock, ids, config, database = runtime.clock, runtime.ids, runtime.config, stores.database
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
-    offers, reads = Offers(database, stores.sender, config), ProductReads(products, config)
+    offers, reads = Offers(database, stores.runner, config), ProductReads(products, config)
     stored = CatalogStores(products, reads, vocabulary, Popularity(database, products, reads))
     catalog = Catalog(stored, offers, inventory, work, runtime)
     walks = SearchRepository(database, config.search_window_max)
     return CatalogDomain(
         offers,
         catalog,
-        Search(walks, reads, vocabulary, SearchMemory(clock, config), config),
+        Search(walks, reads, vocabulary, SearchCache(clock, config), config),
         Suggestions(walks, reads, vocabulary, config),
-        Reviews(ReviewRepository(database), products, catalog, work.transactions, clock, ids),
+        Reviews(ReviewRepository(database), catalog, buyers, work.transactions, clock, ids),
     )

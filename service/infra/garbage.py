@@ -7,7 +7,7 @@ YOUNG_OBJECTS = 50_000  # a few megabytes of the objects that requests leave beh
 YOUNG_LOOKS, MIDDLE_LOOKS = 20, 50
 
 
-def leave_alone_what_is_there() -> None:
+def freeze_gc() -> None:
     """To be called once, when everything is in place. What is made afterwards is still looked at, less often."""
     gc.collect()
     gc.freeze()

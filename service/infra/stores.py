@@ -4,15 +4,15 @@ from typing import Any
 
 from service.config import Config
 from service.infra.mongo import client as mongo
-from service.infra.mongo.commands import OneThread, Sender
+from service.infra.mongo.commands import CommandRunner, ThreadedCommandRunner
 from service.infra.redis import client as redis
 
 
 class Stores:
-    def __init__(self, client: Any, database: Any, redis: Any, sender: Sender | None = None) -> None:
-        """`sender` sends commands to the database: a thread of its own, unless the simulation brings another."""
+    def __init__(self, client: Any, database: Any, redis: Any, runner: CommandRunner | None = None) -> None:
+        """`runner` sends commands to the database: a thread of its own, unless the simulation brings another."""
         self.client, self.database, self.redis = client, database, redis
-        self.sender = sender or OneThread(database)
+        self.runner = runner or ThreadedCommandRunner(database)
 
     async def close(self) -> None:
         self.client.close()

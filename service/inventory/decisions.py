@@ -7,13 +7,13 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from service.errors import NotFound, Problem, remember
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
+    BatchState,
     BelowReserved,
-    Books,
     Change,
-    Claim,
     Confirm,
     Decision,
     Expire,
@@ -30,9 +30,7 @@ from service.inventory.models import (
     MovementKind,
     NoStock,
     Posting,
-    Recorded,
     Release,
-    Replayed,
     ReservationExpired,
     Reserve,
     Stock,
@@ -44,40 +42,40 @@ from service.inventory.models import (
 )
 
 
-def decide(books: Books, batch: Sequence[Posting], now: datetime) -> list[Decision]:
-    """One decision per posting, in arrival order, each seeing what the earlier ones did. `books` is moved forward."""
-    return [_decide_one(books, posting, now) for posting in batch]
+def decide(state: BatchState, batch: Sequence[Posting], now: datetime) -> list[Decision]:
+    """One decision per posting, in arrival order, each seeing what the earlier ones did. `state` is moved forward."""
+    return [_decide_one(state, posting, now) for posting in batch]
 
 
-def _decide_one(books: Books, posting: Posting, now: datetime) -> Decision:
+def _decide_one(state: BatchState, posting: Posting, now: datetime) -> Decision:
     claim = posting.claim
-    if claim is not None and claim.id in books.recorded:
-        recorded = books.recorded[claim.id]
-        return Replayed(recorded.outcome) if recorded.fingerprint == claim.fingerprint else KeyReused()
+    if claim is not None and claim.id in state.recorded:
+        recorded = state.recorded[claim.id]
+        return recorded if recorded.fingerprint == claim.fingerprint else KeyReused()
     try:
-        _check_expectations(books, posting)
-        accepted = _Step(books, posting, now).run()
+        _check_expectations(state, posting)
+        accepted = _Step(state, posting, now).run()
         decision: Decision = accepted
-        _apply_writes(books, posting)
+        _apply_writes(state, posting)
         if claim is not None and claim.kept:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, _outcome(posting, claim, accepted))
+            state.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, _outcome(posting, claim, accepted))
     except Problem as refusal:
         decision = refusal
         if claim is not None and claim.kept and claim.refusals:
-            books.recorded[claim.id] = Recorded(claim.fingerprint, remember(refusal))
+            state.recorded[claim.id] = IdempotencyRecord(claim.fingerprint, remember(refusal))
     return decision
 
 
-def _outcome(posting: Posting, claim: Claim, accepted: Accepted) -> Mapping[str, Any]:
+def _outcome(posting: Posting, claim: IdempotencyClaim, accepted: Accepted) -> Mapping[str, Any]:
     """A change of stock is answered with the stock it left, so that is what its key stands for."""
     if not isinstance(posting.action, Change) or posting.order_id is not None:
         return claim.outcome
     return {**claim.outcome, "stock": [asdict(stock) for stock in accepted.stock]}
 
 
-def _check_expectations(books: Books, posting: Posting) -> None:
+def _check_expectations(state: BatchState, posting: Posting) -> None:
     for expect in posting.expects:
-        document = books.documents.get((expect.collection, expect.id))
+        document = state.documents.get((expect.collection, expect.id))
         expect.check(_at(document, expect.field))
 
 
@@ -88,12 +86,12 @@ def _at(document: Mapping[str, Any] | None, path: str) -> Any:
     return value
 
 
-def _apply_writes(books: Books, posting: Posting) -> None:
+def _apply_writes(state: BatchState, posting: Posting) -> None:
     """Later postings of the batch see the guarded documents as this one leaves them."""
     for write in posting.writes:
         key = (write.collection, write.id)
-        if write.update is not None and (write.upsert or key in books.documents):
-            books.documents[key] = _updated(books.documents.get(key, {}), write.update)
+        if write.update is not None and (write.upsert or key in state.documents):
+            state.documents[key] = _updated(state.documents.get(key, {}), write.update)
 
 
 def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,10 +106,10 @@ def _updated(document: Mapping[str, Any], update: Mapping[str, Any]) -> Mapping[
 
 
 class _Step:
-    """One posting against the books: works on copies and touches the books only when all of it fits."""
+    """One posting against the state: works on copies and touches the state only when all of it fits."""
 
-    def __init__(self, books: Books, posting: Posting, now: datetime) -> None:
-        self._books, self._posting, self._now = books, posting, now
+    def __init__(self, state: BatchState, posting: Posting, now: datetime) -> None:
+        self._state, self._posting, self._now = state, posting, now
         self._stock: dict[str, Stock] = {}
         self._movements: list[Movement] = []
         self._holds: list[HoldChange] = []
@@ -133,9 +131,9 @@ class _Step:
                 pass
             case Threshold(lines):
                 self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
-        self._books.stock |= self._stock
-        self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
-        self._books.holders |= self._holders
+        self._state.stock |= self._stock
+        self._state.holds |= {change.hold.order_id: change.hold for change in self._holds}
+        self._state.holders |= self._holders
         return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
@@ -153,13 +151,15 @@ class _Step:
             self._admit(reserve, lines, reserve.limits)
         for line in lines:
             self._move(MovementKind.RESERVE, line.sku, reserved=line.quantity)
-        hold = Hold(reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at)
+        hold = Hold(
+            reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at, coupon=reserve.coupon
+        )
         self._holds.append(HoldChange(hold, None))
 
     def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
         """What the customer holds is looked at as the earlier postings of the batch leave it."""
-        holder = self._books.holders.get(reserve.user_id) or Holder(reserve.user_id)
-        holds = [self._books.holds[order_id] for order_id in holder.orders if order_id in self._books.holds]
+        holder = self._state.holders.get(reserve.user_id) or Holder(reserve.user_id)
+        holds = [self._state.holds[order_id] for order_id in holder.orders if order_id in self._state.holds]
         limits.check(lines, holds, self._now)
         remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
         self._holders[holder.user_id] = Holder(holder.user_id, (*remembered, reserve.order_id), holder.seq + 1)
@@ -220,18 +220,18 @@ class _Step:
 
     def _check_known(self, lines: Sequence[Line]) -> None:
         """Every line is answered for: not the first unknown SKU is named, but all."""
-        unknown = [line.sku for line in lines if line.sku not in self._books.stock]
+        unknown = [line.sku for line in lines if line.sku not in self._state.stock]
         if unknown:
             raise UnknownSku(f"There is no SKU {', '.join(unknown)}", sku=unknown[0], skus=unknown)
 
     def _known(self, sku: str) -> Stock:
-        stock = self._stock.get(sku) or self._books.stock.get(sku)
+        stock = self._stock.get(sku) or self._state.stock.get(sku)
         if stock is None:
             raise UnknownSku(f"There is no SKU {sku}", sku=sku)
         return stock
 
     def _hold(self, order_id: str) -> Hold:
-        hold = self._books.holds.get(order_id)
+        hold = self._state.holds.get(order_id)
         if hold is None:
             raise NotFound(f"There is no reservation for order {order_id}")
         return hold
@@ -243,7 +243,7 @@ class _Step:
         )
         if after.on_hand > STOCK_MAX:
             raise StockLimit(sku=sku, limit=STOCK_MAX)
-        if self._books.assumed and not 0 <= after.reserved <= after.on_hand:
+        if self._state.assumed and not 0 <= after.reserved <= after.on_hand:
             raise StockMoved  # holds are always read: this one was born after the stock that is assumed here
         assert after.reserved >= 0, f"{sku}: more was freed than was reserved"
         assert after.available >= 0, f"{sku}: {kind} would oversell"

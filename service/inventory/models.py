@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from service.errors import Conflict, NotFound, Problem
 from service.events import Event
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 
 
 class InsufficientStock(Conflict):
@@ -57,7 +58,7 @@ class KeyReused(Conflict):
 
 
 class StockMoved(Exception):
-    """A SKU is not as the books have it: they have to be opened again."""
+    """A SKU is not as the batch state has it: it has to be read again."""
 
 
 class HoldStatus(StrEnum):
@@ -133,6 +134,16 @@ class Hold(Struct, frozen=True):
     status: HoldStatus
     expires_at: datetime
     resolved_at: datetime | None = None
+    coupon: str | None = None
+
+
+class Lapsed(Struct, frozen=True):
+    """A hold past its expiry that nobody has freed yet."""
+
+    order_id: str
+    user_id: str
+    expires_at: datetime
+    coupon: str | None = None
 
 
 class Holder(Struct, frozen=True):
@@ -165,11 +176,15 @@ class Change(Struct, frozen=True):
 
 
 class Reserve(Struct, frozen=True):
+    """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
+    knows without reading the order that something is to be given back."""
+
     order_id: str
     user_id: str
     lines: tuple[Line, ...]
     expires_at: datetime
     limits: HoldLimits | None = None
+    coupon: str | None = None
 
 
 class Confirm(Struct, frozen=True):
@@ -242,25 +257,12 @@ class Write(Struct, frozen=True):
     upsert: bool = False
 
 
-class Claim(Struct, frozen=True):
-    """An idempotency key: `outcome` is remembered with the posting, so that a repetition is answered the same.
-    A refusal is remembered too, unless the caller has another step to take first (`refusals` is False). One that is
-    not `kept` only asks whether the key already stands for something: a first step of several."""
-
-    id: str
-    fingerprint: str
-    outcome: Mapping[str, Any]
-    expires_at: datetime
-    refusals: bool = True
-    kept: bool = True
-
-
 class Posting(Struct, frozen=True):
     action: Action
     actor: str
     reason: str = ""
     order_id: str | None = None
-    claim: Claim | None = None
+    claim: IdempotencyClaim | None = None
     expects: tuple[Expect | Below, ...] = ()
     writes: tuple[Write, ...] = ()
     facts: tuple[Event, ...] = ()
@@ -289,21 +291,14 @@ class Movement(Struct, frozen=True):
     at: datetime
 
 
-class Recorded(Struct, frozen=True):
-    """What an idempotency key already stands for."""
-
-    fingerprint: str
-    outcome: Mapping[str, Any]
-
-
 @dataclass(slots=True)
-class Books:
+class BatchState:
     """What a batch needs to know, read in one snapshot; `decide` moves it forward posting by posting."""
 
     stock: dict[str, Stock]
     holds: dict[str, Hold] = field(default_factory=dict)
     documents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
-    recorded: dict[str, Recorded] = field(default_factory=dict)
+    recorded: dict[str, IdempotencyRecord] = field(default_factory=dict)
     holders: dict[str, Holder] = field(default_factory=dict)
     assumed: bool = False  # the stock was not read, but is as this process left it
 
@@ -323,11 +318,7 @@ class Accepted(Struct, frozen=True):
     stock: tuple[Stock, ...] = ()
 
 
-class Replayed(Struct, frozen=True):
-    outcome: Mapping[str, Any]
-
-
-Decision = Accepted | Replayed | Problem
+Decision = Accepted | IdempotencyRecord | Problem
 
 
 STOCK_MAX = 10**12  # far inside a 64-bit integer, far above any shop

@@ -1,4 +1,4 @@
-"""All queries of inventory. `Bookkeeping` is the ledger's: the only code that writes quantities."""
+"""All queries of inventory. `LedgerStore` is the ledger's: the only code that writes quantities."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,31 +9,34 @@ from msgspec.structs import replace
 from pymongo import UpdateOne
 
 from service.config import Config
+from service.idempotency import IdempotencyRecord
 from service.infra.mongo.client import Database, Session
-from service.infra.mongo.commands import Command, Find, Sender, insert, update
+from service.infra.mongo.commands import Command, CommandRunner, FindCommand, insert, update
 from service.inventory.documents import (
     HOLD_FIELDS,
+    LAPSED_FIELDS,
     STOCK_FIELDS,
     history_document,
     history_id,
     reservation_documents,
     stock_fields,
     to_hold,
+    to_lapsed,
     to_movement,
     to_stock,
 )
 from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
-    Books,
+    BatchState,
     Confirm,
     Expire,
     Hold,
     HoldChange,
     Holder,
+    Lapsed,
     Movement,
     MovementKind,
     Posting,
-    Recorded,
     Release,
     Reserve,
     Stock,
@@ -44,11 +47,11 @@ from service.inventory.models import (
 HOLDERS = "holders"
 
 
-class Bookkeeping:
+class LedgerStore:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, sender: Sender, config: Config) -> None:
-        self._sender, self._known = sender, KnownStock(config.stock_assumed_after)
+    def __init__(self, runner: CommandRunner, config: Config) -> None:
+        self._runner, self._known = runner, KnownStock(config.stock_assumed_after)
         self._holders_kept = timedelta(seconds=config.reservation_ttl_seconds + config.unpaid_holds_remembered_seconds)
 
     def keep(self, left: Mapping[str, Stock]) -> None:
@@ -59,7 +62,7 @@ class Bookkeeping:
         """After a batch that failed, or whose end is not known."""
         self._known.forget()
 
-    async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> Books:
+    async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> BatchState:
         holds = await self._holds(_resolved(batch), session)
         skus = {line.sku for p in batch for line in getattr(p.action, "lines", ())}
         skus |= {line.sku for hold in holds.values() for line in hold.lines}
@@ -69,27 +72,27 @@ class Bookkeeping:
         limited = _limited(batch)
         guarded = _guarded(batch)
         finds = [
-            *([Find("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
-            *([Find("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
-            *([Find(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
+            *([FindCommand("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
+            *([FindCommand("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
+            *([FindCommand(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
             *guarded,
         ]
-        found = iter(await self._sender.find_all(finds, session) if finds else [])
+        found = iter(await self._runner.find_all(finds, session) if finds else [])
         read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
-        recorded = {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
+        recorded = {d["_id"]: IdempotencyRecord(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
         holders = {d["_id"]: Holder(d["_id"], tuple(d["orders"]), d["seq"]) for d in next(found)} if limited else {}
         documents = {(find.collection, d["_id"]): d for find, each in zip(guarded, found, strict=True) for d in each}
         self._known.compare(read)
         counted = {order_id for holder in holders.values() for order_id in holder.orders}
         holds |= await self._holds(counted - holds.keys(), session)
-        return Books(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
+        return BatchState(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
 
     async def _holds(self, order_ids: Collection[str], session: Session) -> dict[str, Hold]:
         """Those the batch resolves are read first: the stock to be read depends on them."""
         if not order_ids:
             return {}
-        (found,) = await self._sender.find_all(
-            [Find("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
+        (found,) = await self._runner.find_all(
+            [FindCommand("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
         )
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
@@ -119,13 +122,13 @@ class Bookkeeping:
             *facts,
         ]
         if commands:
-            replies = await self._sender.send_all(commands, session)
+            replies = await self._runner.send_all(commands, session)
             if sum(reply["n"] for reply in replies[: len(guarded)]) != len(stock) + len(holders):
                 raise StockMoved
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
-        """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
-        a movement, and so is whether it is on sale: `seq` alone does not tell."""
+        """One guarded update per SKU: it must still be as it was read. A threshold is changed without a
+        movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {
                 "q": {
@@ -193,14 +196,14 @@ def _limited(batch: Sequence[Posting]) -> set[str]:
     return {p.action.user_id for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None}
 
 
-def _guarded(batch: Sequence[Posting]) -> list[Find]:
+def _guarded(batch: Sequence[Posting]) -> list[FindCommand]:
     """The documents that postings expect something of, with the fields they look at."""
     wanted: dict[str, set[str]] = {}
     fields: dict[str, int] = {}
     for expect in (expect for posting in batch for expect in posting.expects):
         wanted.setdefault(expect.collection, set()).add(expect.id)
         fields[expect.field] = 1
-    return [Find(collection, {"_id": {"$in": sorted(ids)}}, fields) for collection, ids in wanted.items()]
+    return [FindCommand(collection, {"_id": {"$in": sorted(ids)}}, fields) for collection, ids in wanted.items()]
 
 
 def _commands(collection: str, new: Sequence[Mapping[str, Any]], updates: Sequence[Mapping[str, Any]]) -> list[Command]:
@@ -291,18 +294,16 @@ class InventoryRepository:
         found = self._inventory.find({"low": True, "_id": {"$gt": after_sku}}, STOCK_FIELDS)
         return [to_stock(document) for document in await found.sort("_id", 1).limit(limit).to_list(limit)]
 
-    async def expired_orders(self, now: datetime, limit: int) -> list[tuple[str, datetime]]:
-        """Of the orders whose hold is past its expiry and still active the oldest, with that expiry, by SKU: a batch
-        of them then changes few SKUs, and seldom the same as a checkout does at that moment."""
+    async def lapsed_holds(self, now: datetime, limit: int) -> list[Lapsed]:
+        """Of the holds past their expiry and still active the oldest, by SKU: a batch of them then changes few SKUs,
+        and seldom the same as a checkout does at that moment."""
         found = (
-            self._reservations.find(
-                {"status": "active", "expiresAt": {"$lte": now}}, {"orderId": 1, "expiresAt": 1, "sku": 1}
-            )
+            self._reservations.find({"status": "active", "expiresAt": {"$lte": now}}, LAPSED_FIELDS)
             .sort("expiresAt", 1)
             .limit(limit)
         )
         by_sku = sorted(await found.to_list(limit), key=lambda document: document["sku"])
-        return list({document["orderId"]: document["expiresAt"] for document in by_sku}.items())
+        return list({document["orderId"]: to_lapsed(document) for document in by_sku}.values())
 
     async def active_holds(self) -> int:
         count: int = await self._reservations.count_documents({"status": "active"})

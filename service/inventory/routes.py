@@ -1,12 +1,14 @@
 """/api/inventory: what is there, what changes it, and what changed it."""
 
 from datetime import timedelta
+from typing import Any
 
 from sanic import Blueprint, Request
 
 from service.clock import Clock
 from service.config import Config
-from service.inventory.models import BelowReserved, Claim, KeyReused, Line, StockLimit, UnknownSku
+from service.idempotency import IdempotencyKey
+from service.inventory.models import BelowReserved, KeyReused, Line, StockLimit, UnknownSku
 from service.inventory.schemas import (
     AdjustBody,
     AvailabilityQuery,
@@ -27,7 +29,7 @@ from service.inventory.usecases import Changed, Inventory
 from service.messaging.sse_feed import Feed, parse_id
 from service.web.http import cursor
 from service.web.http.access import Access
-from service.web.http.operation import Call, EventStream, Nothing, Once, Reply, operation
+from service.web.http.operation import Call, EventStream, Nothing, Reply, operation
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -35,11 +37,8 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("inventory", url_prefix="/api/inventory")
 
-    def claim(once: Once | None) -> Claim | None:
-        if once is None:
-            return None
-        expires_at = clock.now() + timedelta(seconds=config.idempotency_ttl_seconds)
-        return Claim(once.id, once.fingerprint, {}, expires_at)
+    def key(call: Call[Any]) -> IdempotencyKey | None:
+        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
 
     @operation(
         blueprint,
@@ -88,7 +87,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         """Adds to what is on hand. Send an `Idempotency-Key`: a delivery whose answer was lost is then counted once
         however often it is sent."""
         lines = [Line(goods.sku, goods.quantity) for goods in call.taken.lines]
-        changed = await inventory.receive(lines, call.user.user_id, call.taken.reason, claim(call.once))
+        changed = await inventory.receive(lines, call.user.user_id, call.taken.reason, key(call))
         body = ReceiveReply(items=[inventory_view(stock) for stock in changed.items])
         return Reply(200, body, _replayed(changed))
 
@@ -119,7 +118,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     async def adjust(call: Call[AdjustBody], sku: str) -> Reply:
         """`delta` is added, a negative one taken away; 409 `below_reserved` if holds would lose their stock. The reason
         is kept in the history."""
-        changed = await inventory.adjust(sku, call.taken.delta, call.taken.reason, call.user.user_id, claim(call.once))
+        changed = await inventory.adjust(sku, call.taken.delta, call.taken.reason, call.user.user_id, key(call))
         return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
 
     @operation(

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from service.clock import Clock
 from service.config import Config
 from service.errors import revive
 from service.events import StockChanged
+from service.idempotency import IdempotencyKey
 from service.infra.batcher import GroupCommit
 from service.infra.mongo.client import Session
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
     Accepted,
     Change,
-    Claim,
+    Lapsed,
     Line,
     Movement,
     MovementKind,
@@ -82,19 +82,20 @@ class Inventory:
             raise UnknownSku(f"There is no SKU {sku}")
         return stock
 
-    async def adjust(self, sku: str, delta: int, reason: str, actor: str, claim: Claim | None = None) -> Changed:
+    async def adjust(self, sku: str, delta: int, reason: str, actor: str, key: IdempotencyKey | None = None) -> Changed:
         """Never below what is reserved. Raises UnknownSku, BelowReserved, StockLimit, KeyReused."""
-        return await self._change(MovementKind.ADJUST, (Line(sku, delta),), reason, actor, claim)
+        return await self._change(MovementKind.ADJUST, (Line(sku, delta),), reason, actor, key)
 
     async def receive(
-        self, lines: Sequence[Line], actor: str, reason: str = "goods in", claim: Claim | None = None
+        self, lines: Sequence[Line], actor: str, reason: str = "goods in", key: IdempotencyKey | None = None
     ) -> Changed:
         """Goods in, all lines or none. Raises UnknownSku, StockLimit, KeyReused."""
-        return await self._change(MovementKind.RECEIVE, tuple(lines), reason, actor, claim)
+        return await self._change(MovementKind.RECEIVE, tuple(lines), reason, actor, key)
 
     async def _change(
-        self, kind: MovementKind, lines: tuple[Line, ...], reason: str, actor: str, claim: Claim | None
+        self, kind: MovementKind, lines: tuple[Line, ...], reason: str, actor: str, key: IdempotencyKey | None
     ) -> Changed:
+        claim = None if key is None else key.claim({})
         outcome = await self.ledger.post(Posting(Change(kind, lines), actor, reason, claim=claim))
         if isinstance(outcome, Accepted):
             return Changed(outcome.stock)
@@ -117,9 +118,9 @@ class Inventory:
         """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
         return await self._repository.received_from(actor, skus)
 
-    async def expired_orders(self, limit: int) -> list[tuple[str, datetime]]:
-        """Orders whose hold is past its expiry and still active, the oldest, with that expiry."""
-        return await self._repository.expired_orders(self._clock.now(), limit)
+    async def lapsed_holds(self, limit: int) -> list[Lapsed]:
+        """Holds past their expiry and still active, the oldest."""
+        return await self._repository.lapsed_holds(self._clock.now(), limit)
 
     async def low_stock(self, after_sku: str, limit: int) -> StockPage:
         """SKUs at or under their threshold, by SKU."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.infra.stores import Stores
 from service.inventory.ledger import Ledger
-from service.inventory.repository import Bookkeeping, InventoryRepository
+from service.inventory.repository import InventoryRepository, LedgerStore
 from service.inventory.usecases import Inventory
 from service.messaging.unit_of_work import UnitOfWork
 from service.runtime import Runtime
@@ -18,5 +18,5 @@ class InventoryDomain:
 
 def wire(runtime: Runtime, stores: Stores, work: UnitOfWork) -> InventoryDomain:
     clock, config = runtime.clock, runtime.config
-    ledger = Ledger(Bookkeeping(stores.sender, config), work.transactions, work.outbox, clock, config)
+    ledger = Ledger(LedgerStore(stores.runner, config), work.transactions, work.outbox, clock, config)
     return InventoryDomain(ledger, Inventory(InventoryRepository(stores.database), ledger, clock, config))

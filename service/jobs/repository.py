@@ -179,7 +179,7 @@ class JobRuns:
         done = await self._runs.update_one(_held(run), {"$set": change, "$unset": {"open": 1, "lookAt": 1}})
         return bool(done.matched_count)
 
-    async def to_look_after(self, now: datetime, limit: int) -> list[Run]:
+    async def stuck(self, now: datetime, limit: int) -> list[Run]:
         found = self._runs.find({"open": True, "lookAt": {"$lte": now}}).sort("lookAt", 1).limit(limit)
         return [to_run(document) for document in await found.to_list(limit)]
 

@@ -14,7 +14,7 @@ from service.messaging.dead_letters import DeadLetters
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
-LOOKED_AFTER_MAX = 20
+REQUEUED_MAX = 20
 BEATS_PER_LEASE = 5
 ERROR_LENGTH_MAX = 500
 
@@ -30,7 +30,7 @@ class Progress:
     said: dict[str, Any] = field(default_factory=dict)
     stopping: bool = False
 
-    def say(self, **said: Any) -> None:
+    def checkpoint(self, **said: Any) -> None:
         """Raises Stopped between two steps when the worker stops."""
         self.said.update(said)
         if self.stopping:
@@ -153,10 +153,10 @@ class JobRunner:
             lag = (run.started_at - min(run.ticks)).total_seconds()
             self._metrics.observe("holdfast_job_lag_seconds", [max(0.0, lag)], run.name)
 
-    async def look_after(self) -> float:
+    async def requeue_stuck(self) -> float:
         """Sends again what nobody took and what a dead worker held; runs it here while the queue is down."""
         now = self._clock.now()
-        for run in await self._runs.to_look_after(now, LOOKED_AFTER_MAX):
+        for run in await self._runs.stuck(now, REQUEUED_MAX):
             try:
                 await self._queue.send(run.name, run.id)
                 await self._runs.sent(run, now + timedelta(seconds=self._config.job_resend_seconds))

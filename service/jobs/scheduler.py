@@ -26,7 +26,7 @@ class Scheduler:
         self._zone = ZoneInfo(config.timezone)
         self._minute: datetime | None = None
 
-    async def look(self) -> float:
+    async def tick(self) -> float:
         """Once a minute of the clock, whichever way it went there."""
         now = self._clock.now()
         minute = now.replace(second=0, microsecond=0)

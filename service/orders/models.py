@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service.errors import Conflict, Forbidden, Invalid, NotFound
+from service.idempotency import IdempotencyKey
 from service.inventory.models import HoldStatus, Line
 
 
@@ -56,6 +57,10 @@ class IdempotencyInProgress(Conflict):
 
 class CouponNotValid(Invalid):
     code, title = "coupon_not_valid", "This coupon cannot be used here"
+
+
+class UnknownCoupon(CouponNotValid):
+    """Told like any other that cannot be used: nobody learns which codes there are."""
 
 
 class CouponUsedUp(Conflict):
@@ -116,20 +121,6 @@ OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 
-class Key(Struct, frozen=True, rename="camel", eq=False):
-    """An Idempotency-Key: `id` names caller and key, `fingerprint` what was asked. Those two make it the same key."""
-
-    id: str
-    fingerprint: str
-    expires_at: datetime
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and (self.id, self.fingerprint) == (other.id, other.fingerprint)
-
-    def __hash__(self) -> int:
-        return hash((self.id, self.fingerprint))
-
-
 class OrderLine(Struct, frozen=True, rename="camel"):
     """Money in minor units; the price is the catalogue's at checkout."""
 
@@ -156,7 +147,7 @@ class Payment(Struct, frozen=True, rename="camel"):
     status: PaymentStatus
     method: str
     started_at: datetime
-    key: Key | None = None
+    key: IdempotencyKey | None = None
 
 
 class StatusChange(Struct, frozen=True):
@@ -179,11 +170,13 @@ class Refund(Struct, frozen=True):
 
 AS_STORED = {
     **{"id": "_id", "lines": "items"},
-    **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason"},
+    **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason", "coupon_held": "couponHeld"},
 }
 
 
 class Order(Struct, frozen=True, rename=AS_STORED):
+    """`coupon_held`: whether a use of its coupon is counted for it. One that ran out unpaid has given it back."""
+
     id: str
     number: str
     user_id: str
@@ -198,6 +191,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     payment: Payment | None = None
     cancel_reason: str | None = None
     coupon: str | None = None
+    coupon_held: bool = True
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
     version: int = 0
@@ -218,12 +212,16 @@ class Order(Struct, frozen=True, rename=AS_STORED):
                 left[line.sku] -= line.quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
 
-    def seen_at(self, now: datetime) -> "Order":
+    def with_expiry_applied(self, now: datetime) -> "Order":
         """A hold ends with its time, whether or not it has been swept."""
         held = self.status is OrderStatus.PENDING and self.reservation.status is HoldStatus.ACTIVE
         if not held or now < self.reservation.expires_at:
             return self
         return replace(self, reservation=ReservationState(HoldStatus.EXPIRED, self.reservation.expires_at))
+
+    def gave_coupon_back_since(self, before: "Order") -> bool:
+        """Whether its hold was swept after `before` was read: what was to be done can be done from here."""
+        return self.status is OrderStatus.PENDING and before.coupon_held and not self.coupon_held
 
     def as_placed(self) -> "Order":
         """As its checkout answered: what a repeated checkout is answered with."""

@@ -6,16 +6,17 @@ from typing import Any
 from service.cart.usecases import Emptied
 from service.errors import Problem, remember
 from service.events import Event, OrderCancelled, OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
+from service.idempotency import IdempotencyClaim, IdempotencyKey
 from service.inventory.models import (
     Action,
     Below,
     Change,
-    Claim,
     Confirm,
     Expect,
     Expire,
     HoldLimits,
     HoldStatus,
+    Lapsed,
     Line,
     MovementKind,
     NoStock,
@@ -30,7 +31,6 @@ from service.orders.models import (
     Coupon,
     CouponChanged,
     CouponUsedUp,
-    Key,
     Order,
     OrderStatus,
     Payment,
@@ -51,15 +51,18 @@ from service.orders.repository import (
 from service.payments.models import PaymentDeclined
 
 Guards = tuple[Expect | Below, ...]
+COUPON_HELD = frozenset({True, None})  # an order of before this was noted holds what it used
 
 
-def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True) -> Claim | None:
-    return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals, kept)
+def _claim(
+    key: IdempotencyKey | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True
+) -> IdempotencyClaim | None:
+    return None if key is None else key.claim(outcome, refusals, kept)
 
 
 def placed(
     order: Order,
-    key: Key | None,
+    key: IdempotencyKey | None,
     coupon: Coupon | None = None,
     cart: Emptied | None = None,
     limits: HoldLimits | None = None,
@@ -72,6 +75,7 @@ def placed(
             tuple(Line(line.sku, line.quantity) for line in order.lines),
             order.reservation.expires_at,
             limits,
+            order.coupon,
         ),
         actor=order.user_id,
         reason="checkout",
@@ -101,29 +105,40 @@ def _coupon_guards(order: Order, coupon: Coupon | None) -> Guards:
 
 def _coupon_uses(order: Order, step: int) -> tuple[Write, ...]:
     """One use more, or one given back."""
-    if order.coupon is None:
-        return ()
+    return () if order.coupon is None else _counted(order.coupon, order.user_id, step)
+
+
+def _counted(coupon: str, user_id: str, step: int) -> tuple[Write, ...]:
     counted = {"$inc": {"used": step}}
-    user = coupon_user_id(order.coupon, order.user_id)
     return (
-        Write(COUPONS, order.coupon, update=counted),
-        Write(COUPON_USERS, user, update=counted, upsert=True),
+        Write(COUPONS, coupon, update=counted),
+        Write(COUPON_USERS, coupon_user_id(coupon, user_id), update=counted, upsert=True),
     )
 
 
-def claimed(order: Order, attempt: Payment) -> Posting:
-    """For one attempt to pay it: nobody else can pay or cancel the order until that has ended."""
+def _coupon_as_read(order: Order) -> Guards:
+    """A use is counted once and given back once: both look at what the order says of it, in the posting."""
+    if order.coupon is None:
+        return ()
+    return (Expect(COLLECTION, order.id, "couponHeld", COUPON_HELD if order.coupon_held else frozenset({False})),)
+
+
+def claimed(order: Order, attempt: Payment, coupon: Coupon | None = None) -> Posting:
+    """For one attempt to pay it: nobody else can pay or cancel the order until that has ended. `coupon` is one that it
+    had given back: it is used again before any money is asked for, or the claim is refused."""
+    update: dict[str, Any] = {"$set": {"payment": payment_document(attempt)}, "$inc": {"version": 1}}
+    if coupon is not None:
+        update["$set"]["couponHeld"] = True
     return Posting(
         NoStock(),
         actor=order.user_id,
         reason="payment",
         order_id=order.id,
         claim=_claim(attempt.key, {}, kept=False),  # is it known already? this step settles nothing
-        expects=_unclaimed(order),
+        expects=(*_unclaimed(order), *_coupon_as_read(order), *_coupon_guards(order, coupon)),
         writes=(
-            Write(
-                COLLECTION, order.id, update={"$set": {"payment": payment_document(attempt)}, "$inc": {"version": 1}}
-            ),
+            Write(COLLECTION, order.id, update=update),
+            *(() if coupon is None else _coupon_uses(order, 1)),
         ),
     )
 
@@ -135,7 +150,7 @@ def _unclaimed(order: Order) -> Guards:
     )
 
 
-def paid(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
+def paid(order: Order, payment_id: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """The hold is sold and the order paid. A refusal is not remembered: the money has to go back first."""
     update = status_update(
         OrderStatus.PAID,
@@ -148,7 +163,7 @@ def paid(order: Order, payment_id: str, at: datetime, key: Key | None) -> Postin
     return _settled(order, payment_id, Confirm(order.id), update, fact, claim)
 
 
-def declined(order: Order, payment_id: str, at: datetime, key: Key | None) -> Posting:
+def declined(order: Order, payment_id: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """The stock is freed and the order cancelled; a repetition is told the same."""
     update = _cancelled(order, order.user_id, at, "payment_declined", PaymentStatus.DECLINED)
     fact = OrderCancelled(order.id, order.user_id, "payment_declined")
@@ -156,7 +171,7 @@ def declined(order: Order, payment_id: str, at: datetime, key: Key | None) -> Po
     return _settled(order, payment_id, Release(order.id), update, fact, claim, _coupon_uses(order, -1))
 
 
-def unsold(order: Order, payment_id: str, refusal: Problem, at: datetime, key: Key | None) -> Posting:
+def unsold(order: Order, payment_id: str, refusal: Problem, at: datetime, key: IdempotencyKey | None) -> Posting:
     """Paid, but the stock is gone: the order is cancelled and its money marked to go back."""
     update = _cancelled(order, order.user_id, at, "reservation_expired", PaymentStatus.RETURNING)
     fact = OrderCancelled(order.id, order.user_id, "reservation_expired")
@@ -170,7 +185,7 @@ def _settled(
     action: Action,
     update: dict[str, Any],
     fact: Event,
-    claim: Claim | None,
+    claim: IdempotencyClaim | None,
     more: tuple[Write, ...] = (),
 ) -> Posting:
     return Posting(
@@ -189,7 +204,7 @@ def _settled(
     )
 
 
-def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | None) -> Posting:
+def cancelled(order: Order, actor: str, reason: str, at: datetime, key: IdempotencyKey | None) -> Posting:
     """Pending → cancelled, the stock freed and the coupon given back, unless a payment is under way."""
     return Posting(
         Release(order.id),
@@ -197,10 +212,10 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | No
         reason=reason,
         order_id=order.id,
         claim=_claim(key, {"orderId": order.id}, refusals=False),
-        expects=_unclaimed(order),
+        expects=(*_unclaimed(order), *_coupon_as_read(order)),
         writes=(
             Write(COLLECTION, order.id, update=_cancelled(order, actor, at, reason)),
-            *_coupon_uses(order, -1),
+            *(_coupon_uses(order, -1) if order.coupon_held else ()),
         ),
         facts=(OrderCancelled(order.id, order.user_id, reason),),
         resolves=len(order.lines),
@@ -210,11 +225,13 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | No
 def _cancelled(
     order: Order, actor: str, at: datetime, reason: str, payment: PaymentStatus | None = None
 ) -> dict[str, Any]:
-    lapsed = reason == "reservation_expired" or order.seen_at(at).reservation.status is HoldStatus.EXPIRED
+    lapsed = reason == "reservation_expired" or order.with_expiry_applied(at).reservation.status is HoldStatus.EXPIRED
     hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
-    fields = {"cancelReason": reason, "reservation.status": hold.value}
+    fields: dict[str, Any] = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:
         fields["payment.status"] = payment.value
+    if order.coupon is not None:
+        fields["couponHeld"] = False
     return status_update(OrderStatus.CANCELLED, actor, at, **fields)
 
 
@@ -222,6 +239,26 @@ def expired(order_id: str) -> Posting:
     """The hold is freed; the order stays pending and can still be paid if stock allows. It needs no writing: whoever
     reads it sees by the time that its hold has ended."""
     return Posting(Expire(order_id), actor="system", reason="expired", order_id=order_id)
+
+
+def lapsed_with_coupon(hold: Lapsed, coupon: str) -> Posting:
+    """As `expired`, and the use of its coupon is given back, once. Raises StateMoved while a payment is under way,
+    which keeps the coupon until it has ended."""
+    return Posting(
+        Expire(hold.order_id),
+        actor="system",
+        reason="expired",
+        order_id=hold.order_id,
+        expects=(
+            Expect(COLLECTION, hold.order_id, "status", frozenset({OrderStatus.PENDING.value})),
+            Expect(COLLECTION, hold.order_id, "payment.status", SETTLED),
+            Expect(COLLECTION, hold.order_id, "couponHeld", COUPON_HELD),
+        ),
+        writes=(
+            Write(COLLECTION, hold.order_id, update={"$set": {"couponHeld": False}}),
+            *_counted(coupon, hold.user_id, -1),
+        ),
+    )
 
 
 def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Posting:
@@ -238,7 +275,7 @@ def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Postin
     )
 
 
-def refunded(order: Order, refund: Refund, key: Key | None) -> Posting:
+def refunded(order: Order, refund: Refund, key: IdempotencyKey | None) -> Posting:
     """The refund is promised (the provider is asked afterwards, once) and what comes back is on the shelf again."""
     update: dict[str, Any] = {"$push": {"refunds": refund_document(refund)}, "$inc": {"version": 1}}
     if order.refundable() == {line.sku: line.quantity for line in refund.lines}:

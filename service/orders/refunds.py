@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from service.errors import Unavailable
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.inventory.ledger import Ledger
-from service.inventory.models import KeyReused, Line, Replayed, StateMoved, merge
+from service.inventory.models import KeyReused, Line, StateMoved, merge
 from service.orders import postings
-from service.orders.models import REFUNDABLE, Key, Order, Refund, RefundTooLarge
+from service.orders.models import REFUNDABLE, Order, Refund, RefundTooLarge
 from service.orders.repository import OrderRepository
-from service.orders.usecases import Answer, Orders, replayed_order, wrong_status
+from service.orders.usecases import OrderResult, Orders, replayed_order, wrong_status
 from service.payments.models import Gateway
 from service.runtime import Runtime
 
@@ -34,8 +35,8 @@ class Refunds:
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
     async def refund(
-        self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: Key | None = None
-    ) -> Answer:
+        self, order_id: str, lines: Sequence[Line], restock: bool, actor: str, key: IdempotencyKey | None = None
+    ) -> OrderResult:
         """Refunds `lines`, or all that is left when there are none. Raises WrongStatus, RefundTooLarge, KeyReused."""
         if key is not None and (answer := await self._repeated(key)):
             return answer
@@ -46,23 +47,23 @@ class Refunds:
                 outcome = await self._ledger.post(postings.refunded(order, refund, key))
             except StateMoved:  # another refund came first: what is left has changed
                 continue
-            if isinstance(outcome, Replayed):
+            if isinstance(outcome, IdempotencyRecord):
                 return await self._replay(outcome)
             await self._fulfil(order, refund)
-            return Answer(await self._orders.get(order_id))
+            return OrderResult(await self._orders.get(order_id))
         raise Unavailable("The order is changing too quickly", retry_after_seconds=1)
 
-    async def _repeated(self, key: Key) -> Answer | None:
+    async def _repeated(self, key: IdempotencyKey) -> OrderResult | None:
         record = await self._repository.recorded(key.id)
         if record is None:
             return None
-        if record["fingerprint"] != key.fingerprint:
+        if record.fingerprint != key.fingerprint:
             raise KeyReused()
-        return await self._replay(Replayed(record["outcome"]))
+        return await self._replay(record)
 
-    async def _replay(self, replay: Replayed) -> Answer:
-        order = await replayed_order(self._repository, replay)
-        return Answer(order.as_refunded(replay.outcome["refundId"]), replayed=True)
+    async def _replay(self, record: IdempotencyRecord) -> OrderResult:
+        order = await replayed_order(self._repository, record)
+        return OrderResult(order.as_refunded(record.outcome["refundId"]), replayed=True)
 
     def _plan(self, order: Order, lines: Sequence[Line], restock: bool, actor: str) -> Refund:
         if order.status not in REFUNDABLE:

@@ -6,10 +6,11 @@ from typing import Any
 from msgspec import UNSET
 from sanic import Blueprint
 
-from service.cart.models import CartChanged, EmptyCart
+from service.cart.models import CartChangedDuringCheckout, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
+from service.idempotency import IdempotencyKey
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
@@ -21,7 +22,6 @@ from service.orders.models import (
     CouponNotValid,
     CouponUsedUp,
     IdempotencyInProgress,
-    Key,
     Order,
     OrderNotFound,
     OrderStatus,
@@ -29,6 +29,7 @@ from service.orders.models import (
     PaymentInProgress,
     RefundTooLarge,
     TotalChanged,
+    UnknownCoupon,
     UnknownItems,
     VerificationNeeded,
     WrongStatus,
@@ -52,23 +53,22 @@ from service.orders.schemas import (
     order_view,
 )
 from service.orders.settlement import Settlement
-from service.orders.usecases import Answer, Orders
+from service.orders.usecases import OrderResult, Orders
 from service.payments.models import BadSignature, CardNumber, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
-from service.web.http.operation import Call, Nothing, Once, Reply, operation
+from service.web.http.operation import Call, Nothing, Reply, operation
 
 ONE = {200: OrderReply}
+GUESSES = "guess"
 
 
 def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("orders", url_prefix="/api/orders")
 
-    def key(once: Once | None) -> Key | None:
-        if once is None:
-            return None
-        return Key(once.id, once.fingerprint, clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+    def key(call: Call[Any]) -> IdempotencyKey | None:
+        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
 
     async def visible(user: Principal, order_id: str) -> Order:
         return await (orders.get(order_id) if user.access >= Access.STAFF else orders.own(user.user_id, order_id))
@@ -82,6 +82,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={201: OrderReply},
         access=Access.CUSTOMER,
         limit="checkout",
+        lines_of=lambda taken: len(taken.items or ()),
         errors=(
             InsufficientStock,
             UnknownItems,
@@ -90,7 +91,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             VerificationNeeded,
             TotalChanged,
             EmptyCart,
-            CartChanged,
+            CartChangedDuringCheckout,
             CouponNotValid,
             CouponUsedUp,
             CouponChanged,
@@ -104,11 +105,21 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
         `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
         and after a lost answer the same request again: it answers with the same order."""
-        taken, user_id, once = call.taken, call.user.user_id, key(call.once)
+        if call.taken.coupon_code is None:
+            return _reply(await placed(call), 201)
+        limits = call.request.app.ctx.layers
+        await limits.also_limit(call.request, GUESSES, 0)
+        try:
+            return _reply(await placed(call), 201)
+        except UnknownCoupon:
+            await limits.also_limit(call.request, GUESSES)
+            raise
+
+    async def placed(call: Call[CheckoutBody]) -> OrderResult:
+        taken, user_id, repeatable = call.taken, call.user.user_id, key(call)
         if taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
-        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
-        return _reply(placed, 201)
+            return await orders.checkout_cart(user_id, repeatable, taken.coupon_code, taken.expected_total)
+        return await orders.checkout(user_id, taken.lines(), repeatable, taken.coupon_code, taken.expected_total)
 
     @operation(
         blueprint,
@@ -129,16 +140,19 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             KeyReused,
             PaymentUnknown,
             CardNumber,
+            CouponUsedUp,
+            CouponChanged,
         ),
         idempotent=True,
         example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
         """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
-        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
+        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back; a coupon
+        that somebody else has used up meanwhile is 409 `coupon_used_up`, and nothing is charged. If the
         provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
-        return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))
+        return _reply(await settlement.pay(order, call.taken.payment_method, key(call)))
 
     @operation(
         blueprint,
@@ -154,7 +168,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
         """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
         order = await visible(call.user, order_id)
-        return _reply(await orders.cancel(order, call.user.user_id, key(call.once)))
+        return _reply(await orders.cancel(order, call.user.user_id, key(call)))
 
     @operation(
         blueprint,
@@ -172,7 +186,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
         the way it came."""
         lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
-        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call.once))
+        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call))
         return _reply(answer)
 
     @operation(
@@ -187,7 +201,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     )
     async def ship(call: Call[Nothing], order_id: str) -> Reply:
         """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
-        return _reply(Answer(await orders.ship(order_id, call.user.user_id)))
+        return _reply(OrderResult(await orders.ship(order_id, call.user.user_id)))
 
     @operation(
         blueprint,
@@ -201,7 +215,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     )
     async def deliver(call: Call[Nothing], order_id: str) -> Reply:
         """Only a shipped order can be delivered: 409 `wrong_status` otherwise."""
-        return _reply(Answer(await orders.deliver(order_id, call.user.user_id)))
+        return _reply(OrderResult(await orders.deliver(order_id, call.user.user_id)))
 
     @operation(
         blueprint,
@@ -242,7 +256,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def one(call: Call[Nothing], order_id: str) -> Reply:
         """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:
         ask again in a moment."""
-        return _reply(Answer(await visible(call.user, order_id)))
+        return _reply(OrderResult(await visible(call.user, order_id)))
 
     return blueprint
 
@@ -352,6 +366,6 @@ def _whose(user: Principal, query: OrdersQuery) -> str | None:
     return user.user_id
 
 
-def _reply(answer: Answer, status: int = 200) -> Reply:
+def _reply(answer: OrderResult, status: int = 200) -> Reply:
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
     return Reply(status, OrderReply(order=order_view(answer.order)), headers)

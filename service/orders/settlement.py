@@ -12,13 +12,13 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from service.errors import Problem
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldResolved, Posting, Replayed, ReservationExpired, StateMoved
+from service.inventory.models import HoldResolved, Posting, ReservationExpired, StateMoved
 from service.orders import postings
 from service.orders.models import (
     OPEN_PAYMENTS,
     IdempotencyInProgress,
-    Key,
     Order,
     OrderStatus,
     Payment,
@@ -26,7 +26,7 @@ from service.orders.models import (
     PaymentStatus,
 )
 from service.orders.repository import OrderRepository
-from service.orders.usecases import Answer, Orders, repeated, replayed_order, wrong_status
+from service.orders.usecases import OrderResult, Orders, repeated, replayed_order, wrong_status
 from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown, check_method
 from service.runtime import Runtime
 
@@ -46,33 +46,36 @@ class Settlement:
         self._orders, self._repository, self._ledger, self._gateway = orders, repository, ledger, gateway
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
 
-    async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
+    async def pay(self, order: Order, method: str, key: IdempotencyKey | None = None) -> OrderResult:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
-        ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
-        PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
+        ReservationExpired (money returned), CouponUsedUp (nothing charged), PaymentUnknown (settled later; asking
+        again is safe), WrongStatus, PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
         check_method(method)
         payment = order.payment
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
             return await self._pay_again(order, payment, key)
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
+        coupon = await self._orders.coupon_to_use_again(order)
         try:
-            claimed = await self._ledger.post(postings.claimed(order, attempt))
+            claimed = await self._ledger.post(postings.claimed(order, attempt, coupon))
         except StateMoved:
-            return await self._not_started(order.id, key)
-        if isinstance(claimed, Replayed):
+            now = await self._orders.get(order.id)
+            if now.gave_coupon_back_since(order):
+                return await self.pay(now, method, key)
+            return self._not_started(now, key)
+        if isinstance(claimed, IdempotencyRecord):
             return _repetition(await replayed_order(self._repository, claimed))
         started = replace(order, payment=attempt)
-        return Answer(await self._settle(started, await self._charge(order, attempt), key))
+        return OrderResult(await self._settle(started, await self._charge(order, attempt), key))
 
-    async def _pay_again(self, order: Order, payment: Payment, key: Key | None) -> Answer:
+    async def _pay_again(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> OrderResult:
         """The last attempt's outcome is not known: it is asked for, nothing is charged."""
         if key is not None and (known := await repeated(self._repository, key)):
             return _repetition(known)
-        return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
+        return OrderResult(await self._settle(order, await self._ask_again(order), key or payment.key))
 
-    async def _not_started(self, order_id: str, key: Key | None) -> Answer:
+    def _not_started(self, order: Order, key: IdempotencyKey | None) -> OrderResult:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
-        order = await self._orders.get(order_id)
         repeats = key is not None and order.payment is not None and order.payment.key == key
         if order.status is OrderStatus.PENDING:
             raise (IdempotencyInProgress if repeats else PaymentInProgress)(retry_after_seconds=1)
@@ -100,7 +103,7 @@ class Settlement:
         except TimeoutError:
             return Outcome.UNKNOWN
 
-    async def _settle(self, order: Order, outcome: Outcome, key: Key | None) -> Order:
+    async def _settle(self, order: Order, outcome: Outcome, key: IdempotencyKey | None) -> Order:
         assert order.payment is not None
         match outcome:
             case Outcome.PAID:
@@ -114,7 +117,7 @@ class Settlement:
                 )
                 raise PaymentUnknown(retry_after_seconds=5)
 
-    async def _sell(self, order: Order, payment: Payment, key: Key | None) -> Order:
+    async def _sell(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> Order:
         try:
             await self._post(postings.paid(order, payment.id, self._clock.now(), key))
         except (ReservationExpired, HoldResolved) as gone:
@@ -136,7 +139,7 @@ class Settlement:
             if order.status is OrderStatus.CANCELLED:
                 raise _why_cancelled(order) from None
             return False
-        if isinstance(outcome, Replayed):  # a webhook was faster under the same key, perhaps with a refusal
+        if isinstance(outcome, IdempotencyRecord):  # a webhook was faster under the same key, perhaps with a refusal
             await replayed_order(self._repository, outcome)
             return False
         return True
@@ -172,8 +175,8 @@ class Settlement:
         return True
 
 
-def _repetition(order: Order) -> Answer:
-    return Answer(order.as_paid(), replayed=True)
+def _repetition(order: Order) -> OrderResult:
+    return OrderResult(order.as_paid(), replayed=True)
 
 
 def _why_cancelled(order: Order) -> Problem:

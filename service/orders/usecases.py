@@ -10,16 +10,16 @@ from service.cart.models import Owner
 from service.cart.usecases import Carts, Emptied
 from service.catalog.offers import Offers
 from service.errors import Forbidden, Invalid, Problem, revive
+from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.infra.batcher import GroupCommit
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
+from service.inventory.models import HoldStatus, KeyReused, Line, Posting, StateMoved, merge
 from service.orders import postings, pricing
 from service.orders.coupons import Coupons
 from service.orders.hold_limits import HoldLimits
 from service.orders.models import (
     Coupon,
-    Key,
     Order,
     OrderLine,
     OrderNotFound,
@@ -37,7 +37,7 @@ REPEATABLE = (Invalid, Forbidden, TooMuchHeld, TotalChanged)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class OrderResult:
     """An order, and whether this repeats an earlier answer."""
 
     order: Order
@@ -80,10 +80,10 @@ class Orders:
         self,
         user_id: str,
         lines: Sequence[Line],
-        key: Key | None = None,
+        key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
-    ) -> Answer:
+    ) -> OrderResult:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
         Raises UnknownItems, OrderTooLarge, VerificationNeeded, TotalChanged, TooMuchHeld, InsufficientStock, KeyReused,
@@ -95,11 +95,15 @@ class Orders:
         return await self._place(posting, order)
 
     async def checkout_cart(
-        self, user_id: str, key: Key | None = None, coupon_code: str | None = None, expected_total: int | None = None
-    ) -> Answer:
+        self,
+        user_id: str,
+        key: IdempotencyKey | None = None,
+        coupon_code: str | None = None,
+        expected_total: int | None = None,
+    ) -> OrderResult:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
-        Raises EmptyCart and CartChanged too."""
+        Raises EmptyCart and CartChangedDuringCheckout too."""
         try:
             cart = await self._carts.taken(Owner.user(user_id))
             posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, expected_total, cart)
@@ -107,17 +111,17 @@ class Orders:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
-    async def _answered_before(self, key: Key | None, refusal: Problem) -> Answer:
+    async def _answered_before(self, key: IdempotencyKey | None, refusal: Problem) -> OrderResult:
         """What the key already stands for. Raises the refusal if it is a new one."""
         if key is not None and (order := await repeated(self._repository, key)):
-            return Answer(order.as_placed(), replayed=True)
+            return OrderResult(order.as_placed(), replayed=True)
         raise refusal
 
     async def _prepare(
         self,
         user_id: str,
         lines: Sequence[Line],
-        key: Key | None,
+        key: IdempotencyKey | None,
         coupon_code: str | None,
         expected_total: int | None,
         cart: Emptied | None = None,
@@ -134,11 +138,11 @@ class Orders:
         pricing.check_total(expected_total, order.total, order.currency)
         return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers)), order
 
-    async def _place(self, posting: Posting, order: Order) -> Answer:
+    async def _place(self, posting: Posting, order: Order) -> OrderResult:
         outcome = await self._ledger.post(posting)
-        if isinstance(outcome, Replayed):
-            return Answer((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
-        return Answer(order)
+        if isinstance(outcome, IdempotencyRecord):
+            return OrderResult((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
+        return OrderResult(order)
 
     def _new_order(self, user_id: str, lines: tuple[OrderLine, ...], coupon: Coupon | None) -> Order:
         subtotal = pricing.check_size(lines, self._config.order_lines_max)
@@ -162,22 +166,22 @@ class Orders:
             history=(StatusChange(OrderStatus.PENDING, now, user_id),),
         )
 
-    async def cancel(self, order: Order, actor: str, key: Key | None = None) -> Answer:
+    async def cancel(self, order: Order, actor: str, key: IdempotencyKey | None = None) -> OrderResult:
         """Pending → cancelled, stock freed. Raises WrongStatus, or PaymentInProgress while a payment is open."""
-        posting = postings.cancelled(order, actor, "cancelled", self._clock.now(), key)
         try:
-            outcome = await self._ledger.post(posting)
+            outcome = await self._ledger.post(postings.cancelled(order, actor, "cancelled", self._clock.now(), key))
         except StateMoved:
-            raise await self._why_not_cancelled(order.id) from None
-        if isinstance(outcome, Replayed):
-            return Answer(await replayed_order(self._repository, outcome), replayed=True)
-        return Answer(await self.get(order.id))
+            now = await self.get(order.id)
+            if now.gave_coupon_back_since(order):
+                return await self.cancel(now, actor, key)
+            raise _why_not_cancelled(now) from None
+        if isinstance(outcome, IdempotencyRecord):
+            return OrderResult(await replayed_order(self._repository, outcome), replayed=True)
+        return OrderResult(await self.get(order.id))
 
-    async def _why_not_cancelled(self, order_id: str) -> Problem:
-        order = await self.get(order_id)
-        if order.status is OrderStatus.PENDING:
-            return PaymentInProgress(retry_after_seconds=1)
-        return wrong_status(order)
+    async def coupon_to_use_again(self, order: Order) -> Coupon | None:
+        """The coupon of an order whose hold ran out: it was given back, and is needed to pay after all."""
+        return None if order.coupon is None or order.coupon_held else await self._coupons.get(order.coupon)
 
     async def cancel_abandoned(self) -> int:
         """Cancels orders whose hold ended `order_abandoned_after_seconds` ago and that nobody paid, oldest first.
@@ -197,6 +201,19 @@ class Orders:
         except StateMoved:  # paid or cancelled at the last moment
             return False
         return True
+
+    async def forget_never_paid(self) -> int:
+        """Deletes cancelled orders that nobody ever paid, once they are older than `unpaid_orders_kept_seconds`: they
+        say what somebody wanted once, and nothing else points to them. Returns how many."""
+        cutoff = self._clock.now() - timedelta(seconds=self._config.unpaid_orders_kept_seconds)
+        deadline, deleted, after = self._clock.monotonic() + self._config.abandoned_seconds_max, 0, None
+        while self._clock.monotonic() < deadline:
+            due = await self._repository.never_paid(cutoff, after, self._config.sweep_orders_max)
+            if not due:
+                break
+            deleted += await self._repository.delete_never_paid([order_id for _, order_id in due])
+            after = due[-1]
+        return deleted
 
     async def ship(self, order_id: str, actor: str) -> Order:
         return await self._move(order_id, OrderStatus.SHIPPED, actor)
@@ -221,7 +238,7 @@ class Orders:
 
     async def _read_together(self, batch: Sequence[str]) -> Sequence[Order | None]:
         now = self._clock.now()
-        found = {order.id: order.seen_at(now) for order in await self._repository.find_all(set(batch))}
+        found = {order.id: order.with_expiry_applied(now) for order in await self._repository.find_all(set(batch))}
         return [found.get(order_id) for order_id in batch]
 
     async def count_of(self, user_ids: Iterable[str]) -> int:
@@ -246,29 +263,35 @@ class Orders:
         """Newest first, of one user, of one status, of both, or of all; with `number`, that order if it is there."""
         found = await self._repository.newest(user_id, status, after, limit + 1, number)
         now = self._clock.now()
-        orders = tuple(order.seen_at(now) for order in found[:limit])
+        orders = tuple(order.with_expiry_applied(now) for order in found[:limit])
         return OrderPage(orders, (orders[-1].created_at, orders[-1].id) if len(found) > limit else None)
 
 
-async def repeated(repository: OrderRepository, key: Key) -> Order | None:
+async def repeated(repository: OrderRepository, key: IdempotencyKey) -> Order | None:
     """The order an idempotency key already stands for, if any. Raises its refusal, or KeyReused."""
     record = await repository.recorded(key.id)
     if record is None:
         return None
-    if record["fingerprint"] != key.fingerprint:
+    if record.fingerprint != key.fingerprint:
         raise KeyReused()
-    return await replayed_order(repository, Replayed(record["outcome"]))
+    return await replayed_order(repository, record)
 
 
-async def replayed_order(repository: OrderRepository, replay: Replayed) -> Order:
+async def replayed_order(repository: OrderRepository, record: IdempotencyRecord) -> Order:
     """The order an idempotency key stands for. Raises the refusal if it stands for one."""
-    if "refused" in replay.outcome:
-        raise revive(replay.outcome)
-    if "orderId" not in replay.outcome:
+    if "refused" in record.outcome:
+        raise revive(record.outcome)
+    if "orderId" not in record.outcome:
         raise KeyReused()
-    order = await repository.find(replay.outcome["orderId"])
+    order = await repository.find(record.outcome["orderId"])
     assert order is not None, "an idempotency record without its order"
     return order
+
+
+def _why_not_cancelled(order: Order) -> Problem:
+    if order.status is OrderStatus.PENDING:
+        return PaymentInProgress(retry_after_seconds=1)
+    return wrong_status(order)
 
 
 def wrong_status(order: Order) -> Problem:

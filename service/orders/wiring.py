@@ -30,6 +30,7 @@ class OrdersDomain:
 def wire(
     runtime: Runtime,
     stores: Stores,
+    repository: OrderRepository,
     accounts: Accounts,
     stock: InventoryDomain,
     offers: Offers,
@@ -37,7 +38,6 @@ def wire(
     gateway: Gateway,
 ) -> OrdersDomain:
     clock, config, ledger = runtime.clock, runtime.config, stock.ledger
-    repository = OrderRepository(stores.database, stores.sender, config)
     coupons = Coupons(CouponRepository(stores.database), clock)
     terms = Terms(offers, HoldLimits(accounts, config), coupons)
     orders = Orders(repository, ledger, terms, carts, runtime)

@@ -10,7 +10,7 @@ from sanic import Request
 
 from service.errors import Malformed
 from service.infra import json
-from service.web.http.operation import IDEMPOTENCY_KEY, Call, Once, Operation, Reply
+from service.web.http.operation import IDEMPOTENCY_KEY, Call, Operation, Reply
 from service.web.http.reading import converted
 from service.web.security.authorize import authorize
 
@@ -37,20 +37,20 @@ class Api:
         authorize(declared, request.ctx.principal)
         taken = converted(given or {}, declared.takes)
         assert declared.handler is not None, f"{name} is not mounted"
-        once = _once(request, name, key, given, parameters) if declared.idempotent and key else None
-        return await declared.handler(Call(request, taken, once), **parameters)
+        keyed = _keyed(request, name, key, given, parameters) if declared.idempotent and key else None
+        return await declared.handler(Call(request, taken, keyed), **parameters)
 
     def takes(self, request: Request, name: str, field: str) -> bool:
         """Whether the operation knows this field."""
         return any(each.encode_name == field for each in msgspec.structs.fields(self.operation(request, name).takes))
 
 
-def _once(request: Request, name: str, key: str, given: Any, parameters: dict[str, str]) -> Once:
+def _keyed(request: Request, name: str, key: str, given: Any, parameters: dict[str, str]) -> tuple[str, str]:
     if not IDEMPOTENCY_KEY.match(key):
         raise Malformed("The form's key cannot be read: load the page again")
     asked = hashlib.sha256(json.encode([name, parameters, given])).hexdigest()
     principal = request.ctx.principal
-    return Once(f"{principal.user_id if principal else '-'}:form:{key}", asked)
+    return f"{principal.user_id if principal else '-'}:form:{key}", asked
 
 
 def see_other(path: str, reply: Reply | None = None, **query: str | int) -> Reply:

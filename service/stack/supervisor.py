@@ -1,7 +1,8 @@
 """Runs the whole stack in the foreground: stores, API processes, worker, scheduler. What dies is started again.
 
 The API processes share one listening socket that belongs to the supervisor, so connections wait through a restart.
-Every child is on a leash (infra/processes/leash.py): a `kill -9` of the supervisor ends them all."""
+Every child has a parent death signal (processes/parent_death_signal.py): a `kill -9` of the supervisor ends them all.
+"""
 
 import asyncio
 import hashlib

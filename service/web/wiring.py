@@ -28,6 +28,6 @@ class WebDomain:
 def wire(runtime: Runtime, stores: Stores, tokens: TokenReader, audit_log: AuditLog) -> WebDomain:
     clock, ids, config, registry = runtime.clock, runtime.ids, runtime.config, CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
-    version = Generation(stores.redis, clock, ids, config, told=lambda: layers.gate.generation)
+    version = Generation(stores.redis, clock, ids, config, known_version=lambda: layers.gate.generation)
     codecs, cache = build_codecs(), Cache(stores.redis, version, clock, config)
     return WebDomain(layers, registry, codecs, cache, ReadyReplies(cache, codecs))

@@ -92,7 +92,7 @@ async def test_no_buyer_sees_an_old_price_after_a_newer_one(
     shop: Shop, processes: Sequence[Client], where: Callable[[Product], Price]
 ) -> None:
     """Prices only rise here, so a price below one that any buyer was shown before is an old one."""
-    await bootstrap.front(shop).auth.accounts.create_admin(STAFF, PASSWORD)
+    await bootstrap.http_edge(shop).auth.accounts.create_admin(STAFF, PASSWORD)
     product, ended = await on_sale(shop, price=1), asyncio.Event()
     price_at, bearer, shown, seen = where(product), await staff(processes[0]), 1, {1}
 
@@ -180,7 +180,7 @@ async def listed(client: Client) -> Any:
 
 
 async def test_staff_see_archived_products_and_buyers_do_not(shop: Shop, processes: Sequence[Client]) -> None:
-    await bootstrap.front(shop).auth.accounts.create_admin(STAFF, PASSWORD)
+    await bootstrap.http_edge(shop).auth.accounts.create_admin(STAFF, PASSWORD)
     product, bearer = await on_sale(shop, price=100), await staff(processes[0])
     assert await on_its_own(product)(processes[1]) == 100
     async with processes[0].delete(f"/api/products/{product.id}", headers=bearer) as answer:

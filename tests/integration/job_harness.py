@@ -45,7 +45,7 @@ class Worksite:
 
     async def beside(self) -> None:
         """Looks after stuck runs and waits for what that started."""
-        await self.runner.look_after()
+        await self.runner.requeue_stuck()
         await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "beside"))
 
 

@@ -245,10 +245,10 @@ async def test_12_a_reserved_counter_beside_the_holds_is_not_foolproof(
     shop = processes[0]
     await shops.stock(shop, A=200)
     for dying in processes[1:]:
-        sender, batches = dying.ledger._books._sender, itertools.count()
+        runner, batches = dying.ledger._store._runner, itertools.count()
 
         async def sometimes_dies(
-            commands: Any, session: Any, send: Any = sender.send_all, batches: Any = batches
+            commands: Any, session: Any, send: Any = runner.send_all, batches: Any = batches
         ) -> Any:
             if next(batches) % 2:
                 counter_only = next(n for n, command in enumerate(commands) if command.get("insert") == "reservations")
@@ -256,7 +256,7 @@ async def test_12_a_reserved_counter_beside_the_holds_is_not_foolproof(
                 raise RuntimeError("killed after the counter and before the holds")
             return await send(commands, session)
 
-        sender.send_all = sometimes_dies
+        runner.send_all = sometimes_dies
     orders: list[Any] = []
     for _ in range(6):
         orders += await outcomes(*(shops.buy(processes[n % 3], user=f"u{n}", A=1) for n in range(12)))

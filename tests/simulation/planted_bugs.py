@@ -9,17 +9,18 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from service.idempotency import IdempotencyRecord
 from service.infra.mongo.commands import Command, update
 from service.inventory import decisions, models, repository
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
-from service.inventory.repository import Bookkeeping
+from service.inventory.repository import LedgerStore
 from service.orders import postings, usecases
 from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
 from service.orders.repository import payment_document
 from service.orders.settlement import Settlement, _why_cancelled
-from service.orders.usecases import Answer
+from service.orders.usecases import OrderResult
 from service.payments.models import Outcome
 
 Bug = Callable[[], Any]
@@ -34,17 +35,17 @@ def planted(bug: Bug) -> Bug:
 @planted
 @contextmanager
 def guard_removed() -> Iterator[None]:
-    """Check and write apart: the books are read outside the transaction, the write names no state it relies on, and
+    """Check and write apart: the state is read outside the transaction, the write names no state it relies on, and
     the history no longer refuses a second entry of one number."""
-    original, documented = Bookkeeping.open, repository.history_document
+    original, documented = LedgerStore.open, repository.history_document
 
-    async def read_outside(self: Bookkeeping, batch: Any, session: Any, assume: bool) -> Any:
+    async def read_outside(self: LedgerStore, batch: Any, session: Any, assume: bool) -> Any:
         return await original(self, batch, None)
 
     def entry_of_any_number(movement: models.Movement) -> dict[str, Any]:
         return {**documented(movement), "_id": f"{movement.sku}#{movement.seq}-{movement.order_id}-{movement.kind}"}
 
-    def stock_commands(self: Bookkeeping, stock: Sequence[tuple[Stock, Stock]], now: Any) -> list[Command]:
+    def stock_commands(self: LedgerStore, stock: Sequence[tuple[Stock, Stock]], now: Any) -> list[Command]:
         changes = [
             {
                 "onHand": after.on_hand - before.on_hand,
@@ -60,8 +61,8 @@ def guard_removed() -> Iterator[None]:
         return [update("inventory", steps)] if steps else []
 
     with (
-        patch.object(Bookkeeping, "open", read_outside),
-        patch.object(Bookkeeping, "_stock_commands", stock_commands),
+        patch.object(LedgerStore, "open", read_outside),
+        patch.object(LedgerStore, "_stock_commands", stock_commands),
         patch.object(repository, "history_document", entry_of_any_number),
     ):
         yield
@@ -103,13 +104,13 @@ def expiry_ignored_until_swept() -> Iterator[None]:
 @contextmanager
 def history_skipped() -> Iterator[None]:
     """One path, the release, changes the stock without leaving a movement."""
-    original = Bookkeeping.write
+    original = LedgerStore.write
 
-    async def write(self: Bookkeeping, stock: Any, movements: Any, *rest: Any) -> None:
+    async def write(self: LedgerStore, stock: Any, movements: Any, *rest: Any) -> None:
         kept = [movement for movement in movements if movement.kind is not MovementKind.RELEASE]
         await original(self, stock, kept, *rest)
 
-    with patch.object(Bookkeeping, "write", write):
+    with patch.object(LedgerStore, "write", write):
         yield
 
 
@@ -168,7 +169,7 @@ def idempotency_read_then_write() -> Iterator[None]:
         keys = self._outbox._entries.database["idempotency"]
         known = await keys.find_one({"_id": claim.id})
         if known is not None:
-            return models.Replayed(known["outcome"])
+            return IdempotencyRecord(known["fingerprint"], known["outcome"])
         answer = await original(self, replace(posting, claim=None))
         record = {"fingerprint": claim.fingerprint, "outcome": dict(claim.outcome), "expiresAt": claim.expires_at}
         await keys.update_one({"_id": claim.id}, {"$set": record}, upsert=True)
@@ -194,7 +195,7 @@ def payment_inside_the_transaction() -> Iterator[None]:
         if order.status is not OrderStatus.PENDING or order.payment is not None:
             return await original(self, order, method, key)
         _, outcome = await self._ledger._transactions.run(charge_inside)
-        return Answer(await self._settle(await self._orders.get(order.id), outcome, key))
+        return OrderResult(await self._settle(await self._orders.get(order.id), outcome, key))
 
     with patch.object(Settlement, "pay", pay):
         yield
@@ -267,14 +268,14 @@ def money_returned_for_what_another_sold() -> Iterator[None]:
 def assumed_stock_never_doubted() -> Iterator[None]:
     """Found by this simulation in the real code: a batch goes by the stock its process left, and by holds of others
     that are younger; more seems to be freed than is reserved."""
-    original = Bookkeeping.open
+    original = LedgerStore.open
 
-    async def open_undoubted(self: Any, *arguments: Any) -> models.Books:
-        books = await original(self, *arguments)
-        books.assumed = False
-        return books
+    async def open_undoubted(self: Any, *arguments: Any) -> models.BatchState:
+        state = await original(self, *arguments)
+        state.assumed = False
+        return state
 
-    with patch.object(Bookkeeping, "open", open_undoubted):
+    with patch.object(LedgerStore, "open", open_undoubted):
         yield
 
 
@@ -295,4 +296,41 @@ def hold_limit_asked_before_the_posting() -> Iterator[None]:
         return await original(self, replace(posting, action=replace(action, limits=None)))
 
     with patch.object(Ledger, "post", post):
+        yield
+
+
+@planted
+@contextmanager
+def coupon_kept_by_what_ran_out() -> Iterator[None]:
+    """A hold that runs out frees its stock only: the order keeps its coupon from everybody."""
+
+    def stock_only(hold: models.Lapsed, coupon: str) -> models.Posting:
+        return postings.expired(hold.order_id)
+
+    with patch.object(postings, "lapsed_with_coupon", stock_only):
+        yield
+
+
+@planted
+@contextmanager
+def coupon_not_used_again() -> Iterator[None]:
+    """An order is paid after its hold ran out, at the price of a coupon that others may use as well."""
+
+    async def none(self: Any, order: Order) -> None:
+        return None
+
+    with patch.object(usecases.Orders, "coupon_to_use_again", none):
+        yield
+
+
+@planted
+@contextmanager
+def coupon_given_back_twice() -> Iterator[None]:
+    """The sweep gives a coupon back, and the cancel that follows does so again."""
+    original = postings.cancelled
+
+    def cancelled(order: Order, *rest: Any) -> models.Posting:
+        return original(replace(order, coupon_held=True), *rest)
+
+    with patch.object(postings, "cancelled", cancelled), patch.object(postings, "_coupon_as_read", lambda order: ()):
         yield

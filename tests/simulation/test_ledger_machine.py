@@ -1,6 +1,6 @@
 """The ledger's decisions and the order states against a plain model: hypothesis looks for a sequence that differs.
 
-The model is arithmetic on dictionaries and knows nothing of movements, batches or books. Postings are gathered into
+The model is arithmetic on dictionaries and knows nothing of movements or batches. Postings are gathered into
 batches as in the service, so a batch of many must give what the same postings give one by one."""
 
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from planted_bugs import PLANTED
 
 from service.errors import Problem
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.decisions import decide
 from service.inventory.models import (
     Accepted,
     Action,
-    Books,
+    BatchState,
     Change,
-    Claim,
     Confirm,
     Decision,
     Expire,
@@ -29,7 +29,6 @@ from service.inventory.models import (
     MovementKind,
     Posting,
     Release,
-    Replayed,
     Reserve,
     Stock,
 )
@@ -123,7 +122,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model, self.now, self.count = Model(), START, 0
-        self.books = Books({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
+        self.state = BatchState({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
         self.movements: list[Any] = []
         self.receive_all()
 
@@ -131,9 +130,9 @@ class LedgerMachine(RuleBasedStateMachine):
         goods = tuple(Line(sku, 20) for sku in SKUS)
         assert self.post(Change(MovementKind.RECEIVE, goods)) == [self.model.change(_sum(goods))]
 
-    def post(self, *actions: Action, claim: Claim | None = None) -> list[str]:
+    def post(self, *actions: Action, claim: IdempotencyClaim | None = None) -> list[str]:
         batch = [Posting(action, "machine", claim=claim) for action in actions]
-        decisions = decide(self.books, batch, self.now)
+        decisions = decide(self.state, batch, self.now)
         for decision in decisions:
             if isinstance(decision, Accepted):
                 self.movements += decision.movements
@@ -174,7 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(lines=LINES)
     def reserve_twice_under_one_key(self, lines: tuple[Line, ...]) -> None:
         first, second = self.new_order(), self.new_order()
-        key = Claim(f"key of {first}", "the same", {"orderId": first}, self.now + HOLD)
+        key = IdempotencyClaim(f"key of {first}", "the same", {"orderId": first}, self.now + HOLD)
         wanted = self.model.reserve(first, _sum(lines), self.now)
         actions = (Reserve(each, "user", lines, self.now + HOLD) for each in (first, second))
         assert self.post(*actions, claim=key) == [wanted, "replayed"]
@@ -208,19 +207,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def stock_is_what_the_model_says_and_never_oversold(self) -> None:
-        for sku, stock in self.books.stock.items():
+        for sku, stock in self.state.stock.items():
             assert stock.on_hand == self.model.on_hand[sku]
             assert stock.available == self.model.free(sku) >= 0
 
     @invariant()
     def every_hold_has_the_status_of_the_model(self) -> None:
-        assert {key: hold.status for key, hold in self.books.holds.items()} == {
+        assert {key: hold.status for key, hold in self.state.holds.items()} == {
             key: HoldStatus(hold.status) for key, hold in self.model.holds.items()
         }
 
     @invariant()
     def replaying_the_history_gives_the_stock(self) -> None:
-        for sku, stock in self.books.stock.items():
+        for sku, stock in self.state.stock.items():
             history = [movement for movement in self.movements if movement.sku == sku]
             assert [movement.seq for movement in history] == list(range(1, stock.seq + 1))
             assert sum(movement.on_hand_delta for movement in history) == stock.on_hand
@@ -262,7 +261,7 @@ def _sum(lines: tuple[Line, ...]) -> dict[str, int]:
 def _word(decision: Decision) -> str:
     if isinstance(decision, Problem):
         return decision.code
-    return "replayed" if isinstance(decision, Replayed) else "ok"
+    return "replayed" if isinstance(decision, IdempotencyRecord) else "ok"
 
 
 @pytest.mark.parametrize("bug", ["resolved_twice", "expiry_ignored_until_swept", "same_sku_twice"])

@@ -12,9 +12,9 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from service.bootstrap import INDEXES, Shop, Stores, build
 from service.config import Config
 from service.errors import Problem
+from service.idempotency import IdempotencyKey
 from service.infra.mongo.indexes import Index, reconcile
 from service.inventory.models import Line
-from service.orders.models import Key
 from workloads.simulation.world.shop import offers_of, stores_on
 from workloads.simulation.world.world import World
 
@@ -77,7 +77,7 @@ async def open_shop(shop: Shop, _: ScriptClock) -> Any:
 def buy(user: str, key: str, *lines: tuple[str, int]) -> Callable[[Shop, ScriptClock], Awaitable[Any]]:
     async def step(shop: Shop, _: ScriptClock) -> Any:
         answer = await shop.orders.checkout(
-            user, [Line(*line) for line in lines], Key(f"{user}:{key}", repr(lines), FAR)
+            user, [Line(*line) for line in lines], IdempotencyKey(f"{user}:{key}", repr(lines), FAR)
         )
         return answer.replayed, answer.order.status
 
@@ -87,7 +87,7 @@ def buy(user: str, key: str, *lines: tuple[str, int]) -> Callable[[Shop, ScriptC
 def settle(user: str, method: str, key: str = "") -> Callable[[Shop, ScriptClock], Awaitable[Any]]:
     async def step(shop: Shop, _: ScriptClock) -> Any:
         order = (await shop.orders.newest(user, None, None, 1)).items[0]
-        answer = await shop.settlement.pay(order, method, Key(f"{user}:{key}", method, FAR) if key else None)
+        answer = await shop.settlement.pay(order, method, IdempotencyKey(f"{user}:{key}", method, FAR) if key else None)
         return answer.replayed, answer.order.status
 
     return step

@@ -11,7 +11,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from service.infra.mongo.commands import Find, OneThread, insert, update
+from service.infra.mongo.commands import FindCommand, ThreadedCommandRunner, insert, update
 from workloads.simulation.mongo.database import Database as SimulatedDatabase
 from workloads.simulation.world.world import World
 
@@ -310,7 +310,7 @@ def test_an_ordered_bulk_stops_at_its_first_duplicate_and_an_unordered_one_goes_
 
 def test_commands_sent_in_one_go_do_what_they_say_and_stop_at_the_first_refusal(check: Runner) -> None:
     async def contract(db: Any) -> None:
-        sender = db if isinstance(db, SimulatedDatabase) else OneThread(db)
+        runner = db if isinstance(db, SimulatedDatabase) else ThreadedCommandRunner(db)
         await db.keys.insert_many([{"_id": "k", "n": 1}, {"_id": "l", "n": 1}])
         changes = [
             {"q": {"_id": {"$in": ["k", "l"]}}, "u": {"$inc": {"n": 1}}, "multi": True},
@@ -319,23 +319,23 @@ def test_commands_sent_in_one_go_do_what_they_say_and_stop_at_the_first_refusal(
         ]
         async with await db.client.start_session() as session:
             session.start_transaction(**SNAPSHOT)
-            replies = await sender.send_all(
+            replies = await runner.send_all(
                 [insert("keys", [{"_id": "a"}, {"_id": "b"}]), update("keys", changes)], session
             )
-            found = await sender.find_all([Find("keys", {"n": 2}, {"_id": 1}), Find("none", {})], session)
+            found = await runner.find_all([FindCommand("keys", {"n": 2}, {"_id": 1}), FindCommand("none", {})], session)
             assert (sorted(d["_id"] for d in found[0]), found[1]) == (["k", "l"], [])
 
             assert [reply["n"] for reply in replies] == [2, 3]
             await session.commit_transaction()
             session.start_transaction(**SNAPSHOT)
             with pytest.raises(BulkWriteError) as caught:
-                await sender.send_all([insert("keys", [{"_id": "k"}]), insert("keys", [{"_id": "never"}])], session)
+                await runner.send_all([insert("keys", [{"_id": "k"}]), insert("keys", [{"_id": "never"}])], session)
             assert [failure["code"] for failure in caught.value.details["writeErrors"]] == [11000]
             await session.abort_transaction()
         left = {d["_id"]: d.get("n") for d in await db.keys.find().to_list(None)}
         assert left == {"a": None, "b": None, "k": 2, "l": 2, "new": 7}
-        sorted_reads = [Find("keys", {}, {"_id": 1}, (("_id", -1),), 2), Find("keys", {"n": 7})]
-        assert await sender.find_all(sorted_reads, None) == [[{"_id": "new"}, {"_id": "l"}], [{"_id": "new", "n": 7}]]
+        sorted_reads = [FindCommand("keys", {}, {"_id": 1}, (("_id", -1),), 2), FindCommand("keys", {"n": 7})]
+        assert await runner.find_all(sorted_reads, None) == [[{"_id": "new"}, {"_id": "l"}], [{"_id": "new", "n": 7}]]
 
     check(contract)
 

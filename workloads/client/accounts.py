@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from workloads.client import api
-from workloads.client.exchange import Answer, Exchange
+from workloads.client.exchange import Exchange, HttpAnswer
 from workloads.client.running_stack import Stack, StackError, holdfast_command
 
 PASSWORD = "a-password-for-load-tests-only"
@@ -159,5 +159,5 @@ async def _sign_in(exchange: Exchange, account: Account, name: str) -> Account:
     raise AccountError(f"{account.email} could not sign in: {_said(answer)}{hint}")
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: HttpAnswer) -> str:
     return f"{answer.status} {answer.code or answer.outcome}"

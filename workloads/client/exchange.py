@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """`status` is 0 where no answer came. `raw` is the body as sent; `done` is in seconds of the run."""
 
     status: int
@@ -88,7 +88,7 @@ class Exchange:
         assert self._session is not None, "an exchange is entered before it is left"
         await self._session.close()
 
-    async def send(self, request: Request, intended: float | None = None) -> Answer:
+    async def send(self, request: Request, intended: float | None = None) -> HttpAnswer:
         """Sends now. `intended` is when it should have been sent, by default now; latency is counted from then."""
         assert self._session is not None, "an exchange is entered before it is used"
         sent = self.clock.now()
@@ -100,25 +100,25 @@ class Exchange:
                 raw = await response.read()
             answer = self._answer(request, response.status, raw, response.headers.get("Content-Encoding", ""))
         except TimeoutError:
-            answer = Answer(0, b"", outcomes.TIMEOUT, self.clock.now())
+            answer = HttpAnswer(0, b"", outcomes.TIMEOUT, self.clock.now())
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
-            answer = Answer(0, b"", outcomes.ERROR, self.clock.now())
+            answer = HttpAnswer(0, b"", outcomes.ERROR, self.clock.now())
         except asyncio.CancelledError:
             # The run was given up: an answer that nobody waited for is no reason to forget the question.
-            self._row(request, intended, sent, Answer(0, b"", outcomes.TIMEOUT, NEVER))
+            self._row(request, intended, sent, HttpAnswer(0, b"", outcomes.TIMEOUT, NEVER))
             raise
         self._row(request, intended, sent, answer)
         return answer
 
-    def _row(self, request: Request, intended: float | None, sent: float, answer: Answer) -> None:
+    def _row(self, request: Request, intended: float | None, sent: float, answer: HttpAnswer) -> None:
         meant = sent if intended is None else intended
         self._recorder.row(meant, sent, answer.done, request.route, answer.status, answer.outcome, len(answer.raw))
 
-    def _answer(self, request: Request, status: int, raw: bytes, encoding: str) -> Answer:
+    def _answer(self, request: Request, status: int, raw: bytes, encoding: str) -> HttpAnswer:
         done = self.clock.now()
         # Only refusals are told apart by their body; decoding every success would slow the client down.
         body = decode(raw, encoding) if status in (402, 409) else b""
-        return Answer(status, raw, outcomes.classify(request.route, status, body), done, encoding)
+        return HttpAnswer(status, raw, outcomes.classify(request.route, status, body), done, encoding)
 
 
 def decode(raw: bytes, encoding: str) -> bytes:

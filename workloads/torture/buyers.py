@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from workloads.client import api
 from workloads.client.accounts import Account
-from workloads.client.exchange import Answer, Exchange, Request
+from workloads.client.exchange import Exchange, HttpAnswer, Request
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 PAUSE_MAX_SECONDS = 0.05
@@ -106,7 +106,7 @@ class Buyer:
         elif 400 <= answer.status < 500 and answer.status not in (401, 408, 429) and answer.code not in BUSY:
             operation.outcome, operation.code = REFUSED, answer.code
 
-    async def _send(self, make: MakeRequest) -> Answer:
+    async def _send(self, make: MakeRequest) -> HttpAnswer:
         """A session that is gone (Redis lost it) is opened anew; a 401 says that nothing happened."""
         answer = await self.exchange.send(make(await self.account.token(self.exchange)))
         if answer.status == 401:

@@ -9,7 +9,7 @@ from typing import Any
 
 from workloads.client import api
 from workloads.client.accounts import Account, open_accounts, open_staff
-from workloads.client.exchange import Answer, Exchange, Request, json_request
+from workloads.client.exchange import Exchange, HttpAnswer, Request, json_request
 from workloads.client.recorder import Recorder, RunClock
 from workloads.torture.buyers import DONE, Buyer
 from workloads.torture.faults import Fault, faults_of
@@ -172,7 +172,7 @@ class Torture:
         """Every order of every round, once more, at the very end."""
         return [sentence for buyer in self._past for sentence in complaints_of(buyer, await buyer.orders())]
 
-    async def _as_staff(self, make: Callable[[str], Request]) -> Answer:
+    async def _as_staff(self, make: Callable[[str], Request]) -> HttpAnswer:
         """Tried until the service takes it: setting up a round must not fail for what the last one left behind."""
         give_up = time.monotonic() + READY_SECONDS_MAX
         while True:

@@ -19,7 +19,7 @@ Head = tuple[list[Candidate], Walked]  # candidates to be ranked, and where on t
 
 
 @dataclass(slots=True)
-class Known:
+class SearchCacheEntry:
     """Of one generation. A search that began under one adds to that one, whatever is current when it ends.
 
     `words`: how many products have each. `heads`: by the words and by how many products were wanted."""
@@ -48,21 +48,21 @@ def _add(known: dict[Key, Value], more: Mapping[Key, Value], entries_max: int) -
         del known[next(iter(known))]
 
 
-class SearchMemory:
+class SearchCache:
     def __init__(self, clock: Clock, config: Config) -> None:
         self._clock, self._config = clock, config
         self._generation, self._until = b"", 0.0
-        self._known = Known()
+        self._known = SearchCacheEntry()
 
-    def of(self, generation: bytes) -> Known:
+    def entry(self, generation: bytes) -> SearchCacheEntry:
         """What is known under a generation; under none nothing is, nor kept."""
         if not generation:
-            return Known()
+            return SearchCacheEntry()
         now = self._clock.monotonic()
         if generation != self._generation or now >= self._until:
             config = self._config
             self._generation, self._until = generation, now + config.search_known_seconds
-            self._known = Known(
+            self._known = SearchCacheEntry(
                 config.search_known_words_max, config.search_known_heads_max, config.search_known_products_max
             )
         return self._known

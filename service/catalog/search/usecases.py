@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.catalog.models import Product
 from service.catalog.product_reads import ProductReads
-from service.catalog.search.cache import Head, Known, SearchMemory
+from service.catalog.search.cache import Head, SearchCache, SearchCacheEntry
 from service.catalog.search.plan import Candidate, Stream, Walked, score, streams_for
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.vocabulary import Vocabulary
@@ -59,11 +59,11 @@ class Search:
         repository: SearchRepository,
         products: ProductReads,
         vocabulary: Vocabulary,
-        memory: SearchMemory,
+        memory: SearchCache,
         config: Config,
     ) -> None:
         self._repository, self._products, self._vocabulary = repository, products, vocabulary
-        self._memory, self._config = memory, config
+        self._cache, self._config = memory, config
         self._counts: GroupCommit[tuple[str, ...], dict[str, int]] = GroupCommit(
             self._counted_together, items_max=config.product_reads_max, waiting_max=config.postings_waiting_max
         )
@@ -79,7 +79,7 @@ class Search:
             return await self._by_text(query, asked, position, limit)
         if not asked:
             return SearchPage((), None)
-        known = self._memory.of(generation)
+        known = self._cache.entry(generation)
         if position is not None:
             return await self._by_words(asked, position.words, position, limit, known)
         words, meant = await self._words(asked, known)
@@ -106,7 +106,7 @@ class Search:
             return SearchPage(items, None)
         return SearchPage(items, Position(asked, scored=(found[limit - 1][1], items[-1].id)))
 
-    async def _words(self, asked: Sequence[str], known: Known) -> tuple[tuple[str, ...], dict[str, str]]:
+    async def _words(self, asked: Sequence[str], known: SearchCacheEntry) -> tuple[tuple[str, ...], dict[str, str]]:
         """The stems to search for, the rarest first, and which were taken for another. A word nobody wrote is taken for
         its nearest known one, or left out if others remain."""
         counts = {word: known.words[word] for word in asked if word in known.words}
@@ -127,7 +127,12 @@ class Search:
         return [{word: counts[word] for word in asked if word in counts} for asked in batch]
 
     async def _by_words(
-        self, asked: tuple[str, ...], words: tuple[str, ...], position: Position | None, limit: int, known: Known
+        self,
+        asked: tuple[str, ...],
+        words: tuple[str, ...],
+        position: Position | None,
+        limit: int,
+        known: SearchCacheEntry,
     ) -> SearchPage:
         streams = streams_for(words)
         entries, edge = await self._entries(streams, words, position, limit + 1, known)
@@ -137,7 +142,7 @@ class Search:
         last = entries[limit - 1]
         return SearchPage(tuple(items), Position(asked, words, edge, last.ranked, last.walked))
 
-    async def _on_sale(self, ids: Sequence[str], known: Known) -> list[Product]:
+    async def _on_sale(self, ids: Sequence[str], known: SearchCacheEntry) -> list[Product]:
         on_sale = {each: known.products[each] for each in ids if each in known.products}
         unread = [each for each in ids if each not in on_sale]
         found = {product.id: product for product in await self._products.on_sale(unread)}
@@ -146,7 +151,12 @@ class Search:
         return [on_sale[each] for each in ids if each in on_sale]
 
     async def _entries(
-        self, streams: Sequence[Stream], words: tuple[str, ...], position: Position | None, limit: int, known: Known
+        self,
+        streams: Sequence[Stream],
+        words: tuple[str, ...],
+        position: Position | None,
+        limit: int,
+        known: SearchCacheEntry,
     ) -> tuple[list[_Entry], Walked]:
         if position is not None and position.walked is not None:
             assert position.edge is not None, "checked by _is_sound"
@@ -161,7 +171,12 @@ class Search:
         return entries[:limit], edge
 
     async def _head(
-        self, streams: Sequence[Stream], words: tuple[str, ...], position: Position | None, enough: int, known: Known
+        self,
+        streams: Sequence[Stream],
+        words: tuple[str, ...],
+        position: Position | None,
+        enough: int,
+        known: SearchCacheEntry,
     ) -> Head:
         """The candidates that are ranked by their words, and where they end. From a position, those up to its edge."""
         if position is not None and position.edge is not None:

@@ -39,7 +39,7 @@ def connect(config: Config) -> Any:
 
 
 @contextmanager
-def patient(config: Config) -> Iterator[Any]:
+def client_without_timeout(config: Config) -> Iterator[Any]:
     """A client for work on whole collections, which no request waits for: as long as there is a server, it is given
     all the time it needs."""
     client = _client(config)

@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class FindCommand:
     collection: str
     filter: Document
     projection: Document | None = None
@@ -44,10 +44,10 @@ def update(collection: str, statements: Sequence[Document]) -> Command:
     return {"update": collection, "updates": list(statements), "ordered": True}
 
 
-class Sender(Protocol):
+class CommandRunner(Protocol):
     """What the ledger reads and writes through. The simulation brings its own."""
 
-    async def find_all(self, finds: Sequence[Find], session: Session | None) -> list[list[Document]]:
+    async def find_all(self, finds: Sequence[FindCommand], session: Session | None) -> list[list[Document]]:
         """The documents of each. Outside of a transaction a lost connection is tried once more, as the driver does."""
 
     async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
@@ -55,14 +55,14 @@ class Sender(Protocol):
         is not carried out."""
 
 
-class OneThread:
-    """The Sender of a Motor database. A caller that is cancelled is held until the thread has ended: the session is
-    in use until then."""
+class ThreadedCommandRunner:
+    """The CommandRunner of a Motor database. A caller that is cancelled is held until the thread has ended: the
+    session is in use until then."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find_all(self, finds: Sequence[Find], session: Session | None) -> list[list[Document]]:
+    async def find_all(self, finds: Sequence[FindCommand], session: Session | None) -> list[list[Document]]:
         return await self._in_thread(lambda database, session: _find_all(database, finds, session), session)
 
     async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
@@ -82,23 +82,23 @@ class OneThread:
         return result
 
 
-class SharedReads:
+class FindLoader:
     """Reads that wait go together: one turn of a thread and one connection for all of them."""
 
-    def __init__(self, sender: Sender, config: Config) -> None:
-        self._sender = sender
-        self._group: GroupCommit[Find, list[Document]] = GroupCommit(
+    def __init__(self, runner: CommandRunner, config: Config) -> None:
+        self._runner = runner
+        self._group: GroupCommit[FindCommand, list[Document]] = GroupCommit(
             self._together, items_max=config.shared_reads_max, waiting_max=config.postings_waiting_max
         )
 
-    async def find(self, find: Find) -> list[Document]:
+    async def find(self, find: FindCommand) -> list[Document]:
         return await self._group(find)
 
-    async def _together(self, batch: Sequence[Find]) -> Sequence[list[Document]]:
-        return await self._sender.find_all(batch, None)
+    async def _together(self, batch: Sequence[FindCommand]) -> Sequence[list[Document]]:
+        return await self._runner.find_all(batch, None)
 
 
-def _find_all(database: Any, finds: Sequence[Find], session: Any) -> list[list[Document]]:
+def _find_all(database: Any, finds: Sequence[FindCommand], session: Any) -> list[list[Document]]:
     commands = [_find(each) for each in finds]
     with pymongo.timeout(database.client.options.timeout):  # for both attempts
         try:
@@ -110,7 +110,7 @@ def _find_all(database: Any, finds: Sequence[Find], session: Any) -> list[list[D
         return [_documents(database, reply, session) for reply in replies]
 
 
-def _find(find: Find) -> Command:
+def _find(find: FindCommand) -> Command:
     command: dict[str, Any] = {"find": find.collection, "filter": find.filter, "batchSize": FOUND_AT_ONCE}
     if find.projection is not None:
         command["projection"] = find.projection

@@ -14,7 +14,7 @@ from service.config import Config
 from service.ids import Ids
 from service.infra.batcher import GroupCommit
 from service.infra.redis.client import UNREACHABLE
-from service.infra.redis.script_connection import ScriptLine
+from service.infra.redis.script_connection import RedisScriptConnection
 
 log = logging.getLogger(__name__)
 KEY = "catalogue:generation"
@@ -31,20 +31,20 @@ SCRIPT = CURRENT + "return current_generation(ARGV[1])"
 
 class Generation:
     def __init__(
-        self, redis: Any, clock: Clock, ids: Ids, config: Config, told: Callable[[], bytes] = lambda: b""
+        self, redis: Any, clock: Clock, ids: Ids, config: Config, known_version: Callable[[], bytes] = lambda: b""
     ) -> None:
-        """`told`: the token that whoever asks now has come by, if it has."""
-        self._redis, self._clock, self._ids, self._told = redis, clock, ids, told
-        self._line = ScriptLine(SCRIPT, config)
-        self._pause_seconds, self._closed_until, self._owes_an_end = config.redis_pause_seconds, 0.0, False
+        """`known_version`: the token that whoever asks now has come by, if it has."""
+        self._redis, self._clock, self._ids, self._known_version = redis, clock, ids, known_version
+        self._connection = RedisScriptConnection(SCRIPT, config)
+        self._pause_seconds, self._closed_until, self._pending_invalidation = config.redis_pause_seconds, 0.0, False
         self._read: GroupCommit[None, bytes | None] = GroupCommit(
             self._read_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 
     async def now(self) -> bytes | None:
         """The token; None while Redis is down, and nobody waits for it then."""
-        if not self._owes_an_end and (told := self._told()):
-            return told
+        if not self._pending_invalidation and (known := self._known_version()):
+            return known
         if self._closed_until > self._clock.monotonic():
             return None
         return await self._read(None)
@@ -55,18 +55,18 @@ class Generation:
         try:
             await self._end()
         except UNREACHABLE as error:
-            self._owes_an_end = True
+            self._pending_invalidation = True
             log.warning("the cache was not told of a change yet: %s", error)
 
     async def _end(self) -> None:
         await self._redis.set(KEY, self._ids.new())
-        self._owes_an_end = False
+        self._pending_invalidation = False
 
     async def _read_together(self, batch: Sequence[None]) -> Sequence[bytes | None]:
         try:
-            if self._owes_an_end:
+            if self._pending_invalidation:
                 await self._end()
-            token = await self._line.call(self._ids.new().encode())
+            token = await self._connection.call(self._ids.new().encode())
         except UNREACHABLE as error:
             log.warning("the catalogue is read without its cache: %s", error)
             self._closed_until = self._clock.monotonic() + self._pause_seconds
@@ -74,4 +74,4 @@ class Generation:
         return [token] * len(batch)
 
     def close(self) -> None:
-        self._line.close()
+        self._connection.close()

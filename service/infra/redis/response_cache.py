@@ -1,4 +1,4 @@
-"""Answers ready to send, for everyone who asks the same: a bounded shelf in each process, Redis behind it.
+"""Answers ready to send, for everyone who asks the same: a bounded lru in each process, Redis behind it.
 
 An answer belongs to the generation that was current when its making began. One that was begun before a change and
 finished after it is kept under a generation nobody asks for any more, so an old price never follows a newer one.
@@ -25,7 +25,7 @@ PREFIX = b"catalogue:"
 ENTRY_OVERHEAD_BYTES = 512
 
 
-class Ready(msgspec.Struct, array_like=True, frozen=True):
+class CachedResponse(msgspec.Struct, array_like=True, frozen=True):
     """A body in its coding; `tag` is of its content, whatever the coding."""
 
     body: bytes
@@ -33,24 +33,24 @@ class Ready(msgspec.Struct, array_like=True, frozen=True):
     tag: str
 
 
-Make = Callable[[], Awaitable[Ready]]
-Flight = tuple[bytes, bytes]
-Found = tuple[Ready, float]  # and until when it may be told
-Kept = tuple[bytes, Ready, float]  # its name, and until when
+Make = Callable[[], Awaitable[CachedResponse]]
+FlightKey = tuple[bytes, bytes]
+Found = tuple[CachedResponse, float]  # and until when it may be told
+Kept = tuple[bytes, CachedResponse, float]  # its name, and until when
 
 
-class Shelf:
+class LruCache:
     """The answers of this process, the least recently used one leaves first. Moments are of a monotonic clock."""
 
     def __init__(self, entries_max: int, bytes_max: int) -> None:
         self._entries_max, self._bytes_max = entries_max, bytes_max
-        self._entries: OrderedDict[bytes, tuple[Ready, float]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[CachedResponse, float]] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: bytes, now: float) -> Ready | None:
+    def get(self, key: bytes, now: float) -> CachedResponse | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -60,7 +60,7 @@ class Shelf:
         self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, key: bytes, ready: Ready, until: float) -> None:
+    def put(self, key: bytes, ready: CachedResponse, until: float) -> None:
         self._drop(key)
         self._entries[key] = ready, until
         self.bytes += _size(key, ready)
@@ -83,9 +83,9 @@ class Cache:
     def __init__(self, redis: Any, generation: Generation, clock: Clock, config: Config) -> None:
         self._redis, self._clock, self._config = redis, clock, config
         self.generation, self.current = generation, b""  # `current`: the token seen last, b"" if there was none
-        self.shelf = Shelf(config.cache_entries_max, config.cache_bytes_max)
-        self._flights: dict[Flight, asyncio.Task[Ready]] = {}
-        self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Ready).decode
+        self.lru = LruCache(config.cache_entries_max, config.cache_bytes_max)
+        self._flights: dict[FlightKey, asyncio.Task[CachedResponse]] = {}
+        self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(CachedResponse).decode
         self._find: GroupCommit[bytes, Found | None] = GroupCommit(
             self._find_together, items_max=config.cache_batch_max, waiting_max=config.gate_waiting_max
         )
@@ -94,21 +94,21 @@ class Cache:
         )
         self.hits = self.found = self.made = 0
 
-    async def get(self, key: bytes, make: Make) -> Ready:
+    async def get(self, key: bytes, make: Make) -> CachedResponse:
         """The answer to `key`. What `make` raises is raised to all who wait for it, and not kept."""
         generation = await self.generation.now()
         if generation != self.current:
             self.current = generation or b""
-            self.shelf.clear()
+            self.lru.clear()
         if generation is None:
             return await make()
-        ready = self.shelf.get(key, self._clock.monotonic())
+        ready = self.lru.get(key, self._clock.monotonic())
         if ready is None:
             return await self._shared((generation, key), make)
         self.hits += 1
         return ready
 
-    async def _shared(self, flight: Flight, make: Make) -> Ready:
+    async def _shared(self, flight: FlightKey, make: Make) -> CachedResponse:
         """One makes it for all who wait, and goes on when its client hangs up."""
         task = self._flights.get(flight)
         if task is None:
@@ -116,12 +116,12 @@ class Cache:
             task.add_done_callback(partial(self._landed, flight))
         return await asyncio.shield(task)
 
-    def _landed(self, flight: Flight, task: asyncio.Task[Ready]) -> None:
+    def _landed(self, flight: FlightKey, task: asyncio.Task[CachedResponse]) -> None:
         del self._flights[flight]
         if not task.cancelled():
             task.exception()  # told to those who waited, if any still did
 
-    async def _fetch(self, flight: Flight, make: Make) -> Ready:
+    async def _fetch(self, flight: FlightKey, make: Make) -> CachedResponse:
         generation, key = flight
         name = PREFIX + generation + b":" + key
         found = await self._find(name)
@@ -129,7 +129,7 @@ class Cache:
             found = await self._make(name, make)
         ready, until = found
         if generation == self.current and until > self._clock.monotonic():
-            self.shelf.put(key, ready, until)
+            self.lru.put(key, ready, until)
         return ready
 
     async def _find_together(self, names: Sequence[bytes]) -> Sequence[Found | None]:
@@ -183,5 +183,5 @@ class Cache:
         self.generation.close()
 
 
-def _size(key: bytes, ready: Ready) -> int:
+def _size(key: bytes, ready: CachedResponse) -> int:
     return len(key) + len(ready.body) + ENTRY_OVERHEAD_BYTES

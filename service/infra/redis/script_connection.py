@@ -15,14 +15,14 @@ from service.config import Config
 NO_SCRIPT = b"-NOSCRIPT"
 
 
-class ScriptLine:
+class RedisScriptConnection:
     """Calls must not overlap; whoever shares it queues them. Raises RedisConnectionError or RedisTimeoutError, and
     connects anew on the next call."""
 
     def __init__(self, script: str, config: Config) -> None:
         self._script, self._config = script.encode(), config
         self._sha = hashlib.sha1(self._script, usedforsecurity=False).hexdigest().encode()
-        self._exchange: Exchange | None = None
+        self._exchange: RespProtocol | None = None
 
     async def call(self, argument: bytes) -> bytes:
         """The script's reply, a string, to ARGV[1]."""
@@ -33,7 +33,7 @@ class ScriptLine:
                 self.close()
         return await self._run(await self._connect(), argument)
 
-    async def _run(self, exchange: "Exchange", argument: bytes) -> bytes:
+    async def _run(self, exchange: "RespProtocol", argument: bytes) -> bytes:
         reply = await exchange.send(_command(b"EVALSHA", self._sha, b"0", argument))
         if reply.startswith(NO_SCRIPT):
             reply = await exchange.send(_command(b"EVAL", self._script, b"0", argument))
@@ -43,7 +43,7 @@ class ScriptLine:
         if self._exchange is not None:
             self._exchange.end()
 
-    async def _connect(self) -> "Exchange":
+    async def _connect(self) -> "RespProtocol":
         given, seconds = parse_url(self._config.redis_url), self._config.redis_timeout_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -61,12 +61,12 @@ class ScriptLine:
         return self._exchange
 
 
-async def _opened(given: Any, seconds: float) -> "Exchange":
+async def _opened(given: Any, seconds: float) -> "RespProtocol":
     loop, path = asyncio.get_running_loop(), given.get("path")
     if path:
-        return (await loop.create_unix_connection(lambda: Exchange(seconds), path))[1]
+        return (await loop.create_unix_connection(lambda: RespProtocol(seconds), path))[1]
     host, port = given.get("host", "localhost"), given.get("port", 6379)
-    return (await loop.create_connection(lambda: Exchange(seconds), host, port, ssl=_tls(given)))[1]
+    return (await loop.create_connection(lambda: RespProtocol(seconds), host, port, ssl=_tls(given)))[1]
 
 
 def _tls(given: Any) -> ssl.SSLContext | None:
@@ -103,7 +103,7 @@ def _checked(reply: bytes) -> bytes:
     return reply
 
 
-class Exchange(asyncio.Protocol):
+class RespProtocol(asyncio.Protocol):
     """Commands and replies in turn. A reply is a string's content, or the line of a status or an error."""
 
     def __init__(self, timeout_seconds: float) -> None:

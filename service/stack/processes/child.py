@@ -1,4 +1,5 @@
-"""A child process on a leash: it cannot outlive us, writes to its own log file, and is stopped with its children."""
+"""A child process with a parent death signal: it cannot outlive us, writes to its own log file, and is stopped with
+its children."""
 
 import os
 import signal
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LEASH = Path(__file__).with_name("leash.py")
+STARTER = Path(__file__).with_name("parent_death_signal.py")
 TAIL_BYTES = 8_192
 TAIL_LINES = 15
 
@@ -29,14 +30,14 @@ class ChildProcess:
     """Started by its constructor, in a session of its own so that a terminal's Ctrl-C reaches only us."""
 
     def __init__(self, command: Command) -> None:
-        assert threading.current_thread() is threading.main_thread(), "the leash ends with the thread that starts it"
+        assert threading.current_thread() is threading.main_thread(), "it dies with the thread that starts it"
         self.command = command
         self.started_at = time.monotonic()
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log:
             self._log_start = log.tell()
             self._popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command.argv],
+                [sys.executable, "-I", "-S", str(STARTER), str(os.getpid()), *command.argv],
                 env={**os.environ, **command.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

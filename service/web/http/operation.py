@@ -11,12 +11,14 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
 from service.errors import Malformed, Problem, Unauthenticated
+from service.idempotency import IdempotencyKey
 from service.infra import json
 from service.web.http import forms
 from service.web.http.access import Access, Principal
@@ -66,6 +68,7 @@ class Operation:
     if_match: bool = False
     gives: Mapping[str, str] = field(default_factory=dict)
     body_size: BodySize = "default"
+    lines_of: Callable[[Any], int] | None = None
     is_page: bool = False  # for people: links to it may carry parameters of others
     handler: "Handler | None" = None
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -105,14 +108,6 @@ class Operation:
         return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Once:
-    """An Idempotency-Key as the ledger stores it: one key per caller, bound to what was asked."""
-
-    id: str
-    fingerprint: str
-
-
 @dataclass(slots=True)
 class Reply:
     status: int
@@ -124,12 +119,15 @@ class Reply:
 
 
 class Call(Generic[Taken]):
-    """One request, read and checked."""
+    """One request, read and checked. `keyed`: its idempotency key with whose it is, the fingerprint of what it asks."""
 
-    __slots__ = ("once", "request", "taken")
+    __slots__ = ("_keyed", "request", "taken")
 
-    def __init__(self, request: Request, taken: Taken, once: Once | None) -> None:
-        self.request, self.taken, self.once = request, taken, once
+    def __init__(self, request: Request, taken: Taken, keyed: tuple[str, str] | None) -> None:
+        self.request, self.taken, self._keyed = request, taken, keyed
+
+    def idempotency_key(self, expires_at: datetime) -> IdempotencyKey | None:
+        return None if self._keyed is None else IdempotencyKey(*self._keyed, expires_at)
 
     @property
     def caller(self) -> Principal | None:
@@ -169,12 +167,14 @@ def operation(
     if_match: bool = False,
     gives: Mapping[str, str] | None = None,
     body_size: BodySize | None = None,
+    lines_of: Callable[[Any], int] | None = None,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
-    large a body may be, when its schema does not tell; `example` what the document's example of the answer says where
+    large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
+    work grows with them: they are charged for; `example` what the document's example of the answer says where
     values must agree. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
@@ -190,6 +190,7 @@ def operation(
         if_match,
         gives or {},
         body_size or size_of(takes, limit),
+        lines_of,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
     )
     read, safe = _reader(declared), method in SAFE_METHODS
@@ -200,7 +201,9 @@ def operation(
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             path_parameters = {name: segment(raw) for name, raw in path_parameters.items()}
             taken = read(request)
-            call = Call(request, taken, _once(request, taken, path_parameters) if idempotent else None)
+            if lines_of is not None:
+                await request.app.ctx.layers.charge(request, lines_of(taken))
+            call = Call(request, taken, _keyed(request, taken, path_parameters) if idempotent else None)
             if safe:
                 reply = await handler(call, **path_parameters)
                 if reply.stream is None:
@@ -234,7 +237,8 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
     return query_reader(declared.takes, ignore_unknown=declared.is_page)
 
 
-def _once(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> Once | None:
+def _keyed(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> tuple[str, str] | None:
+    """One key per caller, bound to what was asked."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -242,4 +246,4 @@ def _once(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> O
         raise Malformed("Idempotency-Key must be 1 to 255 visible ASCII characters")
     principal: Principal | None = getattr(request.ctx, "principal", None)
     asked = fingerprint(request, taken, path_parameters)
-    return Once(f"{principal.user_id if principal else '-'}:{key}", asked)
+    return f"{principal.user_id if principal else '-'}:{key}", asked

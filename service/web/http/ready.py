@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from service.infra import json
-from service.infra.redis.response_cache import Cache, Ready
+from service.infra.redis.response_cache import Cache, CachedResponse
 from service.web.http.accept_encoding import IDENTITY, choose
 from service.web.http.compress import Codecs, accept_encoding, encode
 from service.web.http.operation import Call, Reply
@@ -25,7 +25,7 @@ class ReadyReplies:
         accepted = accept_encoding(call.request)
         coding = choose(accepted, self._codecs.offered)
 
-        async def make() -> Ready:
+        async def make() -> CachedResponse:
             return self._made(await view(), accepted)
 
         ready = await self._cache.get(b"%b %b" % (coding.encode(), call.request.raw_url), make)
@@ -44,14 +44,14 @@ class ReadyReplies:
         """After a change: nobody is answered from before it."""
         await self._cache.generation.end()
 
-    def _made(self, view: Any, accepted: str | None) -> Ready:
+    def _made(self, view: Any, accepted: str | None) -> CachedResponse:
         body = json.encode(view)
         tag = hashlib.blake2b(body, digest_size=TAG_BYTES).hexdigest()
         encoded = encode(body, JSON, accepted, self._codecs)
-        return Ready(encoded.body, encoded.coding, tag)
+        return CachedResponse(encoded.body, encoded.coding, tag)
 
 
-def _reply(ready: Ready) -> Reply:
+def _reply(ready: CachedResponse) -> Reply:
     headers = {"ETag": f'"{ready.tag}"', "Cache-Control": "no-cache"}
     if ready.coding != IDENTITY:
         headers["Content-Encoding"] = ready.coding

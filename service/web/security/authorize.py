@@ -4,7 +4,7 @@ from service.errors import Forbidden, Unauthenticated, Unavailable
 from service.web.http.access import ROLES, Access, Principal
 from service.web.http.operation import Operation
 from service.web.security.credentials import Credential
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 
 
 class NotYourRole(Forbidden):
@@ -15,7 +15,7 @@ class Undeclared(Forbidden):
     code, title = "forbidden", "This route has not said who may call it"
 
 
-def principal(operation: Operation, credential: Credential | None, answer: Answer | None) -> Principal | None:
+def principal(operation: Operation, credential: Credential | None, answer: RateLimitResult | None) -> Principal | None:
     """The caller, if the credential's session lives. `answer` is None while Redis is down.
 
     A route that needs a caller, or keeps a cart for one, refuses a credential that does not hold. Other public
@@ -34,7 +34,7 @@ def principal(operation: Operation, credential: Credential | None, answer: Answe
     return caller
 
 
-def _verified(credential: Credential, answer: Answer | None) -> Principal | None:
+def _verified(credential: Credential, answer: RateLimitResult | None) -> Principal | None:
     claims = credential.claims
     if claims is None or answer is None or answer.user_id != claims.user_id or answer.role not in ROLES:
         return None

@@ -19,7 +19,7 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from service.errors import Malformed, Problem, TooSlow, Unavailable
 from service.web.security.bodies import Bodies, Body
-from service.web.security.refusals import TurnedAway
+from service.web.security.refusals import EarlyRejection
 
 BAD_FIELD = re.compile(rb"\r\n(?![!#$%&'*+\-.^_`|~0-9A-Za-z]+:)")
 HARMLESS = bytes(code for code in range(256) if code == 0x09 or (code >= 0x20 and code != 0x7F))
@@ -52,9 +52,9 @@ class Limits(Protocol):
 
     def refuse_connection(self) -> None: ...
 
-    def turns_away(self, connection: Any) -> bool: ...
+    def may_reject_early(self, connection: Any) -> bool: ...
 
-    def turn_away(self, connection: Any, head: bytes) -> TurnedAway | None: ...
+    def early_reject(self, connection: Any, head: bytes) -> EarlyRejection | None: ...
 
     def response_head(self, request: Any, response: Any) -> bytes: ...
 
@@ -245,17 +245,18 @@ class Connection(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         if self._address is None:
             return
-        if not self.limits.stopping and self.limits.turns_away(self.conn_info) and not (data := self._turn_away(data)):
+        early = not self.limits.stopping and self.limits.may_reject_early(self.conn_info)
+        if early and not (data := self._early_reject(data)):
             return
         super().data_received(data)
 
-    def _turn_away(self, data: bytes) -> bytes:
+    def _early_reject(self, data: bytes) -> bytes:
         """Answers whole requests of a client that has used up its limit, before Sanic hears of them. Returns the rest,
         which is to be read as ever."""
         answers, closes = [], False
         while not closes and self._between_requests() and (end := data.find(HEAD_END)) >= 0:
             head = data[:end]
-            turned = None if head_fault(head) else self.limits.turn_away(self.conn_info, head)
+            turned = None if head_fault(head) else self.limits.early_reject(self.conn_info, head)
             if turned is None:
                 break
             answers.append(turned.answer)

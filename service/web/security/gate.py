@@ -19,7 +19,7 @@ from service.ids import Ids
 from service.infra.batcher import GroupCommit
 from service.infra.redis.cache_version import CURRENT
 from service.infra.redis.client import UNREACHABLE
-from service.infra.redis.script_connection import ScriptLine
+from service.infra.redis.script_connection import RedisScriptConnection
 from service.web.security.metrics import SecurityMetrics
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ local function counter(key, window)
 end
 
 local function answer(ask)
+  local cost = ask[3]
   local user, role, seal = '', '', ''
   if ask[1] ~= '' then
     local session = redis.call('HMGET', ask[1], 'user', 'role', 'seal')
@@ -65,18 +66,18 @@ local function answer(ask)
   for i = 1, #limits, 3 do
     local found = counter(limits[i], limits[i + 2])
     local remaining = limits[i + 1] - found.used
-    if remaining <= 0 and refused == 0 then refused = (i + 2) / 3 end
+    if remaining < math.max(1, math.min(cost, limits[i + 1])) and refused == 0 then refused = (i + 2) / 3 end
     if remaining < left then
       tightest, left = (i + 2) / 3, remaining
       reset = (found.oldest + SLOTS + 1) * found.length - now
     end
   end
-  if refused == 0 then
+  if refused == 0 and cost > 0 then
     for i = 1, #limits, 3 do
       local found = counters[limits[i]]
-      found.used, found.added = found.used + 1, found.added + 1
+      found.used, found.added = found.used + cost, found.added + cost
     end
-    left = left - 1
+    left = left - cost
   end
   if tightest == 0 then left = 0 end
   return {user, role, refused, tightest, math.max(left, 0), math.ceil(reset / 1000), seal}
@@ -97,14 +98,16 @@ return cmsgpack.pack({answers, current_generation(asked[2])})
 )
 
 
-class Ask(NamedTuple):
-    """`session`: its Redis key, or "". `limits`: key, quota and window in ms of each, flat."""
+class RateLimitQuestion(NamedTuple):
+    """`session`: its Redis key, or "". `limits`: key, quota and window in ms of each, flat. `cost`: how much of each
+    quota it takes; what costs more than a whole quota passes when nothing of that is used, and 0 only asks."""
 
     session: str
     limits: tuple[str | int, ...]
+    cost: int = 1
 
 
-class Answer(NamedTuple):
+class RateLimitResult(NamedTuple):
     """As the script sends it. `refused` and `tightest` count the limits from 1; 0 is none. No session: no user. What it
     says of a session holds only with its seal (`web.security.session_seal`)."""
 
@@ -118,7 +121,7 @@ class Answer(NamedTuple):
 
 
 class Reply(NamedTuple):
-    answers: list[Answer]
+    answers: list[RateLimitResult]
     generation: str
 
 
@@ -126,33 +129,34 @@ class StoreDown(Unavailable):
     """Redis did not answer; each route class says what that means for it."""
 
 
-class Gate:
+class SessionAndRateLimitCheck:
     """`generation` is the catalogue's as the last batch found it: no older than any request that has passed. b"" while
     Redis is down."""
 
     def __init__(self, clock: Clock, ids: Ids, config: Config, metrics: SecurityMetrics) -> None:
-        self._line, self._clock, self._ids, self._metrics = ScriptLine(SCRIPT, config), clock, ids, metrics
+        self._connection = RedisScriptConnection(SCRIPT, config)
+        self._clock, self._ids, self._metrics = clock, ids, metrics
         self.generation, self._first_generation = b"", ids.new()
         self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Reply).decode
         self._closed_until = 0.0
-        self.group: GroupCommit[Ask, Answer] = GroupCommit(
+        self.group: GroupCommit[RateLimitQuestion, RateLimitResult] = GroupCommit(
             self._ask_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 
-    async def ask(self, session_id: str, limits: tuple[str | int, ...]) -> Answer:
+    async def ask(self, session_id: str, limits: tuple[str | int, ...], cost: int = 1) -> RateLimitResult:
         """Raises StoreDown; after one failure nobody waits for Redis again until `redis_pause_seconds` have passed."""
         if self._closed_until > self._clock.monotonic():
             raise StoreDown(retry_after_seconds=1)
-        return await self.group(Ask(SESSION_PREFIX + session_id if session_id else "", limits))
+        return await self.group(RateLimitQuestion(SESSION_PREFIX + session_id if session_id else "", limits, cost))
 
     def close(self) -> None:
-        self._line.close()
+        self._connection.close()
 
-    async def _ask_together(self, batch: Sequence[Ask]) -> Sequence[Answer]:
+    async def _ask_together(self, batch: Sequence[RateLimitQuestion]) -> Sequence[RateLimitResult]:
         try:
-            reply = self._decode(await self._line.call(self._encode((batch, self._first_generation))))
+            reply = self._decode(await self._connection.call(self._encode((batch, self._first_generation))))
         except UNREACHABLE as error:
             self.generation, self._first_generation = b"", self._ids.new()
             log.warning("requests go on without Redis: %s", error)

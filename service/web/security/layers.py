@@ -1,7 +1,7 @@
 """The security layers in their order, on every route: headers → rate limit → CSRF → JWT → roles → input.
 
     request ─ connection.py   deadline, head, connection bounds
-            ─ turn_away       a client that goes on although it was refused, answered by the head of its request
+            ─ early_reject    a client that goes on although it was refused, answered by the head of its request
             ─ begin           request id, CORS preflight
             ─ limit           rate limits and the session, one Redis round trip for all waiting requests
             ─ csrf            origin; token bound to the session, for cookie credentials
@@ -43,16 +43,17 @@ from service.web.security.cors import Cors
 from service.web.security.credentials import TokenReader, find
 from service.web.security.csrf import Csrf
 from service.web.security.fallback_limit import FallbackLimit
-from service.web.security.gate import Gate, StoreDown
+from service.web.security.gate import SessionAndRateLimitCheck, StoreDown
 from service.web.security.headers import CSP, JSON_CSP, PAGE_HEADERS, as_bytes, page_csp, security_headers
 from service.web.security.metrics import SecurityMetrics
-from service.web.security.rate_limit import Prepared, RateLimits
-from service.web.security.refusals import Doorkeeper, Refusals, TurnedAway
+from service.web.security.rate_limit import LINES_FREE, Prepared, RateLimits
+from service.web.security.refusals import EarlyRejection, Refusals, RejectedClients
 from service.web.security.sanitize import Sanitizer
 from service.web.security.session_seal import SessionSeals
 
 NONCE_BYTES = 16
 UNDECLARED_LIMIT = "default"
+LINES = "lines"
 ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 FIRST = 100
 
@@ -81,10 +82,10 @@ class Layers:
         self.cors = Cors(config.cors_origins)
         self.cookies = Cookies(config.secure_cookies)
         self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
-        self.gate = Gate(clock, ids, config, metrics)
+        self.gate = SessionAndRateLimitCheck(clock, ids, config, metrics)
         self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
         self.refusals = Refusals(clock)
-        self._doorkeeper: Doorkeeper | None = None
+        self._rejected_clients: RejectedClients | None = None
         self.addresses = ClientAddresses(config.trusted_proxies)
         self._seals = SessionSeals(config)
         self.audit = Audit(audit_log, self.addresses, clock)
@@ -113,17 +114,17 @@ class Layers:
 
         self.cors.declare(route.ctx.operation for route in router.routes)
         fields = self._json_head + (b"vary: Origin\r\n" if self.cors.origins else b"")
-        self._doorkeeper = Doorkeeper(self.refusals, limit_of, self._request_ids.given, fields)
+        self._rejected_clients = RejectedClients(self.refusals, limit_of, self._request_ids.given, fields)
 
-    def turns_away(self, connection: Any) -> bool:
-        """Whether requests of this connection may be answered by `turn_away`."""
+    def may_reject_early(self, connection: Any) -> bool:
+        """Whether requests of this connection may be answered by `early_reject`."""
         return self.addresses.are_of_peers and self.addresses.of_peer(connection) in self.refusals
 
-    def turn_away(self, connection: Any, head: bytes) -> TurnedAway | None:
+    def early_reject(self, connection: Any, head: bytes) -> EarlyRejection | None:
         """The answer to a client that asks again for what it has used up. None: the request goes the usual way."""
-        if self._doorkeeper is None or (self.cors.origins and ORIGIN.search(head)):
+        if self._rejected_clients is None or (self.cors.origins and ORIGIN.search(head)):
             return None
-        turned = self._doorkeeper.turn_away(self.addresses.of_peer(connection), head)
+        turned = self._rejected_clients.early_reject(self.addresses.of_peer(connection), head)
         if turned is not None:
             self.metrics.count(TooMany.code)
         return turned
@@ -186,6 +187,23 @@ class Layers:
         if not limit.open_when_down:
             raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1)
         self.fallback.take(client, limit.quota_per_minute)
+
+    async def charge(self, request: Request, lines: int) -> None:
+        """A request of many lines takes as much of the shop as many requests. Raises TooMany."""
+        if lines > LINES_FREE:
+            await self.also_limit(request, LINES, lines)
+
+    async def also_limit(self, request: Request, name: str, cost: int = 1) -> None:
+        """Counts an admitted request in one more class; a cost of 0 asks whether one more would pass. Raises
+        TooMany."""
+        context, limit = request.ctx, self.limits.of(name)
+        if context.rate is None:  # Redis is down, and the route is open all the same
+            return
+        user_id = context.principal.user_id if context.principal else ""
+        answer = await self.gate.ask("", limit.limits(context.client, user_id), cost)
+        if answer.refused:
+            context.answer, context.rate = answer, limit
+            raise limit.refusal(answer.refused, answer.reset_seconds)
 
     def check_csrf(self, request: Request) -> None:
         if request.method in SAFE_METHODS or request.conn_info is None:

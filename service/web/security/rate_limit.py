@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.errors import TooMany
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,14 @@ CLASSES: Mapping[str, LimitClass] = {
     "register": LimitClass((Window("client", 20, 60), Window("client", 200, 86_400)), False),
     "reset": LimitClass((Window("client", 10, 60), Window("client", 60, 3_600)), False),
     "refresh": LimitClass((Window("client", 120, 60),), False),
+    "guest": LimitClass((Window("client", 60, 60), Window("client", 2_000, 86_400)), True),
+    "guess": LimitClass((Window("client", 60, 3_600), Window("account", 10, 3_600)), False),
+    "lines": LimitClass((Window("client", 8_000, 60), Window("account", 2_000, 60)), False),
     "account": LimitClass((Window("client", 60, 60), Window("account", 20, 60)), False),
 }
+
+
+LINES_FREE = 20  # of a request: what most people order costs no second look
 
 
 class RateLimits:
@@ -82,7 +88,7 @@ class Prepared:
         """Whether the limit with that number, as the gate counts them, is the client's and not its account's."""
         return 0 < refused <= len(self._client)
 
-    def head(self, answer: Answer) -> bytes:
+    def head(self, answer: RateLimitResult) -> bytes:
         """Both header fields; RateLimit speaks of the limit that will refuse first."""
         return b"%br=%d;t=%d\r\n" % (self._heads[answer.tightest - 1], answer.remaining, answer.reset_seconds)
 

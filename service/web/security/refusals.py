@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from service.clock import Clock
 from service.web.http import problems
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 from service.web.security.rate_limit import Prepared
 
 REMEMBERED_SECONDS_MAX = 20
@@ -41,7 +41,7 @@ class Refusals:
         """Whether to look closer; what is remembered may be over."""
         return client in self._clients
 
-    def remember(self, client: str, limit: Prepared, answer: Answer) -> None:
+    def remember(self, client: str, limit: Prepared, answer: RateLimitResult) -> None:
         """That Redis has refused this client. An account's refusal is not its address's."""
         seconds = min(answer.reset_seconds - 1, REMEMBERED_SECONDS_MAX)
         if seconds <= 0 or not limit.is_of_client(answer.refused):
@@ -52,7 +52,7 @@ class Refusals:
         remembered = Remembered(answer.refused, now + answer.reset_seconds, now + seconds)
         self._clients.setdefault(client, {})[limit] = remembered
 
-    def find(self, client: str, limit: Prepared) -> Answer | None:
+    def find(self, client: str, limit: Prepared) -> RateLimitResult | None:
         """What Redis would answer, or None: it has to be asked."""
         limits = self._clients.get(client)
         known = None if limits is None else limits.get(limit)
@@ -60,21 +60,21 @@ class Refusals:
             return None
         now = self._clock.monotonic()
         if now < known.forgotten_at:
-            return Answer("", "", known.refused, known.refused, 0, math.ceil(known.room_at - now))
+            return RateLimitResult("", "", known.refused, known.refused, 0, math.ceil(known.room_at - now))
         del limits[limit]
         if not limits:
             del self._clients[client]
         return None
 
 
-class TurnedAway(NamedTuple):
+class EarlyRejection(NamedTuple):
     """A whole answer, and whether the connection ends with it."""
 
     answer: bytes
     closes: bool
 
 
-class Doorkeeper:
+class RejectedClients:
     """Answers a request by its head, when its client is known to have used up the limit of what it asks for."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Doorkeeper:
         self._refusals, self._limit_of, self._request_id_of = refusals, limit_of, request_id_of
         self._fields = fields + b"cache-control: no-store\r\ncontent-type: %b\r\n" % problems.CONTENT_TYPE.encode()
 
-    def turn_away(self, client: str, head: bytes) -> TurnedAway | None:
+    def early_reject(self, client: str, head: bytes) -> EarlyRejection | None:
         """None for whatever is not clear from the head, which must be a faultless one."""
         line = LINE.match(head)
         if line is None:
@@ -101,10 +101,10 @@ class Doorkeeper:
         given = CLIENTS_ID.search(head)
         request_id = self._request_id_of(given[1].decode("latin-1") if given else None)
         closes = LAST.search(head) is not None
-        return TurnedAway(self._written(limit, answer, path, request_id, method == "HEAD", closes), closes)
+        return EarlyRejection(self._written(limit, answer, path, request_id, method == "HEAD", closes), closes)
 
     def _written(
-        self, limit: Prepared, answer: Answer, path: str, request_id: str, head_only: bool, closes: bool
+        self, limit: Prepared, answer: RateLimitResult, path: str, request_id: str, head_only: bool, closes: bool
     ) -> bytes:
         problem = limit.refusal(answer.refused, answer.reset_seconds)
         body = problems.encoded(problem, path, request_id)

@@ -39,7 +39,7 @@ async def test_alerts_are_listed_newest_first_page_by_page_and_filtered(
     shop: Shop, background: Background, client: aiohttp.ClientSession
 ) -> None:
     await stock_all(shop, {f"S{n}": 0 for n in range(5)})
-    await background.alerts.look_at([f"S{n}" for n in range(5)])
+    await background.alerts.reconcile([f"S{n}" for n in range(5)])
     seen: list[str] = []
     query = "/alerts?limit=4"
     while query:
@@ -58,7 +58,7 @@ async def test_an_alert_shows_what_it_was_raised_with_and_is_acknowledged(
     shop: Shop, background: Background, client: aiohttp.ClientSession
 ) -> None:
     await stock(shop, TEA=3)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     _, page = await ask(client, "GET", "/alerts")
     [alert] = page["items"]
     assert alert | {"id": "", "raisedAt": ""} == {

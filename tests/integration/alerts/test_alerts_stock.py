@@ -93,7 +93,7 @@ async def test_a_raised_threshold_raises_and_a_lowered_one_resolves(shop: Shop, 
 async def test_ten_looks_at_once_raise_one_alert_of_each_kind(shop: Shop, background: Background) -> None:
     await stock_all(shop, {f"S{n}": n % 3 for n in range(30)})
     skus = [f"S{n}" for n in range(30)]
-    await asyncio.gather(*(background.alerts.look_at(skus) for _ in range(10)))
+    await asyncio.gather(*(background.alerts.reconcile(skus) for _ in range(10)))
     found = await shop.stores.database["alerts"].find().to_list(None)
     assert len(found) == len({(alert["sku"], alert["kind"]) for alert in found}) == 40
 
@@ -106,7 +106,7 @@ async def test_each_alert_is_one_fact_when_raised_and_one_when_resolved(shop: Sh
 
     background.relay._consumers = {**background.relay._consumers, "ear": remember}  # type: ignore[dict-item]
     await stock(shop, TEA=0)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     await shop.inventory.receive([Line("TEA", 50)], "staff")
     await relay(background)
     kinds = [(type(event).__name__, event.kind) for event in told if isinstance(event, AlertRaised | AlertResolved)]
@@ -141,7 +141,7 @@ async def test_stock_that_moves_while_an_alert_is_written_is_looked_at_again(
         return planned
 
     monkeypatch.setattr(Alerts, "_align", slow_align)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     assert await open_alerts(background) == set()
 
 
@@ -173,7 +173,7 @@ async def test_a_digest_names_each_alert_once_to_each_recipient(shop: Shop, back
 
 async def test_two_workers_checking_at_once_name_each_alert_once(shop: Shop, background: Background) -> None:
     await stock_all(shop, {f"S{n}": 1 for n in range(20)})
-    await background.alerts.look_at([f"S{n}" for n in range(20)])
+    await background.alerts.reconcile([f"S{n}" for n in range(20)])
     named = await asyncio.gather(*(background.alerts.send_digest(LOW) for _ in range(8)))
     assert sum(named) == 20
 
@@ -196,9 +196,9 @@ async def test_a_check_can_be_stopped_between_two_pages(shop: Shop, background: 
     said: list[int] = []
 
     class Watched(Progress):
-        def say(self, **values: object) -> None:
+        def checkpoint(self, **values: object) -> None:
             said.append(int(str(values.get("checked", 0))))
-            super().say(**values)
+            super().checkpoint(**values)
 
     [check] = [job for job in few.jobs.by_name.values() if job.name == "low-stock-check"]
     await check.body(Watched())
@@ -207,7 +207,7 @@ async def test_a_check_can_be_stopped_between_two_pages(shop: Shop, background: 
 
 async def test_the_first_to_acknowledge_is_remembered(shop: Shop, background: Background) -> None:
     await stock(shop, TEA=2)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     [alert] = (await background.alerts.newest("open", (LOW,), None, 10)).items
     assert (await background.alerts.acknowledge(alert.id, "ann")).status == "acknowledged"
     assert (await background.alerts.acknowledge(alert.id, "bob")).acknowledged_by == "ann"

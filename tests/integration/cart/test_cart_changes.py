@@ -9,7 +9,15 @@ import pytest
 import shops
 
 from service.bootstrap import Shop
-from service.cart.models import CartChanged, CartFull, CartMoved, EmptyCart, LineState, NotSold, Owner
+from service.cart.models import (
+    CartChangedDuringCheckout,
+    CartFull,
+    CartVersionMismatch,
+    EmptyCart,
+    LineState,
+    NotSold,
+    Owner,
+)
 from service.config import Config
 from service.inventory.models import InsufficientStock
 from service.orders.models import UnknownItems
@@ -83,7 +91,7 @@ async def test_a_tab_that_looked_before_the_other_changed_is_told_so(shop: Shop)
         shop.carts.remove(ME, "A", version=seen),
         shop.carts.clear(ME, version=seen),
     ):
-        with pytest.raises(CartMoved) as refused:
+        with pytest.raises(CartVersionMismatch) as refused:
             await stale
         assert refused.value.extra == {"version": seen + 1}
     assert await quantities(shop) == {"A": 1, "B": 1}
@@ -92,7 +100,7 @@ async def test_a_tab_that_looked_before_the_other_changed_is_told_so(shop: Shop)
 async def test_of_two_tabs_with_the_same_version_one_wins(shop: Shop):
     await shops.stock(shop, A=50, B=50)
     assert await outcomes(shop.carts.put(ME, "A", 1, version=0), shop.carts.put(ME, "B", 1, version=0)) == [
-        "CartMoved",
+        "CartVersionMismatch",
         "PricedCart",
     ]
 
@@ -188,7 +196,7 @@ async def test_one_cart_checked_out_in_two_tabs_at_once_is_bought_once(shop: Sho
     for _ in range(5):
         await shop.carts.put(ME, "A", 1)
         names = await outcomes(shop.orders.checkout_cart("u1"), shop.orders.checkout_cart("u1"))
-        assert names in (["Answer", "CartChanged"], ["Answer", "EmptyCart"])
+        assert names in (["OrderResult", "CartChangedDuringCheckout"], ["OrderResult", "EmptyCart"])
     assert await shops.levels(shop, "A") == (50, 5)
 
 
@@ -200,7 +208,7 @@ async def test_a_line_put_in_during_a_checkout_is_ordered_or_kept_never_lost(sho
         answer, _ = await asyncio.gather(
             shop.orders.checkout_cart("u1"), shop.carts.put(ME, "B", 1), return_exceptions=True
         )
-        if isinstance(answer, CartChanged):
+        if isinstance(answer, CartChangedDuringCheckout):
             assert await quantities(shop) == {"A": 1, "B": 1}
         else:
             ordered = {line.sku for line in answer.order.lines}

@@ -96,12 +96,12 @@ async def test_nobody_waits_for_what_is_not_sold_and_nobody_is_told(shop: Shop, 
 
 async def test_alerts_end_with_the_offer_and_none_are_raised_without_one(shop: Shop, background: Background) -> None:
     product = await stocked(shop, TEA, units=1)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     assert len(await background.alerts.open_alerts(AlertKind.LOW_STOCK, None)) == 1
     await shop.catalog.archive(product.id)
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     await shop.inventory.adjust("TEA", -1, "lost", "staff")
-    await background.alerts.look_at(["TEA"])
+    await background.alerts.reconcile(["TEA"])
     assert [len(await background.alerts.open_alerts(kind, None)) for kind in AlertKind] == [0, 0]
 
 

@@ -8,7 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.config import Config
-from service.infra.mongo.commands import Find
+from service.infra.mongo.commands import FindCommand
 from service.inventory.known_stock import SKUS_MAX, KnownStock
 from service.inventory.models import InsufficientStock, Line, Stock
 
@@ -22,16 +22,16 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
         yield opened
 
 
-def stock_reads(shop: Shop) -> list[Find]:
+def stock_reads(shop: Shop) -> list[FindCommand]:
     """Every look at the inventory its ledger takes from now on."""
-    sender: Any = shop.ledger._books._sender
-    find_all, seen = sender.find_all, []
+    runner: Any = shop.ledger._store._runner
+    find_all, seen = runner.find_all, []
 
-    async def watched(finds: Sequence[Find], session: Any) -> Any:
+    async def watched(finds: Sequence[FindCommand], session: Any) -> Any:
         seen.extend(find for find in finds if find.collection == "inventory")
         return await find_all(finds, session)
 
-    sender.find_all = watched
+    runner.find_all = watched
     return seen
 
 
@@ -124,7 +124,7 @@ async def test_what_is_sold_out_is_not_assumed_in_vain_for_every_batch(shop: Sho
         with pytest.raises(InsufficientStock):
             await shops.buy(shop, user=f"late{n}", A=1)
     assert len(reads) == 4
-    assert shop.ledger._books._known._agreements < ASSUMED_AFTER
+    assert shop.ledger._store._known._agreements < ASSUMED_AFTER
 
 
 async def test_a_threshold_set_by_another_process_is_kept(shop: Shop, other: Shop):

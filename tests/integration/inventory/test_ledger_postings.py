@@ -11,9 +11,9 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.errors import Unavailable
+from service.idempotency import IdempotencyClaim
 from service.inventory.models import (
     BelowReserved,
-    Claim,
     Confirm,
     Expire,
     HoldResolved,
@@ -39,7 +39,7 @@ async def other(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop
 
 
 def reserve(shop: Shop, order: str, *lines: Line, key: str | None = None, asked: str = "the same") -> Posting:
-    claim = None if key is None else Claim(key, asked, {"orderId": order}, shops.FAR)
+    claim = None if key is None else IdempotencyClaim(key, asked, {"orderId": order}, shops.FAR)
     return Posting(Reserve(order, "u1", lines, shops.FAR), "u1", "checkout", order_id=order, claim=claim)
 
 
@@ -105,7 +105,7 @@ async def test_a_hundred_buyers_of_ten_units_get_ten(shop: Shop, other: Shop):
 async def test_simultaneous_duplicates_in_one_process_hold_once(shop: Shop):
     await shops.stock(shop, A=10)
     answers = await outcomes(*(shop.ledger.post(reserve(shop, f"o{n}", Line("A", 1), key="k")) for n in range(20)))
-    assert kinds(answers) == ["Accepted"] + ["Replayed"] * 19
+    assert kinds(answers) == ["Accepted"] + ["IdempotencyRecord"] * 19
     assert await shops.levels(shop, "A") == (10, 1)
 
 
@@ -117,7 +117,7 @@ async def test_simultaneous_duplicates_in_two_processes_hold_once(shop: Shop, ot
             shop.ledger.post(reserve(shop, f"a{attempt}", Line("A", 1), key=key)),
             other.ledger.post(reserve(other, f"b{attempt}", Line("A", 1), key=key)),
         )
-        assert kinds(answers) == ["Accepted", "Replayed"]
+        assert kinds(answers) == ["Accepted", "IdempotencyRecord"]
     assert await shops.levels(shop, "A") == (100, 10)
 
 
@@ -133,7 +133,7 @@ async def test_a_key_inserted_behind_our_snapshot_is_met_on_the_next_one(shop: S
     """The other process commits the key between our read and our insert: the duplicate is not an error."""
     await shops.stock(shop, A=1, B=1)
     inserted = asyncio.Event()
-    write = shop.ledger._books.write
+    write = shop.ledger._store.write
 
     async def write_late(*given: Any) -> None:
         if not inserted.is_set():
@@ -141,7 +141,7 @@ async def test_a_key_inserted_behind_our_snapshot_is_met_on_the_next_one(shop: S
             await other.ledger.post(reserve(other, "theirs", Line("A", 1), key="k"))
         await write(*given)
 
-    shop.ledger._books.write = write_late
+    shop.ledger._store.write = write_late
     answer = await shop.ledger.post(reserve(shop, "ours", Line("B", 1), key="k"))
     assert answer.outcome == {"orderId": "theirs"}
     assert await shops.levels(shop, "B") == (1, 0)
@@ -268,6 +268,6 @@ async def test_settling_many_wide_orders_at_once_stays_in_bounded_batches(config
 
 
 async def test_a_posting_without_movements_still_has_its_key(shop: Shop):
-    only_key = Posting(NoStock(), "u1", claim=Claim("k", "f", {"n": 1}, shops.FAR))
+    only_key = Posting(NoStock(), "u1", claim=IdempotencyClaim("k", "f", {"n": 1}, shops.FAR))
     answers = await outcomes(*(shop.ledger.post(only_key) for _ in range(3)))
-    assert kinds(answers) == ["Accepted", "Replayed", "Replayed"]
+    assert kinds(answers) == ["Accepted", "IdempotencyRecord", "IdempotencyRecord"]

@@ -25,7 +25,7 @@ class Gate:
         self.begun += 1
         self.entered.set()
         while not self.opened.is_set():
-            progress.say(steps=self.begun)
+            progress.checkpoint(steps=self.begun)
             await asyncio.sleep(0.005)
         return {"begun": self.begun}
 
@@ -96,7 +96,7 @@ async def test_a_dead_workers_run_is_taken_over_when_its_lease_has_run_out(shop:
     await alive.runner.execute(run.id)
     assert (await alive.jobs.get(run.id)).status == "running"
     clock.advance(shop.config.job_lease_seconds + 1)
-    await alive.runner.look_after()
+    await alive.runner.requeue_stuck()
     await alive.work()
     assert (await alive.jobs.get(run.id)).status == "succeeded"
 
@@ -137,7 +137,7 @@ async def test_a_failing_job_is_tried_again_ever_later_and_ends_as_a_dead_letter
     assert (await site.jobs.get(run.id)).failures == 1, "it is not due yet"
     for failures in range(2, shop.config.job_attempts_max + 1):
         clock.advance(shop.config.job_retry_pause_max_seconds)
-        await site.runner.look_after()
+        await site.runner.requeue_stuck()
         await site.work()
         assert (await site.jobs.get(run.id)).failures == min(failures, shop.config.job_attempts_max - 1)
     assert (await site.jobs.get(run.id)).status == "failed"
@@ -173,7 +173,7 @@ async def test_a_stopping_worker_hands_back_what_it_holds_between_two_steps(shop
     await leaving.runner.stop(grace_seconds=5)
     await working
     assert (await leaving.jobs.get(run.id)).status == "queued"
-    await next_one.runner.look_after()
+    await next_one.runner.requeue_stuck()
     await next_one.work()
     assert (await next_one.jobs.get(run.id)).status == "succeeded"
 
@@ -221,10 +221,10 @@ async def test_what_a_wiped_queue_forgot_is_sent_again(shop: Shop, clock: Movabl
     site = worksite(shop, tidy=done)
     run = await site.jobs.trigger("tidy", "staff")
     site.queue.sent.clear()
-    await site.runner.look_after()
+    await site.runner.requeue_stuck()
     assert site.queue.sent == [], "it may still be on its way"
     clock.advance(shop.config.job_resend_seconds + 1)
-    await site.runner.look_after()
+    await site.runner.requeue_stuck()
     await site.work()
     assert (await site.jobs.get(run.id)).status == "succeeded"
 

@@ -35,7 +35,7 @@ class StandingClock(MovableClock):
 async def look_every_second(site: Worksite, clock: MovableClock, seconds: int) -> None:
     for _ in range(seconds):
         clock.advance(1)
-        await site.scheduler.look()
+        await site.scheduler.tick()
         await site.work()
 
 
@@ -46,17 +46,17 @@ async def ticks_run(shop: Shop) -> Counter[tuple[str, str]]:
 
 async def test_a_job_is_due_on_its_minute_once(shop: Shop, clock: MovableClock) -> None:
     site = worksite(shop, tidy=done)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     await look_every_second(site, clock, 11 * 60)
     assert await ticks_run(shop) == {("tidy", "01 12:05"): 1, ("tidy", "01 12:10"): 1}
 
 
 async def test_five_schedulers_make_one_run_per_tick(shop: Shop, clock: MovableClock) -> None:
     sites = [worksite(shop, tidy=done) for _ in range(5)]
-    await asyncio.gather(*(site.scheduler.look() for site in sites))
+    await asyncio.gather(*(site.scheduler.tick() for site in sites))
     for _ in range(20):
         clock.advance(60)
-        await asyncio.gather(*(site.scheduler.look() for site in sites))
+        await asyncio.gather(*(site.scheduler.tick() for site in sites))
         await asyncio.gather(*(site.work() for site in sites))
     assert await ticks_run(shop) == {("tidy", f"01 12:{minute:02}"): 1 for minute in (5, 10, 15, 20)}
     assert await shop.stores.database["job_runs"].count_documents({}) == 4
@@ -65,26 +65,26 @@ async def test_five_schedulers_make_one_run_per_tick(shop: Shop, clock: MovableC
 async def test_a_scheduler_restarted_within_its_minute_does_not_repeat_the_tick(
     shop: Shop, clock: MovableClock
 ) -> None:
-    await worksite(shop, tidy=done).scheduler.look()
+    await worksite(shop, tidy=done).scheduler.tick()
     clock.advance(270)
     for _ in range(3):
         site = worksite(shop, tidy=done)
-        await site.scheduler.look()
+        await site.scheduler.tick()
         await site.work()
         clock.advance(5)
     assert await ticks_run(shop) == {("tidy", "01 12:05"): 1}
 
 
 async def test_the_very_first_look_catches_up_on_nothing(shop: Shop) -> None:
-    await worksite(shop, tidy=done).scheduler.look()
+    await worksite(shop, tidy=done).scheduler.tick()
     assert await ticks_run(shop) == {}
 
 
 async def test_an_hour_asleep_is_caught_up_in_one_run_that_names_every_tick(shop: Shop, clock: MovableClock) -> None:
     site = worksite(shop, tidy=done)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     clock.advance(3600)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     [run] = await site.jobs.newest(None, 10)
     assert len(run.ticks) == 12
     await look_every_second(site, clock, 300)
@@ -93,9 +93,9 @@ async def test_an_hour_asleep_is_caught_up_in_one_run_that_names_every_tick(shop
 
 async def test_a_week_switched_off_is_caught_up_but_not_a_year(shop: Shop, clock: MovableClock) -> None:
     site = worksite_with(shop, shop.config, {"daily": ("0 9 * * *", done)})
-    await site.scheduler.look()
+    await site.scheduler.tick()
     clock.advance(365 * 86_400)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     [run] = await site.jobs.newest(None, 10)
     assert len(run.ticks) == 7
 
@@ -109,13 +109,13 @@ async def test_a_tick_during_a_long_run_joins_it(shop: Shop, clock: MovableClock
         return {}
 
     site = worksite(shop, slow=slow)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     clock.advance(300)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     working = asyncio.create_task(site.work())
     await entered.wait()
     clock.advance(300)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     [run] = await site.jobs.newest(None, 10)
     assert len(run.ticks) == 2
     opened.set()
@@ -124,7 +124,7 @@ async def test_a_tick_during_a_long_run_joins_it(shop: Shop, clock: MovableClock
 
 async def test_a_clock_set_back_an_hour_loses_no_run(shop: Shop, clock: MovableClock) -> None:
     site = worksite(shop, tidy=done)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     await look_every_second(site, clock, 3600)
     clock.advance(-3600)
     before = await shop.stores.database["job_runs"].count_documents({})
@@ -158,17 +158,17 @@ async def test_a_daily_job_comes_once_on_the_day_clocks_change(
     site = worksite_with(shop, quick(shop.config, timezone=zone), {"daily": ("0 9 * * *", done)})
     clock._at = datetime.fromisoformat(start).replace(tzinfo=UTC)
     for _ in range(24 * 6):
-        await site.scheduler.look()
+        await site.scheduler.tick()
         clock.advance(600)
     assert await ticks_run(shop) == {("daily", tick): 1 for tick in ticks}
 
 
 async def test_a_tick_is_not_lost_while_the_queue_is_down(shop: Shop, clock: MovableClock) -> None:
     site = worksite(shop, tidy=done)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     site.queue.broken = True
     clock.advance(300)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     clock.advance(shop.config.job_resend_seconds + 1)
     await site.beside()
     [run] = await site.jobs.newest(None, 10)
@@ -185,7 +185,7 @@ async def test_in_the_night_clocks_change_every_tick_comes_once(
     site = worksite_with(shop, quick(shop.config, timezone="Europe/London"), jobs)
     clock._at = datetime.fromisoformat(start).replace(tzinfo=UTC)
     for _ in range(13 * 12):
-        await site.scheduler.look()
+        await site.scheduler.tick()
         await site.work()
         clock.advance(300)
     ran = await ticks_run(shop)
@@ -197,7 +197,7 @@ async def test_in_the_night_clocks_change_every_tick_comes_once(
 async def test_an_hour_asleep_over_nine_runs_the_daily_job_once_and_late(shop: Shop, clock: StandingClock) -> None:
     site = worksite_with(shop, shop.config, {"daily": ("0 9 * * *", done)})
     clock._at = datetime(2026, 6, 1, 8, 30, tzinfo=UTC)
-    await site.scheduler.look()
+    await site.scheduler.tick()
     clock.advance(3_600)
     await look_every_second(site, clock, 120)
     assert await ticks_run(shop) == {("daily", "01 09:00"): 1}

@@ -230,7 +230,7 @@ async def test_two_staff_who_refund_the_same_goods_at_once_refund_them_once(shop
     answers = await asyncio.gather(
         *(shop.refunds.refund(order.id, [Line("A", 1)], True, f"staff{n}") for n in range(4)), return_exceptions=True
     )
-    assert sorted(type(answer).__name__ for answer in answers) == ["Answer"] + ["WrongStatus"] * 3
+    assert sorted(type(answer).__name__ for answer in answers) == ["OrderResult"] + ["WrongStatus"] * 3
     assert await shops.levels(shop, "A") == (5, 0)
     assert await shops.violations(shop) == {}
 

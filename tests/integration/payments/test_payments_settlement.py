@@ -301,7 +301,7 @@ async def test_cancel_against_pay_ends_in_one_of_them(shop: Shop):
         if after.status is OrderStatus.PAID:
             assert names in (["Order", "PaymentInProgress"], ["Order", "WrongStatus"])
         else:
-            assert names == ["Answer", "WrongStatus"]
+            assert names == ["OrderResult", "WrongStatus"]
         assert await kept(shop, order) == (order.total if after.status is OrderStatus.PAID else 0)
     assert await shops.violations(shop) == {}
 

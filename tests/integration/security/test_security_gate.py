@@ -18,17 +18,19 @@ from service.clock import SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.infra.redis.cache_version import KEY, Generation
-from service.web.security.gate import SLOTS, Answer, Gate, StoreDown
+from service.web.security.gate import SLOTS, RateLimitResult, SessionAndRateLimitCheck, StoreDown
 from service.web.security.metrics import SecurityMetrics
 
+Check = SessionAndRateLimitCheck
 
-def new_gate(config: Config) -> Gate:
+
+def new_gate(config: Config) -> SessionAndRateLimitCheck:
     clock = SystemClock()
-    return Gate(clock, Ids(clock), config, SecurityMetrics(CollectorRegistry()))
+    return SessionAndRateLimitCheck(clock, Ids(clock), config, SecurityMetrics(CollectorRegistry()))
 
 
 @pytest.fixture
-async def gate(redis_url: str) -> AsyncIterator[Gate]:
+async def gate(redis_url: str) -> AsyncIterator[SessionAndRateLimitCheck]:
     opened = new_gate(Config(redis_url=redis_url))
     yield opened
     opened.close()
@@ -40,14 +42,36 @@ async def store(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
         yield opened
 
 
-def admitted(answers: list[Answer]) -> int:
+def admitted(answers: list[RateLimitResult]) -> int:
     return sum(answer.refused == 0 for answer in answers)
 
 
-async def test_of_three_hundred_at_once_exactly_the_quota_is_admitted(gate: Gate) -> None:
+async def test_of_three_hundred_at_once_exactly_the_quota_is_admitted(gate: Check) -> None:
     answers = await asyncio.gather(*(gate.ask("", ("k", 100, 60_000)) for _ in range(300)))
     assert admitted(answers) == 100
     assert sorted(answer.remaining for answer in answers if not answer.refused) == list(range(100))
+
+
+async def test_what_costs_more_takes_more_and_what_does_not_fit_takes_nothing(gate: SessionAndRateLimitCheck) -> None:
+    limits = ("k", 100, 60_000)
+    assert (await gate.ask("", limits, 60)).remaining == 40
+    assert (await gate.ask("", limits, 60)).refused == 1
+    assert (await gate.ask("", limits, 40)).refused == 0
+    assert (await gate.ask("", limits)).refused == 1
+
+
+async def test_what_costs_more_than_the_whole_quota_passes_alone(gate: SessionAndRateLimitCheck) -> None:
+    limits = ("k", 100, 60_000)
+    assert (await gate.ask("", limits, 1_000)).refused == 0
+    assert (await gate.ask("", limits)).refused == 1
+
+
+async def test_asking_alone_counts_nothing(gate: SessionAndRateLimitCheck) -> None:
+    limits = ("k", 2, 60_000)
+    for _ in range(5):
+        assert (await gate.ask("", limits, 0)).remaining == 2
+    await gate.ask("", limits, 2)
+    assert (await gate.ask("", limits, 0)).refused == 1
 
 
 async def test_two_processes_share_one_count(redis_url: str) -> None:
@@ -58,12 +82,14 @@ async def test_two_processes_share_one_count(redis_url: str) -> None:
         gate.close()
 
 
-async def test_waiting_requests_share_a_round_trip(gate: Gate) -> None:
+async def test_waiting_requests_share_a_round_trip(gate: Check) -> None:
     await asyncio.gather(*(gate.ask("", ("k", 1_000, 60_000)) for _ in range(200)))
     assert gate.group.batches <= 3
 
 
-async def test_the_window_slides_so_no_span_of_its_length_holds_more_than_the_quota(gate: Gate) -> None:
+async def test_the_window_slides_so_no_span_of_its_length_holds_more_than_the_quota(
+    gate: Check,
+) -> None:
     window_ms, quota, taken = 400, 10, []
     loop = asyncio.get_running_loop()
     started = loop.time()
@@ -79,7 +105,7 @@ async def test_the_window_slides_so_no_span_of_its_length_holds_more_than_the_qu
     assert len(taken) >= 3 * quota  # and it opens again: each slot leaves by itself
 
 
-async def test_a_client_that_waits_as_told_is_admitted(gate: Gate) -> None:
+async def test_a_client_that_waits_as_told_is_admitted(gate: Check) -> None:
     for _ in range(3):
         answer = await gate.ask("", ("k", 3, 1_000))
     refused = await gate.ask("", ("k", 3, 1_000))
@@ -88,14 +114,14 @@ async def test_a_client_that_waits_as_told_is_admitted(gate: Gate) -> None:
     assert (await gate.ask("", ("k", 3, 1_000))).refused == 0
 
 
-async def test_a_request_refused_by_one_limit_is_counted_in_none(gate: Gate) -> None:
+async def test_a_request_refused_by_one_limit_is_counted_in_none(gate: Check) -> None:
     for _ in range(5):
         await gate.ask("", ("wide", 100, 60_000, "narrow", 2, 60_000))
     last = await gate.ask("", ("wide", 100, 60_000))
     assert last.remaining == 97
 
 
-async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: Gate) -> None:
+async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: Check) -> None:
     answer = await gate.ask("", ("wide", 100, 60_000, "narrow", 2, 60_000))
     assert (answer.tightest, answer.remaining) == (2, 1)
     await gate.ask("", ("narrow", 2, 60_000))
@@ -103,7 +129,7 @@ async def test_the_limit_that_will_refuse_first_is_the_one_told(gate: Gate) -> N
     assert (refused.refused, refused.remaining) == (2, 0)
 
 
-async def test_a_limit_takes_a_few_numbers_whatever_its_quota(gate: Gate, store: redis.asyncio.Redis) -> None:
+async def test_a_limit_takes_a_few_numbers_whatever_its_quota(gate: Check, store: redis.asyncio.Redis) -> None:
     for _ in range(25):
         await asyncio.gather(*(gate.ask("", ("k", 10**9, 300)) for _ in range(100)))
         await asyncio.sleep(0.02)
@@ -112,7 +138,7 @@ async def test_a_limit_takes_a_few_numbers_whatever_its_quota(gate: Gate, store:
     assert await store.exists("k") == 0
 
 
-async def test_a_session_is_looked_up_in_the_same_trip(gate: Gate, store: redis.asyncio.Redis) -> None:
+async def test_a_session_is_looked_up_in_the_same_trip(gate: Check, store: redis.asyncio.Redis) -> None:
     await store.hset("session:s1", mapping={"user": "u1", "role": "staff"})
     known, unknown = await asyncio.gather(gate.ask("s1", ("k", 9, 1_000)), gate.ask("s2", ("k", 9, 1_000)))
     assert (known.user_id, known.role) == ("u1", "staff")
@@ -120,13 +146,13 @@ async def test_a_session_is_looked_up_in_the_same_trip(gate: Gate, store: redis.
     assert gate.group.batches == 1
 
 
-async def test_a_script_that_redis_forgot_is_sent_again(gate: Gate, store: redis.asyncio.Redis) -> None:
+async def test_a_script_that_redis_forgot_is_sent_again(gate: Check, store: redis.asyncio.Redis) -> None:
     await gate.ask("", ("k", 9, 1_000))
     await store.script_flush()
     assert (await gate.ask("", ("k", 9, 1_000))).remaining == 7
 
 
-async def test_a_connection_cut_while_idle_is_made_anew_unseen(gate: Gate, store: redis.asyncio.Redis) -> None:
+async def test_a_connection_cut_while_idle_is_made_anew_unseen(gate: Check, store: redis.asyncio.Redis) -> None:
     await gate.ask("", ("k", 9, 1_000))
     await store.client_kill_filter(_type="normal", skipme=True)
     assert (await gate.ask("", ("k", 9, 1_000))).refused == 0
@@ -206,10 +232,10 @@ def carrying_to(host: str | None, port: int | None) -> Callable[..., Coroutine[A
 
 
 async def test_whoever_passes_learns_the_generation_of_the_catalogue(
-    gate: Gate, store: redis.asyncio.Redis, redis_url: str
+    gate: Check, store: redis.asyncio.Redis, redis_url: str
 ) -> None:
     clock, config = SystemClock(), Config(redis_url=redis_url)
-    generation = Generation(store, clock, Ids(clock), config, told=lambda: gate.generation)
+    generation = Generation(store, clock, Ids(clock), config, known_version=lambda: gate.generation)
     assert gate.generation == b""
     await gate.ask("", ())
     first = gate.generation
@@ -221,7 +247,7 @@ async def test_whoever_passes_learns_the_generation_of_the_catalogue(
 
 
 async def test_a_redis_that_was_emptied_gets_a_generation_that_never_was(
-    gate: Gate, store: redis.asyncio.Redis
+    gate: Check, store: redis.asyncio.Redis
 ) -> None:
     seen = set()
     for _ in range(3):
@@ -231,7 +257,7 @@ async def test_a_redis_that_was_emptied_gets_a_generation_that_never_was(
     assert len(seen) == 3
 
 
-async def test_while_redis_is_down_no_generation_is_known(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_redis_is_down_no_generation_is_known(gate: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     await gate.ask("", ())
     assert gate.generation
 

@@ -11,7 +11,7 @@ from service.bootstrap import Shop
 from service.config import Config
 from service.events import OrderPlaced, ProductChanged
 from service.infra.redis.cache_version import Generation
-from service.infra.redis.response_cache import ENTRY_OVERHEAD_BYTES, Cache, Ready, Shelf
+from service.infra.redis.response_cache import ENTRY_OVERHEAD_BYTES, Cache, CachedResponse, LruCache
 from service.messaging.cache_invalidation import end_on_change
 from service.messaging.outbox import Fact
 
@@ -28,11 +28,11 @@ class Kitchen:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def quick(self) -> Ready:
+    async def quick(self) -> CachedResponse:
         self.made += 1
-        return Ready(self.says, "gzip", "tag")
+        return CachedResponse(self.says, "gzip", "tag")
 
-    async def slow(self) -> Ready:
+    async def slow(self) -> CachedResponse:
         """What is said when it begins, however late it ends."""
         ready = await self.quick()
         self.begun.set()
@@ -56,7 +56,7 @@ async def process(shop: Shop) -> AsyncIterator[Process]:
         await cache.close()
 
 
-async def said(cache: Cache, make: Callable[[], Awaitable[Ready]]) -> bytes:
+async def said(cache: Cache, make: Callable[[], Awaitable[CachedResponse]]) -> bytes:
     return (await cache.get(KEY, make)).body
 
 
@@ -118,7 +118,7 @@ async def test_a_redis_that_was_wiped_brings_nothing_old_back(process: Process, 
 async def test_an_error_is_told_to_all_who_wait_and_kept_for_nobody(process: Process) -> None:
     cache, kitchen = process(), Kitchen()
 
-    async def fails() -> Ready:
+    async def fails() -> CachedResponse:
         await kitchen.slow()
         raise LookupError("no such product")
 
@@ -155,7 +155,7 @@ async def test_an_answer_slower_than_the_ttl_or_too_big_is_given_and_not_kept(pr
     slow, small, kitchen = process(cache_ttl_seconds=1e-6), process(cache_body_max_bytes=3), Kitchen()
     for cache in (slow, small):
         assert [await said(cache, kitchen.quick) for _ in range(2)] == [b"said"] * 2
-        assert (cache.made, len(cache.shelf)) == (2, 0)
+        assert (cache.made, len(cache.lru)) == (2, 0)
 
 
 async def test_without_redis_every_request_reads_for_itself_and_none_waits(shop: Shop, config: Config) -> None:
@@ -163,7 +163,7 @@ async def test_without_redis_every_request_reads_for_itself_and_none_waits(shop:
     cache = Cache(shop.stores.redis, Generation(shop.stores.redis, shop.clock, shop.ids, away), shop.clock, away)
     kitchen = Kitchen()
     assert [await said(cache, kitchen.quick) for _ in range(3)] == [b"said"] * 3
-    assert (kitchen.made, len(cache.shelf), cache.current) == (3, 0, b"")
+    assert (kitchen.made, len(cache.lru), cache.current) == (3, 0, b"")
     await cache.close()
 
 
@@ -198,18 +198,18 @@ async def test_a_relayed_change_of_a_product_ends_the_generation_and_other_facts
 
 
 def test_a_shelf_is_bounded_in_number_and_bytes_and_keeps_what_is_used() -> None:
-    ready = Ready(b"x" * 1_000, "gzip", "tag")
-    shelf = Shelf(entries_max=3, bytes_max=1_000_000)
+    ready = CachedResponse(b"x" * 1_000, "gzip", "tag")
+    lru = LruCache(entries_max=3, bytes_max=1_000_000)
     for key in (b"a", b"b", b"c"):
-        shelf.put(key, ready, until=9)
-    assert shelf.get(b"a", now=1) is ready
-    shelf.put(b"d", ready, until=9)
-    assert [key for key in (b"a", b"b", b"c", b"d") if shelf.get(key, now=1)] == [b"a", b"c", b"d"]
-    assert shelf.bytes == 3 * (1_001 + ENTRY_OVERHEAD_BYTES)
-    shelf.put(b"a", Ready(b"y", "gzip", "tag"), until=9)
-    assert (len(shelf), shelf.bytes) == (3, 2 * (1_001 + ENTRY_OVERHEAD_BYTES) + 2 + ENTRY_OVERHEAD_BYTES)
-    assert shelf.get(b"c", now=9) is None, "its time has come"
-    narrow = Shelf(entries_max=100, bytes_max=2 * (1_001 + ENTRY_OVERHEAD_BYTES))
+        lru.put(key, ready, until=9)
+    assert lru.get(b"a", now=1) is ready
+    lru.put(b"d", ready, until=9)
+    assert [key for key in (b"a", b"b", b"c", b"d") if lru.get(key, now=1)] == [b"a", b"c", b"d"]
+    assert lru.bytes == 3 * (1_001 + ENTRY_OVERHEAD_BYTES)
+    lru.put(b"a", CachedResponse(b"y", "gzip", "tag"), until=9)
+    assert (len(lru), lru.bytes) == (3, 2 * (1_001 + ENTRY_OVERHEAD_BYTES) + 2 + ENTRY_OVERHEAD_BYTES)
+    assert lru.get(b"c", now=9) is None, "its time has come"
+    narrow = LruCache(entries_max=100, bytes_max=2 * (1_001 + ENTRY_OVERHEAD_BYTES))
     for key in (b"a", b"b", b"c"):
         narrow.put(key, ready, until=9)
     assert len(narrow) == 2

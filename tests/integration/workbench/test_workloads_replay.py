@@ -13,7 +13,7 @@ from fake_shop import FakeShop, serving
 
 from workloads.client import api
 from workloads.client.accounts import Account, AccountError, load_tokens, open_accounts
-from workloads.client.exchange import Answer, Exchange
+from workloads.client.exchange import Exchange, HttpAnswer
 from workloads.client.recorder import Recorder, RunClock
 from workloads.client.running_stack import Stack, StackError
 from workloads.drivers.preflight import known_skus
@@ -132,10 +132,10 @@ async def test_fates_unknown_under_load_are_settled_afterwards_under_the_same_ke
 def test_a_checkout_still_running_when_patience_ends_is_unknown_and_not_refused():
     body = b'{"code": "idempotency_in_progress"}'
     still_running = fate()
-    _refused(still_running, Answer(409, body, "refused", 0.0))
+    _refused(still_running, HttpAnswer(409, body, "refused", 0.0))
     assert (still_running.outcome, still_running.reason) == ("unknown", "idempotency_in_progress")
     refused = fate()
-    _refused(refused, Answer(409, b'{"code": "insufficient_stock"}', "out_of_stock", 0.0))
+    _refused(refused, HttpAnswer(409, b'{"code": "insufficient_stock"}', "out_of_stock", 0.0))
     assert refused.outcome == "refused"
 
 

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from benchmarks.kit.closed_loop import Tally, drive
-from benchmarks.kit.wire import Answer, Wire, WireError, request
+from benchmarks.kit.wire import Wire, WireAnswer, WireError, request
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
@@ -89,8 +89,8 @@ def test_load_never_leaves_this_machine():
 
 
 def test_a_compressed_answer_is_decoded_on_demand():
-    assert Answer(headers={"content-encoding": "gzip"}, body=gzip.compress(b'{"a":1}')).json() == {"a": 1}
-    assert Answer(body=b"{}").decoded() == b"{}"
+    assert WireAnswer(headers={"content-encoding": "gzip"}, body=gzip.compress(b'{"a":1}')).json() == {"a": 1}
+    assert WireAnswer(body=b"{}").decoded() == b"{}"
 
 
 async def test_a_closed_loop_sends_as_many_requests_as_asked_and_counts_what_comes_back(script: Scripted, url: str):

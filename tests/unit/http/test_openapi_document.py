@@ -39,7 +39,7 @@ def app() -> Iterator[Any]:
     """Wired on stores that nobody calls."""
     stores = bootstrap.connect(Config())
     shop = bootstrap.build(Config(), stores)
-    front = bootstrap.front(shop)
+    front = bootstrap.http_edge(shop)
     made = create_app(shop, front, bootstrap.background(shop))
     made.router.finalize()
     yield made

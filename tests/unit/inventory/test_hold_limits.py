@@ -9,7 +9,18 @@ from msgspec.structs import replace
 
 from service.inventory.allowance import Allowance, TooMuchHeld
 from service.inventory.decisions import decide
-from service.inventory.models import Accepted, Books, Hold, Holder, HoldStatus, Line, Posting, Release, Reserve, Stock
+from service.inventory.models import (
+    Accepted,
+    BatchState,
+    Hold,
+    Holder,
+    HoldStatus,
+    Line,
+    Posting,
+    Release,
+    Reserve,
+    Stock,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 TTL = timedelta(minutes=15)
@@ -31,33 +42,33 @@ def reserving(order: str, user: str = "u1", **lines: int) -> Posting:
     return Posting(Reserve(order, user, wanted, NOW + TTL, LIMITS), user, order_id=order)
 
 
-def accepted(books: Books, *batch: Posting) -> list[bool]:
-    return [isinstance(decision, Accepted) for decision in decide(books, batch, NOW)]
+def accepted(state: BatchState, *batch: Posting) -> list[bool]:
+    return [isinstance(decision, Accepted) for decision in decide(state, batch, NOW)]
 
 
-def books(**available: int) -> Books:
-    return Books({sku: Stock(sku, quantity, 0, 1) for sku, quantity in available.items()})
+def state(**available: int) -> BatchState:
+    return BatchState({sku: Stock(sku, quantity, 0, 1) for sku, quantity in available.items()})
 
 
 def test_postings_of_one_batch_count_each_other():
-    assert accepted(books(A=100), *(reserving(f"o{n}", A=1) for n in range(5))) == [True] * 3 + [False] * 2
+    assert accepted(state(A=100), *(reserving(f"o{n}", A=1) for n in range(5))) == [True] * 3 + [False] * 2
 
 
 def test_a_hold_given_back_earlier_in_the_batch_makes_room():
-    known = books(A=100)
+    known = state(A=100)
     batch = [*(reserving(f"o{n}", A=1) for n in range(3)), Posting(Release("o0"), "u1"), reserving("o4", A=1)]
     assert accepted(known, *batch) == [True] * 5
     assert known.holders["u1"] == Holder("u1", ("o1", "o2", "o4"), 4)
 
 
 def test_a_refused_order_leaves_the_holder_as_it_was():
-    known = books(A=100)
+    known = state(A=100)
     assert accepted(known, reserving("o1", A=11)) == [False]
     assert known.holders == {}
 
 
 def test_what_others_hold_does_not_count():
-    assert accepted(books(A=100), reserving("o1", A=10), reserving("o2", "u2", A=10)) == [True, True]
+    assert accepted(state(A=100), reserving("o1", A=10), reserving("o2", "u2", A=10)) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +125,7 @@ ORDERS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12)
 def test_however_orders_and_cancellations_come_nobody_ever_holds_more(
     orders: list[tuple[int, int]], cancelled: list[int]
 ):
-    known = books(A=1_000, B=1_000)
+    known = state(A=1_000, B=1_000)
     for number, (a, b) in enumerate(orders):
         decide(known, [reserving(f"o{number}", A=a, B=b)], NOW)
         if number in cancelled and f"o{number}" in known.holds:

@@ -11,15 +11,15 @@ from msgspec.structs import replace
 
 from service.errors import NotFound, Problem
 from service.events import OrderPlaced
+from service.idempotency import IdempotencyClaim, IdempotencyRecord
 from service.inventory.decisions import decide
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
     Action,
+    BatchState,
     BelowReserved,
-    Books,
     Change,
-    Claim,
     Confirm,
     Expect,
     Expire,
@@ -32,9 +32,7 @@ from service.inventory.models import (
     MovementKind,
     NoStock,
     Posting,
-    Recorded,
     Release,
-    Replayed,
     ReservationExpired,
     Reserve,
     StateMoved,
@@ -49,7 +47,7 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=15)
 
 
-def books(holds: Mapping[str, Hold] | None = None, **available: int) -> Books:
+def books(holds: Mapping[str, Hold] | None = None, **available: int) -> BatchState:
     """SKUs with that much available, and what the given active holds reserve on top."""
     stock = {sku: Stock(sku, quantity, 0, 1) for sku, quantity in available.items()}
     for hold in (holds or {}).values():
@@ -58,7 +56,7 @@ def books(holds: Mapping[str, Hold] | None = None, **available: int) -> Books:
             stock[line.sku] = replace(
                 known, on_hand=known.on_hand + line.quantity, reserved=known.reserved + line.quantity
             )
-    return Books(stock, dict(holds or {}))
+    return BatchState(stock, dict(holds or {}))
 
 
 def hold(status: HoldStatus = HoldStatus.ACTIVE, expires_at: datetime = LATER, order: str = "o1", **lines: int) -> Hold:
@@ -73,7 +71,7 @@ def post(action: Action, **more: Any) -> Posting:
     return Posting(action, actor="u1", reason="test", **more)
 
 
-def one(known: Books, posting: Posting | Action) -> Any:
+def one(known: BatchState, posting: Posting | Action) -> Any:
     posting = posting if isinstance(posting, Posting) else post(posting)
     return decide(known, [posting], NOW)[0]
 
@@ -257,20 +255,20 @@ def test_stock_has_an_upper_limit():
 
 
 def keyed(action: Action, fingerprint: str = "f", key: str = "u1:k", refusals: bool = True) -> Posting:
-    return post(action, claim=Claim(key, fingerprint, {"orderId": "o1"}, LATER, refusals))
+    return post(action, claim=IdempotencyClaim(key, fingerprint, {"orderId": "o1"}, LATER, refusals))
 
 
 def test_two_simultaneous_requests_with_one_key_hold_once():
     known = books(A=5)
     first, second = decide(known, [keyed(reserve("o1", A=2)), keyed(reserve("o2", A=2))], NOW)
     assert isinstance(first, Accepted)
-    assert second == Replayed({"orderId": "o1"})
+    assert second == IdempotencyRecord("f", {"orderId": "o1"})
     assert known.stock["A"].reserved == 2
 
 
 def test_a_key_used_for_something_else_is_refused_and_moves_nothing():
     known = books(A=5)
-    known.recorded["u1:k"] = Recorded("another", {"orderId": "o0"})
+    known.recorded["u1:k"] = IdempotencyRecord("another", {"orderId": "o0"})
     assert isinstance(one(known, keyed(reserve(A=1))), KeyReused)
     assert known.stock["A"].reserved == 0
 
@@ -280,7 +278,7 @@ def test_a_refusal_is_remembered_and_answered_again_even_when_stock_came():
     one(known, keyed(reserve(A=1)))
     known.stock["A"] = Stock("A", 10, 0, 2)
     replayed = one(known, keyed(reserve(A=1)))
-    assert isinstance(replayed, Replayed)
+    assert isinstance(replayed, IdempotencyRecord)
     assert replayed.outcome["refused"] == "insufficient_stock"
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.errors import Invalid
+from service.idempotency import IdempotencyKey
 from service.inventory.models import HoldStatus, Line
 from service.orders import postings
 from service.orders.models import (
@@ -16,7 +17,6 @@ from service.orders.models import (
     Coupon,
     CouponKind,
     CouponNotValid,
-    Key,
     Order,
     OrderLine,
     OrderStatus,
@@ -30,7 +30,7 @@ from service.orders.models import (
 from service.orders.refunds import _share
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-KEY = Key("u1:k", "f", NOW)
+KEY = IdempotencyKey("u1:k", "f", NOW)
 
 
 def order(*lines: tuple[str, int, int], discount: int = 0, status: OrderStatus = OrderStatus.PENDING) -> Order:

@@ -18,7 +18,7 @@ def routes() -> Iterator[list[Any]]:
     """Of the whole service, on stores that nobody calls."""
     stores = bootstrap.connect(Config())
     shop = bootstrap.build(Config(), stores)
-    front = bootstrap.front(shop)
+    front = bootstrap.http_edge(shop)
     app = create_app(shop, front, bootstrap.background(shop))
     app.router.finalize()
     yield list(app.router.routes)

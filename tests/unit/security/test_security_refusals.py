@@ -4,7 +4,7 @@ import pytest
 from shops import MovableClock
 
 from service.web.security import refusals
-from service.web.security.gate import Answer
+from service.web.security.gate import RateLimitResult
 from service.web.security.rate_limit import RateLimits
 from service.web.security.refusals import REMEMBERED_SECONDS_MAX, Refusals
 
@@ -29,15 +29,15 @@ def remembered(watch: Watch) -> Refusals:
     return Refusals(watch)
 
 
-def refused(number: int, reset_seconds: int) -> Answer:
-    return Answer("", "", number, number, 0, reset_seconds)
+def refused(number: int, reset_seconds: int) -> RateLimitResult:
+    return RateLimitResult("", "", number, number, 0, reset_seconds)
 
 
 def test_a_refused_client_is_told_the_same_again(remembered: Refusals, watch: Watch) -> None:
     remembered.remember("192.0.2.1", LOGIN, refused(2, 300))
     watch.seconds = 3.5
     known = remembered.find("192.0.2.1", LOGIN)
-    assert known == Answer("", "", 2, 2, 0, 297)
+    assert known == RateLimitResult("", "", 2, 2, 0, 297)
     assert LOGIN.refusal(known.refused, known.reset_seconds).detail == "The limit login-client-3600 is used up"
 
 

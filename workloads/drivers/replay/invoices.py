@@ -12,7 +12,7 @@ from typing import Any
 
 from workloads.client import api
 from workloads.client.accounts import Account
-from workloads.client.exchange import Answer, Exchange, Request
+from workloads.client.exchange import Exchange, HttpAnswer, Request
 from workloads.drivers.open_loop import Flow
 from workloads.model import outcomes
 from workloads.results.verdict import Work
@@ -220,7 +220,7 @@ class InvoiceReplay:
 
     async def _ask(
         self, exchange: Exchange, account: Account, ask: Ask, fate: Fate, intended: float | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Sends until the answer is final, or the patience for one invoice is over."""
         give_up_at, pause = exchange.clock.now() + self._retry_seconds, PAUSE_SECONDS
         while True:
@@ -242,12 +242,12 @@ def work_of(fates: Iterable[Fate]) -> Work:
     return Work("invoices", len(fates), done, lost, Counter(fate.reason for fate in unexpected))
 
 
-def _open(answer: Answer) -> bool:
+def _open(answer: HttpAnswer) -> bool:
     if answer.status == 409:
         return answer.code in STILL_RUNNING
     return answer.outcome in outcomes.UNKNOWN or answer.outcome == outcomes.THROTTLED or answer.status == 401
 
 
-def _refused(fate: Fate, answer: Answer) -> None:
+def _refused(fate: Fate, answer: HttpAnswer) -> None:
     fate.outcome = UNKNOWN if _open(answer) else outcomes.REFUSED
     fate.reason = answer.code or answer.outcome

@@ -15,7 +15,7 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import IndexModel, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
-from service.infra.mongo.commands import Find
+from service.infra.mongo.commands import FindCommand
 from workloads.simulation.mongo import mock
 from workloads.simulation.mongo.session import Link, Session
 from workloads.simulation.mongo.store import Document, Locked, Store
@@ -83,11 +83,11 @@ class Database:
         await self.client.link.request("command", False)
         return await self.client.cluster.motor[self.name].command(command)
 
-    async def find_all(self, finds: Sequence[Find], session: Session | None) -> list[list[Document]]:
+    async def find_all(self, finds: Sequence[FindCommand], session: Session | None) -> list[list[Document]]:
         """As infra/mongo_commands: one after the other; anything may go wrong between them."""
         return [await self._found(find, session) for find in finds]
 
-    async def _found(self, find: Find, session: Session | None) -> list[Document]:
+    async def _found(self, find: FindCommand, session: Session | None) -> list[Document]:
         order = {"sort": list(find.sort)} if find.sort else {}
         bound = {"limit": find.limit} if find.limit else {}
         found = self[find.collection].find(find.filter, find.projection, session=session, **order, **bound)

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from service.bootstrap import Shop
 from service.errors import Problem, Unavailable
+from service.idempotency import IdempotencyKey
 from service.infra.mongo.client import UNREACHABLE
 from service.inventory.models import Line
-from service.orders.models import Key
 from workloads.model.actions import Reply
 from workloads.model.outcomes import BY_CODE, ERROR, OK, PAID, REFUSED, TIMEOUT
 from workloads.simulation.checks.auditor import Auditor, Operation
@@ -44,7 +44,9 @@ class Desk:
         self._auditor.saw_available(sku, stock[sku].available, began_at)
         return Reply(OK, in_stock=stock[sku].available > 0)
 
-    async def check_out(self, user: str, key: str, lines: tuple[tuple[str, int], ...]) -> Reply:
+    async def check_out(
+        self, user: str, key: str, lines: tuple[tuple[str, int], ...], coupon: str | None = None
+    ) -> Reply:
         basket: dict[str, int] = {}
         for sku, quantity in lines:
             basket[sku] = basket.get(sku, 0) + quantity
@@ -52,7 +54,7 @@ class Desk:
         asked = tuple(Line(sku, quantity) for sku, quantity in lines)
 
         async def action(shop: Shop) -> Any:
-            return await shop.orders.checkout(user, asked, _key(shop, user, key, repr(lines)))
+            return await shop.orders.checkout(user, asked, _key(shop, user, key, repr(lines)), coupon)
 
         answer = await self._ask(operation, action)
         if answer is None:
@@ -95,8 +97,7 @@ class Desk:
         goods = [Line(sku, quantity) for sku, quantity in lines]
 
         async def action(shop: Shop) -> Any:
-            claim = _key(shop, "staff", key, repr(lines)).claim({})
-            return await shop.inventory.receive(goods, "staff", claim=claim)
+            return await shop.inventory.receive(goods, "staff", key=_key(shop, "staff", key, repr(lines)))
 
         return await self._done(operation, action, OK)
 
@@ -148,9 +149,9 @@ class Desk:
         await asyncio.sleep(self._random.expovariate(1.0 / RETRY_MEAN_SECONDS))
 
 
-def _key(shop: Shop, user: str, key: str, fingerprint: str) -> Key:
+def _key(shop: Shop, user: str, key: str, fingerprint: str) -> IdempotencyKey:
     expires_at = shop.clock.now() + timedelta(seconds=shop.config.idempotency_ttl_seconds)
-    return Key(f"{user}:{key}", fingerprint, expires_at)
+    return IdempotencyKey(f"{user}:{key}", fingerprint, expires_at)
 
 
 def _told(operation: Operation) -> Reply:

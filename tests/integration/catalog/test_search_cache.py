@@ -8,7 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct, Product
-from service.catalog.search.cache import Known, SearchMemory
+from service.catalog.search.cache import Known, SearchCache
 from service.catalog.search.usecases import Search
 from service.config import Config
 
@@ -127,7 +127,7 @@ async def test_a_product_that_leaves_the_memory_while_others_are_read_is_still_f
 
     async def crowded_out(ids: Any) -> Any:
         found = await on_sale(ids)
-        shop.search._memory.of(NOW).products.clear()
+        shop.search._cache.entry(NOW).products.clear()
         return found
 
     shop.search._products.on_sale = crowded_out  # type: ignore[method-assign]
@@ -142,16 +142,16 @@ async def test_a_word_that_nobody_wrote_is_looked_for_again(shop: Shop) -> None:
 
 def test_what_is_known_is_bounded_and_the_oldest_leaves_first(clock: shops.MovableClock) -> None:
     config = replace(Config(), search_known_words_max=2, search_known_heads_max=1)
-    memory = SearchMemory(clock, config)
-    known = memory.of(NOW)
+    memory = SearchCache(clock, config)
+    known = memory.entry(NOW)
     known.add_words({"a": 1, "b": 1})
     known.add_words({"c": 1})
     known.add_head(("a",), 25, ([], (0, 0, "")))
     known.add_head(("b",), 25, ([], (0, 0, "")))
     assert list(known.words) == ["b", "c"]
     assert list(known.heads) == [(("b",), 25)]
-    assert memory.of(NOW) is known
-    nothing = memory.of(b"")
+    assert memory.entry(NOW) is known
+    nothing = memory.entry(b"")
     nothing.add_words({"a": 1})
     assert nothing == Known()
-    assert memory.of(LATER) is not known
+    assert memory.entry(LATER) is not known

@@ -21,7 +21,7 @@ def hurried(config: Config) -> Config:
 
 
 async def test_an_audit_of_many_orders_outlasts_the_limit_of_a_request(config: Config):
-    with stores.patient(config) as client:
+    with stores.client_without_timeout(config) as client:
         await fill(client[config.database], Size("past", skus=100, orders=12_000), 1, lambda step: None)
     async with bootstrap.shop(hurried(config)) as shop:
         started = shop.clock.monotonic()
