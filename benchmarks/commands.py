@@ -38,9 +38,9 @@ def contention(
 ) -> None:
     """Five ways to reserve one hot SKU, and the stock books audited after each."""
     from benchmarks.contention import command
-    from benchmarks.contention.run import QUICK, Plan
+    from benchmarks.contention.run import QUICK, ContentionPlan
 
-    plan = Plan(buyers=buyers, rounds=rounds, seconds=seconds, orders=orders, skus=skus, seed=seed)
+    plan = ContentionPlan(buyers=buyers, rounds=rounds, seconds=seconds, orders=orders, skus=skus, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
@@ -54,9 +54,11 @@ def contention(
 def scaling(as_json: bool, seed: int, quick: bool, buyers: int, rounds: int, seconds: float) -> None:
     """One, two and four ledger processes on one store: what `holdfast scale` is calibrated and judged with."""
     from benchmarks.scaling import command
-    from benchmarks.scaling.run import QUICK, Plan
+    from benchmarks.scaling.run import QUICK, ContentionPlan
 
-    plan = replace(QUICK, seed=seed) if quick else Plan(buyers=buyers, rounds=rounds, seconds=seconds, seed=seed)
+    plan = (
+        replace(QUICK, seed=seed) if quick else ContentionPlan(buyers=buyers, rounds=rounds, seconds=seconds, seed=seed)
+    )
     outcome.show(lambda: command.measure(plan), as_json)
 
 
@@ -69,7 +71,7 @@ def compression(as_json: bool, seed: int, quick: bool, levels: bool) -> None:
     """Bytes on the wire and CPU of the documented contents."""
     from benchmarks.compression import live
 
-    plan = live.Plan(products=200 if quick else 1_000, seed=seed, levels=levels)
+    plan = live.CompressionPlan(products=200 if quick else 1_000, seed=seed, levels=levels)
     _on_a_stack(
         "compression", len(live.CONTENTS) + 1, as_json, lambda stack, step: live.run(stack, plan, step), live.judge
     )
@@ -85,7 +87,7 @@ def http(as_json: bool, seed: int, quick: bool, connections: int, seconds: float
     """Every route: what it can do, and how long it takes at half of that, open loop."""
     from benchmarks.over_http import run
 
-    plan = run.Plan(connections, 0.3 if quick else seconds, products=200 if quick else 1_000, seed=seed)
+    plan = run.ExpiryPlan(connections, 0.3 if quick else seconds, products=200 if quick else 1_000, seed=seed)
     _on_a_stack("http", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
 
 
@@ -103,7 +105,7 @@ def checkout(
     """Checkouts per second over HTTP, hot and spread, audited."""
     from benchmarks.over_http import checkout
 
-    plan = checkout.Plan(connections, rounds, seconds, seed=seed)
+    plan = checkout.CheckoutPlan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.3, skus=50, buyers=2) if quick else plan
     _on_a_stack(
         "checkout", plan.steps, as_json, lambda stack, step: checkout.run(stack, plan, step), checkout.judge, workers
@@ -122,8 +124,8 @@ def expiry(as_json: bool, seed: int, quick: bool, holds: int, skus: int, connect
     from benchmarks.expiry import judge as verdict
     from benchmarks.expiry import run
 
-    plan = replace(run.QUICK, seed=seed) if quick else run.Plan(holds, skus, connections, seed=seed)
-    timed = plan.holds >= run.Plan().holds
+    plan = replace(run.QUICK, seed=seed) if quick else run.ExpiryPlan(holds, skus, connections, seed=seed)
+    timed = plan.holds >= run.ExpiryPlan().holds
     _on_a_stack(
         "expiry",
         plan.steps,
@@ -145,7 +147,7 @@ def layers(as_json: bool, seed: int, quick: bool, connections: int, rounds: int,
     from benchmarks.layers import judge as verdict
     from benchmarks.layers import run
 
-    plan = run.Plan(connections, rounds, seconds, seed=seed)
+    plan = run.ExpiryPlan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, profile_seconds=0.5, products=100, buyers=2) if quick else plan
     _on_a_stack("layers", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), verdict.judge)
 
@@ -161,7 +163,7 @@ def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, s
     """Side by side with the documented original stack on node."""
     from benchmarks.side_by_side import run
 
-    plan = run.Plan(connections, rounds, seconds, seed=seed)
+    plan = run.ExpiryPlan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, products=100, buyers=2) if quick else plan
     _on_a_stack("peer", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
 
@@ -176,7 +178,7 @@ def flood(as_json: bool, seed: int, quick: bool, rate: int, rounds: int) -> None
     """One address floods, another one shops: its p99 beside its quiet p99."""
     from benchmarks.flood import run
 
-    plan = run.Plan(rate, rounds=rounds, seed=seed)
+    plan = run.ExpiryPlan(rate, rounds=rounds, seed=seed)
     plan = replace(plan, rounds=1, quiet_seconds=2, flood_seconds=3, products=50, buyers=2) if quick else plan
     limits = run.LIMITS_OF_PRODUCTION
     _on_a_stack("flood", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge, 1, limits)
@@ -192,9 +194,9 @@ def flood(as_json: bool, seed: int, quick: bool, rate: int, rounds: int) -> None
 def lookups(as_json: bool, seed: int, quick: bool, scale: float, samples: int, clients: int) -> None:
     """The four documented operations, with and without their index."""
     from benchmarks.lookups import command
-    from benchmarks.lookups.run import QUICK, Plan
+    from benchmarks.lookups.run import QUICK, ContentionPlan
 
-    plan = Plan(scale=scale, samples=samples, clients=clients, seed=seed)
+    plan = ContentionPlan(scale=scale, samples=samples, clients=clients, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
@@ -214,9 +216,9 @@ def growth(
 ) -> None:
     """What a checkout costs with a million SKUs, and with a million past orders."""
     from benchmarks.growth import command
-    from benchmarks.growth.run import QUICK, Plan
+    from benchmarks.growth.run import QUICK, ContentionPlan
 
-    plan = Plan(large=large, buyers=buyers, rounds=rounds, waves=waves, audit_all=audit_all, seed=seed)
+    plan = ContentionPlan(large=large, buyers=buyers, rounds=rounds, waves=waves, audit_all=audit_all, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
@@ -229,9 +231,9 @@ def growth(
 def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) -> None:
     """What each index costs an order: keys, bytes, and CPU of the server."""
     from benchmarks.index_cost import command
-    from benchmarks.index_cost.run import QUICK, Plan
+    from benchmarks.index_cost.run import QUICK, ContentionPlan
 
-    plan = replace(QUICK, seed=seed) if quick else Plan(orders=orders, rounds=rounds, seed=seed)
+    plan = replace(QUICK, seed=seed) if quick else ContentionPlan(orders=orders, rounds=rounds, seed=seed)
     outcome.show(lambda: command.measure(plan), as_json)
 
 
@@ -244,9 +246,9 @@ def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) 
 def relevance(as_json: bool, seed: int, quick: bool, products: int, queries: int) -> None:
     """Judged searches: the shop's own against MongoDB's text score."""
     from benchmarks.search import relevance
-    from benchmarks.search.relevance import Plan
+    from benchmarks.search.relevance import ContentionPlan
 
-    plan = Plan(products=5_000 if quick else products, queries=queries, seed=seed)
+    plan = ContentionPlan(products=5_000 if quick else products, queries=queries, seed=seed)
     outcome.show(lambda: relevance.measure(plan), as_json)
 
 

@@ -27,10 +27,10 @@ PRODUCTS, STOCK = 400, 1_000
 LONE_CHECKOUTS, SHARED_CHECKOUTS, CLIENTS = 60, 2_000, 64
 LATENCY_TURNS = 60
 USERS, OTHERS_ORDERS, OWN_ORDERS, READS = 12, 400, 3, 5
-CHECKOUT_PLAN = checkout.Plan(
+CHECKOUT_PLAN = checkout.CheckoutPlan(
     rounds=3, seconds=1.0, skus=PRODUCTS, buyers=4, warm_up_requests=CLIENTS, settle_seconds=0
 )
-CONTENTION_PLAN = contention_run.Plan(rounds=2, seconds=0.5, skus=200, scarce_units=8)
+CONTENTION_PLAN = contention_run.ContentionPlan(rounds=2, seconds=0.5, skus=200, scarce_units=8)
 
 
 def seed(stack: Served) -> None:
@@ -122,7 +122,7 @@ async def _missing(stack: Served) -> int:
 
 def compression(stack: Served) -> Figures:
     """What gzip saves of the documented contents, and its CPU."""
-    rows = live.measure(stack, live.Plan(), lambda step: None)["rows"]
+    rows = live.measure(stack, live.CompressionPlan(), lambda step: None)["rows"]
     names = ("productsReduction", "ordersReduction", "htmlReduction")
     reductions = {name: row["reduction"] for name, row in zip(names, rows, strict=True)}
     return {**reductions, "cpuMsPer100Kb": max(row["cpuMs"] / row["bytes"] * 100_000 for row in rows)}

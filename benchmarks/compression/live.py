@@ -29,7 +29,7 @@ CPU_MS_PER_100_KB_MAX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompressionPlan:
     products: int = 1_000
     seed: int = 1
     levels: bool = False
@@ -53,19 +53,19 @@ CONTENTS = (
 )
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: CompressionPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=STOCK)
     step("seeded")
     return measure(stack, plan, step)
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: CompressionPlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(stack.url, plan, step))
 
 
-async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
+async def _run(url: str, plan: CompressionPlan, step: Progress) -> dict[str, Any]:
     shop = await discover(url, buyers=1)
     result: dict[str, Any] = {"rows": []}
     async with Wire(url) as wire:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.contention.run import Plan, run
+from benchmarks.contention.run import ContentionPlan, run
 from benchmarks.kit.outcome import Outcome, RunInvalid, progress, table
 from benchmarks.kit.own_stores import own_stores
 from service.infra import garbage
@@ -18,7 +18,7 @@ COLUMNS = {
 }
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: ContentionPlan) -> Outcome:
     """The process looks for garbage as the service's does, for all strategies alike."""
     garbage.freeze_gc()
     with (
@@ -29,7 +29,7 @@ def measure(plan: Plan) -> Outcome:
     return judge(result, plan)
 
 
-def judge(result: dict[str, Any], plan: Plan) -> Outcome:
+def judge(result: dict[str, Any], plan: ContentionPlan) -> Outcome:
     oversold = {row["name"]: row["oversold"] for row in [*result["strategies"], result["spread"]]}
     if not oversold["read_then_write"]:
         raise RunInvalid("the naive strategy sold nothing twice, so this run could not have seen an oversell")

@@ -35,7 +35,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ContentionPlan:
     """One contention run. Each strategy gets `rounds` turns of `seconds`, or of `orders` checkouts where given."""
 
     buyers: int = 64
@@ -51,7 +51,7 @@ class Plan:
         return (len(STRATEGIES) + 1) * self.rounds + len(STRATEGIES)
 
 
-QUICK = Plan(buyers=16, rounds=1, seconds=0.3, skus=50, scarce_units=8)
+QUICK = ContentionPlan(buyers=16, rounds=1, seconds=0.3, skus=50, scarce_units=8)
 
 
 @dataclass(slots=True)
@@ -89,12 +89,12 @@ class UnitsMissing(AssertionError):
     """A buyer was told yes and no hold says so, or the other way round."""
 
 
-def run(mongodb_uri: str, plan: Plan, progress: Progress = lambda turn: None) -> dict[str, Any]:
+def run(mongodb_uri: str, plan: ContentionPlan, progress: Progress = lambda turn: None) -> dict[str, Any]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(mongodb_uri, plan, progress))
 
 
-async def _run(mongodb_uri: str, plan: Plan, progress: Progress) -> dict[str, Any]:
+async def _run(mongodb_uri: str, plan: ContentionPlan, progress: Progress) -> dict[str, Any]:
     client: Any = AsyncIOMotorClient(mongodb_uri, w="majority", maxPoolSize=2 * plan.buyers, tz_aware=True)
     contenders = [*_contenders(client, plan)]
     try:
@@ -128,18 +128,18 @@ def report(contenders: Sequence[Contender]) -> dict[str, Any]:
     }
 
 
-def _contenders(client: Any, plan: Plan) -> Iterator[Contender]:
+def _contenders(client: Any, plan: ContentionPlan) -> Iterator[Contender]:
     for kind in STRATEGIES:
         yield _contender(kind.name, kind, [HOT], client, plan)
     yield _contender(SPREAD, GroupCommit, [f"SKU-{number:05}" for number in range(plan.skus)], client, plan)
 
 
-def _contender(name: str, kind: type[Strategy], skus: Sequence[str], client: Any, plan: Plan) -> Contender:
+def _contender(name: str, kind: type[Strategy], skus: Sequence[str], client: Any, plan: ContentionPlan) -> Contender:
     database = client[f"bench_contention_{name}"]
     return Contender(name, kind(client, database, random.Random(plan.seed)), skus)
 
 
-async def _turn(client: Any, contender: Contender, plan: Plan) -> None:
+async def _turn(client: Any, contender: Contender, plan: ContentionPlan) -> None:
     """Closed loop: each buyer checks out again as soon as it has its answer, until the turn is over."""
     choose, orders = random.Random(plan.seed), iter(range(plan.orders or 2**63))
     conflicts = await _write_conflicts(client)
@@ -165,7 +165,7 @@ async def _audit(contender: Contender) -> None:
         raise UnitsMissing(f"{contender.name}: {contender.accepted} accepted, {sum(held.values())} held")
 
 
-async def _sell_out(contender: Contender, plan: Plan) -> None:
+async def _sell_out(contender: Contender, plan: ContentionPlan) -> None:
     """Twice as many buyers as there are units, all at once: the holds must stop at the stock."""
     await contender.strategy.stock([HOT], plan.scarce_units)
     attempts = max(2 * plan.scarce_units, plan.buyers)

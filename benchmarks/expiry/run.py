@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ExpiryPlan:
     holds: int = 50_000
     skus: int = 5_000
     connections: int = 64
@@ -47,16 +47,16 @@ class Plan:
         return 5
 
 
-QUICK = Plan(holds=1_000, skus=100, connections=16, before_seconds=1.0, buyers=2, warm_up_requests=64)
+QUICK = ExpiryPlan(holds=1_000, skus=100, connections=16, before_seconds=1.0, buyers=2, warm_up_requests=64)
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: ExpiryPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.skus, stock=STOCK)
     step("seeded")
     return measure(stack, plan, step)
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: ExpiryPlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
     with second_worker(stack), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -87,7 +87,7 @@ def second_worker(stack: Served) -> Iterator[None]:
         worker.stop(STOP_SECONDS_MAX)
 
 
-async def _run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+async def _run(stack: Served, plan: ExpiryPlan, step: Progress) -> dict[str, Any]:
     chance = random.Random(plan.seed)
     shop = await discover(stack.url, plan.buyers, products_max=plan.skus)
     skus, requests = shop.skus[: plan.skus], CheckoutRequests(shop, chance)
@@ -119,7 +119,7 @@ class Buyers:
 
 
 async def _swept(
-    holds: Holds, plan: Plan, buyers: Buyers, single: Wire, staff: str, step: Progress
+    holds: Holds, plan: ExpiryPlan, buyers: Buyers, single: Wire, staff: str, step: Progress
 ) -> tuple[Tally, Tally, float]:
     """Checkouts before, checkouts during the drain, and its seconds from the moment the holds expire."""
     due = holds.in_seconds(plan.holds / MADE_DUE_PER_SECOND + plan.before_seconds)
@@ -146,7 +146,7 @@ def _trigger(staff: str) -> bytes:
 
 
 def report(
-    plan: Plan, before: Tally, during: Tally, drain_seconds: float, released: Released, swept_by: dict[str, int]
+    plan: ExpiryPlan, before: Tally, during: Tally, drain_seconds: float, released: Released, swept_by: dict[str, int]
 ) -> dict[str, Any]:
     if not released.lags_ms or not before.statuses[201]:
         raise RunInvalid(f"{len(released.lags_ms)} holds were freed, checkouts were answered {dict(before.statuses)}")

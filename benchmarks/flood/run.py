@@ -37,7 +37,7 @@ AMPLE_UNITS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FloodPlan:
     rate: float = 5_000
     connections: int = 16
     rounds: int = 2
@@ -68,14 +68,14 @@ class Shopped:
         }
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: FloodPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(stack, plan, step))
 
 
-async def _run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+async def _run(stack: Served, plan: FloodPlan, step: Progress) -> dict[str, Any]:
     shop = await discover(stack.url, plan.buyers)
     shopper, quiet, flooded, floods = Shopper(shop, stack, plan.seed), Shopped(), Shopped(), []
     await shopper.shop(plan.quiet_seconds, quiet)
@@ -112,7 +112,7 @@ class Shopper:
         return request("GET", choose.choice((availability, availability, product, "/api/products?limit=24")))
 
 
-async def _flood(url: str, path: str, plan: Plan) -> dict[str, float]:
+async def _flood(url: str, path: str, plan: FloodPlan) -> dict[str, float]:
     options = ("--rate", plan.rate, "--connections", plan.connections, "--seconds", plan.flood_seconds)
     argv = ("-m", "benchmarks.flood.flooder", url, path, *map(str, options))
     flooder = await asyncio.create_subprocess_exec(PYTHON, *argv, stdout=asyncio.subprocess.PIPE)
@@ -125,7 +125,7 @@ async def _flood(url: str, path: str, plan: Plan) -> dict[str, float]:
     return done
 
 
-def report(plan: Plan, quiet: Shopped, flooded: Shopped, floods: list[dict[str, float]]) -> dict[str, Any]:
+def report(plan: FloodPlan, quiet: Shopped, flooded: Shopped, floods: list[dict[str, float]]) -> dict[str, Any]:
     sent, seconds = sum(each["sent"] for each in floods), sum(each["seconds"] for each in floods)
     shopping, disturbed = quiet.report(), flooded.report()
     return {

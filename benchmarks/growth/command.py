@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.growth.contestant import KINDS
-from benchmarks.growth.run import Plan, run
+from benchmarks.growth.run import GrowthPlan, run
 from benchmarks.kit.outcome import Outcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 
@@ -15,12 +15,12 @@ GROWTHS = ("time, times", "p50, times", "CPU, times")
 RATES = {"checkouts/s": "checkoutsPerSecond", "p50 ms": "p50Ms", "CPU ms": "cpuMs"}
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: GrowthPlan) -> Outcome:
     with (
         own_stores() as stores,
         progress("growth", plan.steps) as step,
     ):
-        return judge(run(stores, plan, step), timed=plan.large >= Plan().large)
+        return judge(run(stores, plan, step), timed=plan.large >= GrowthPlan().large)
 
 
 def judge(result: dict[str, Any], timed: bool = True) -> Outcome:

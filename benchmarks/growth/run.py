@@ -22,7 +22,7 @@ CACHE = "cache_size=3GB"  # a shop has a server with 1 GB of cache to itself; he
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class GrowthPlan:
     """`large` is the number of SKUs of the one large shop and of past orders of the other."""
 
     large: int = 1_000_000
@@ -47,15 +47,15 @@ class Plan:
         return sum(size.steps + 2 for size in self.sizes) + self.rounds
 
 
-QUICK = Plan(large=4_000, small=400, buyers=16, rounds=6, waves=3, warm_up_checkouts=64, audit_all=True)
+QUICK = GrowthPlan(large=4_000, small=400, buyers=16, rounds=6, waves=3, warm_up_checkouts=64, audit_all=True)
 
 
-def run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
+def run(stores: Stores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(stores, plan, step))
 
 
-async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
+async def _run(stores: Stores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url)
     contestants = [contestant(size, config, plan.seed) for size in plan.sizes]
     with mongo.client_without_timeout(config) as patient:
@@ -72,7 +72,7 @@ async def _run(stores: Stores, plan: Plan, step: Step) -> dict[str, Any]:
 
 
 async def _measured(
-    patient: Any, contestants: Sequence[Contestant], plan: Plan, step: Step
+    patient: Any, contestants: Sequence[Contestant], plan: GrowthPlan, step: Step
 ) -> Mapping[str, bool | None]:
     """Every round; returns what the audits said."""
     for each in contestants:
@@ -87,14 +87,14 @@ async def _measured(
     return {each.size.name: await _audited(patient, each, plan, step) for each in contestants}
 
 
-async def _fill(patient: Any, each: Contestant, plan: Plan, step: Step) -> None:
+async def _fill(patient: Any, each: Contestant, plan: GrowthPlan, step: Step) -> None:
     started = time.perf_counter()
     await patient.drop_database(each.database.name)
     await fill(patient[each.database.name], each.size, plan.seed, step)
     each.fill_seconds = time.perf_counter() - started
 
 
-async def _round(contestants: Sequence[Contestant], plan: Plan) -> None:
+async def _round(contestants: Sequence[Contestant], plan: GrowthPlan) -> None:
     """One wave here, one there: whatever slows the machine down for longer than that slows all of them."""
     for kind in KINDS:
         for each in contestants:
@@ -105,7 +105,7 @@ async def _round(contestants: Sequence[Contestant], plan: Plan) -> None:
                 await each.wave(kind)
 
 
-async def _audited(patient: Any, each: Contestant, plan: Plan, step: Step) -> bool | None:
+async def _audited(patient: Any, each: Contestant, plan: GrowthPlan, step: Step) -> bool | None:
     """None for a large shop that was not asked for: reading a million orders takes minutes."""
     ok = None
     if plan.audit_all or max(each.size.skus, each.size.orders) == plan.small:
@@ -115,7 +115,7 @@ async def _audited(patient: Any, each: Contestant, plan: Plan, step: Step) -> bo
     return ok
 
 
-def report(contestants: Sequence[Contestant], plan: Plan, audits: Mapping[str, bool | None]) -> dict[str, Any]:
+def report(contestants: Sequence[Contestant], plan: GrowthPlan, audits: Mapping[str, bool | None]) -> dict[str, Any]:
     small, *large = contestants
     rows = [small.row()]
     for each in large:

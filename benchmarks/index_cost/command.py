@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from benchmarks.index_cost.run import Plan, run
+from benchmarks.index_cost.run import IndexCostPlan, run
 from benchmarks.kit.outcome import Outcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 
 COLUMNS = ("index", "keys placed", "keys paid", "keys expired", "bytes an order", "CPU µs an order", "serves")
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: IndexCostPlan) -> Outcome:
     with (
         own_stores() as stores,
         progress("index cost", plan.steps) as step,

@@ -27,7 +27,7 @@ UNIQUE = tuple(index for index in bootstrap.INDEXES if index.unique)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class IndexCostPlan:
     """`orders` in each turn; every round has one turn of each shop."""
 
     orders: int = 2_000
@@ -40,15 +40,15 @@ class Plan:
         return self.rounds + 4
 
 
-QUICK = Plan(orders=200, rounds=2, skus=50)
+QUICK = IndexCostPlan(orders=200, rounds=2, skus=50)
 
 
-def run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
+def run(mongodb_uri: str, plan: IndexCostPlan, step: Step) -> dict[str, Any]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(mongodb_uri, plan, step))
 
 
-async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
+async def _run(mongodb_uri: str, plan: IndexCostPlan, step: Step) -> dict[str, Any]:
     client: Any = AsyncIOMotorClient(mongodb_uri, tz_aware=True, w="majority")
     try:
         every = await _opened(client, "bench_every_index", bootstrap.INDEXES, plan)
@@ -64,7 +64,7 @@ async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
         client.close()
 
 
-async def _opened(client: Any, name: str, indexes: Sequence[Index], plan: Plan) -> MeasuredShop:
+async def _opened(client: Any, name: str, indexes: Sequence[Index], plan: IndexCostPlan) -> MeasuredShop:
     shop = MeasuredShop(client, name, plan.seed)
     await reconcile(shop.database, indexes)
     await shop.open(plan.skus)
@@ -94,7 +94,7 @@ async def _counted(shop: MeasuredShop, orders: int, step: Step) -> dict[str, dic
 
 
 async def _round(
-    shops: tuple[MeasuredShop, MeasuredShop], mongod: int, plan: Plan, number: int, step: Step
+    shops: tuple[MeasuredShop, MeasuredShop], mongod: int, plan: IndexCostPlan, number: int, step: Step
 ) -> tuple[float, float]:
     """CPU of mongod per order, in microseconds: with every index, with the fewest. Who comes first changes."""
     spent = {}
@@ -112,7 +112,7 @@ async def _turn(shop: MeasuredShop, mongod: int, orders: int) -> float:
 
 
 def report(
-    counted: Mapping[str, Mapping[Name, Written]], turns: Sequence[tuple[float, float]], plan: Plan
+    counted: Mapping[str, Mapping[Name, Written]], turns: Sequence[tuple[float, float]], plan: IndexCostPlan
 ) -> dict[str, Any]:
     every, fewest = (median(turn[place] for turn in turns) for place in (0, 1))
     extra = [with_all - without for with_all, without in turns]

@@ -35,7 +35,7 @@ AMPLE_UNITS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LayersPlan:
     connections: int = 32
     rounds: int = 9
     seconds: float = 0.4  # of a turn
@@ -49,13 +49,13 @@ class Plan:
         return READ_CASES + 2
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: LayersPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
     return measure(stack, plan, step)
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: LayersPlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, ExitStack() as open_apis:
         shop = runner.run(discover(stack.url, plan.buyers))
@@ -71,7 +71,7 @@ def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     return {"connections": plan.connections, "unit": "microseconds of CPU per request", "routes": rows, "cache": cache}
 
 
-async def _compared(case: Case, apis: Mapping[str, Api], plan: Plan) -> dict[str, Any]:
+async def _compared(case: Case, apis: Mapping[str, Api], plan: LayersPlan) -> dict[str, Any]:
     asked = {"framework": case.of_framework(), "bare": case.requests, "layers": case.requests}
     rounds = plan.rounds * (JUDGED_TIMES if case.route == AVAILABILITY else 1)
     turns = await _in_turns([(apis[kind], asked[kind]) for kind in KINDS], rounds, plan)
@@ -94,7 +94,7 @@ async def _compared(case: Case, apis: Mapping[str, Api], plan: Plan) -> dict[str
     }
 
 
-async def _cached(case: Case, apis: Mapping[str, Api], plan: Plan) -> dict[str, Any]:
+async def _cached(case: Case, apis: Mapping[str, Api], plan: LayersPlan) -> dict[str, Any]:
     turns = await _in_turns([(apis[kind], case.requests) for kind in ("layers", "uncached")], plan.rounds, plan)
     cached, uncached = (statistics.median(turn[place] for turn in turns) for place in range(2))
     return {
@@ -106,7 +106,7 @@ async def _cached(case: Case, apis: Mapping[str, Api], plan: Plan) -> dict[str, 
     }
 
 
-async def _in_turns(asked: Sequence[tuple[Api, Sequence[bytes]]], rounds: int, plan: Plan) -> list[list[float]]:
+async def _in_turns(asked: Sequence[tuple[Api, Sequence[bytes]]], rounds: int, plan: LayersPlan) -> list[list[float]]:
     """For each round, microseconds of CPU per request of each process. The first round warms up and is left out."""
     turns = []
     for _ in range(rounds + 1):
@@ -125,7 +125,7 @@ async def _turn(asked: Api, requests: Sequence[bytes], connections: int, seconds
     return used / tally.requests * 1e6
 
 
-async def _profiled(asked: Api, case: Case, plan: Plan, us: float) -> list[tuple[str, float]]:
+async def _profiled(asked: Api, case: Case, plan: LayersPlan, us: float) -> list[tuple[str, float]]:
     """`us`, what a request costs, split by the shares of a profile; the largest part first."""
     asked.toggle_profile()
     await _turn(asked, case.requests, plan.connections, plan.profile_seconds)

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.kit.outcome import Outcome, progress, table
 from benchmarks.kit.own_stores import own_stores
-from benchmarks.lookups.run import Plan, run
+from benchmarks.lookups.run import LookupsPlan, run
 
 GROWTH_MAX = 2.0
 COLUMNS = {
@@ -22,7 +22,7 @@ COLUMNS = {
 CROWD = {"p95 before ms": "p95BeforeMs", "p95 after ms": "p95AfterMs", "times": "p95Ratio"}
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: LookupsPlan) -> Outcome:
     with (
         own_stores() as stores,
         progress("lookups", plan.steps) as step,
@@ -30,7 +30,7 @@ def measure(plan: Plan) -> Outcome:
         return judge(run(stores.mongodb_uri, plan, step), plan)
 
 
-def judge(result: dict[str, Any], plan: Plan) -> Outcome:
+def judge(result: dict[str, Any], plan: LookupsPlan) -> Outcome:
     rows = result["rows"]
     alone = table("one client", COLUMNS, [[row[key] for key in COLUMNS.values()] for row in rows])
     crowded = [[row["operation"], *(row["crowd"][key] for key in CROWD.values())] for row in rows]

@@ -24,7 +24,7 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LookupsPlan:
     """`scale` 1 is the documented size. Each scan is followed by as many indexed runs as the samples allow."""
 
     scale: float = 1.0
@@ -46,7 +46,7 @@ class Plan:
         return 2 * 4 + 2 * 4 + 1
 
 
-QUICK = Plan(scale=0.02, samples=200, scans_share=0.5, clients=16)
+QUICK = LookupsPlan(scale=0.02, samples=200, scans_share=0.5, clients=16)
 
 
 @dataclass(slots=True)
@@ -60,12 +60,12 @@ class Samples:
     examined_after: float = 0.0
 
 
-def run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
+def run(mongodb_uri: str, plan: LookupsPlan, step: Step) -> dict[str, Any]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(mongodb_uri, plan, step))
 
 
-async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
+async def _run(mongodb_uri: str, plan: LookupsPlan, step: Step) -> dict[str, Any]:
     names = vocabulary()
     client: Any = AsyncIOMotorClient(mongodb_uri, tz_aware=True, maxPoolSize=2 * plan.clients, w=1)
     large, small = client[LARGE], client[SMALL]
@@ -83,7 +83,7 @@ async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
         client.close()
 
 
-async def _measure(client: Any, operation: Operation, plan: Plan, step: Step) -> dict[str, Any]:
+async def _measure(client: Any, operation: Operation, plan: LookupsPlan, step: Step) -> dict[str, Any]:
     scans = max(5, round(operation.target.scans * plan.scans_share))
     alone = await _alone(client, operation, scans, plan)
     step(f"{operation.name}, 1 client")
@@ -92,7 +92,7 @@ async def _measure(client: Any, operation: Operation, plan: Plan, step: Step) ->
     return row(operation, alone, crowd)
 
 
-async def _alone(client: Any, operation: Operation, scans: int, plan: Plan) -> Samples:
+async def _alone(client: Any, operation: Operation, scans: int, plan: LookupsPlan) -> Samples:
     """One client. Between two scans the indexed runs, each on the large and on the small database, in turns."""
     samples = Samples()
     with_index, without, small = around(operation.inputs), around(operation.inputs), around(operation.small_inputs)
@@ -113,7 +113,7 @@ async def _alone(client: Any, operation: Operation, scans: int, plan: Plan) -> S
     return samples
 
 
-async def _crowd(operation: Operation, plan: Plan) -> Samples:
+async def _crowd(operation: Operation, plan: LookupsPlan) -> Samples:
     """All clients at once, in turns: everyone scans once, then everyone does the indexed run several times."""
     samples = Samples()
     with_index, without = around(operation.inputs), around(operation.inputs)
@@ -141,7 +141,7 @@ async def _examined(client: Any) -> int:
     return int(status["metrics"]["queryExecutor"]["scannedObjects"])
 
 
-async def _other_ways(database: Any, search: Operation, plan: Plan) -> dict[str, Any]:
+async def _other_ways(database: Any, search: Operation, plan: LookupsPlan) -> dict[str, Any]:
     """The same queries by what else a shop might use, in turns."""
     ways = {"regexScan": plain_scan(database), "textIndex": text_search(database), "termIndex": search.after}
     taken: dict[str, list[float]] = {name: [] for name in ways}

@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CheckoutPlan:
     connections: int = 64
     rounds: int = 3
     seconds: float = 3.0
@@ -47,13 +47,13 @@ class Plan:
         return 3 * self.rounds + 3
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: CheckoutPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.skus, stock=STOCK)
     step("seeded")
     return measure(stack, plan, step)
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: CheckoutPlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     stack.holdfast("admin", "create", ADMIN, "--password", ADMIN_PASSWORD)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, bare_writes(stack) as bare:
@@ -68,7 +68,7 @@ def _api_processes(stack: Served) -> list[int]:
 
 
 async def _run(
-    url: str, plan: Plan, step: Progress, api_cpu_seconds: Callable[[], float], bare: Bare
+    url: str, plan: CheckoutPlan, step: Progress, api_cpu_seconds: Callable[[], float], bare: Bare
 ) -> dict[str, Any]:
     shop = await discover(url, plan.buyers)
     choose = random.Random(plan.seed)
@@ -133,7 +133,7 @@ async def _available(single: Wire, sku: str) -> int:
 
 
 def report(
-    plan: Plan, idle: Tally, written: Tally, hot: Tally, spread: Tally, sold_out: dict[str, int]
+    plan: CheckoutPlan, idle: Tally, written: Tally, hot: Tally, spread: Tally, sold_out: dict[str, int]
 ) -> dict[str, Any]:
     return {
         "connections": plan.connections,

@@ -31,7 +31,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class HttpPlan:
     connections: int = 32
     seconds: float = 2.0
     load_share: float = 0.5
@@ -44,7 +44,7 @@ class Plan:
         return len(ROUTES) + 2
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: HttpPlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
     result = measure(stack, plan, step) | {"audit": stack.audit()}
@@ -52,13 +52,13 @@ def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     return result
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: HttpPlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return {"routes": runner.run(_run(stack.url, plan, step))}
 
 
-async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
+async def _run(url: str, plan: HttpPlan, step: Progress) -> dict[str, Any]:
     shop = await discover(url, plan.buyers)
     routes = {}
     for route in ROUTES:
@@ -67,7 +67,7 @@ async def _run(url: str, plan: Plan, step: Progress) -> dict[str, Any]:
     return routes
 
 
-async def _measure(shop: Shopfront, route: Route, plan: Plan) -> dict[str, Any]:
+async def _measure(shop: Shopfront, route: Route, plan: HttpPlan) -> dict[str, Any]:
     capacity = await closed_turn(shop, route, plan.connections, plan.seconds, random.Random(plan.seed), Tally())
     rate = capacity.per_second * plan.load_share
     count = max(4, int(rate * plan.seconds))

@@ -2,7 +2,7 @@
 
 from benchmarks.kit.outcome import Outcome, progress, table
 from benchmarks.kit.own_stores import own_stores
-from benchmarks.scaling.run import Plan, run
+from benchmarks.scaling.run import ScalingPlan, run
 
 COLUMNS = {
     "ledgers": "processes",
@@ -19,7 +19,7 @@ COLUMNS = {
 }
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: ScalingPlan) -> Outcome:
     with (
         own_stores() as stores,
         progress("scaling", plan.rounds * len(plan.settings)) as step,

@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScalingPlan:
     """`buyers` are shared out among the ledgers; `lone_buyers` is what one ledger is tried with besides."""
 
     processes: tuple[int, ...] = (1, 2, 4)
@@ -48,10 +48,10 @@ class Plan:
         return [(count, buyers, share) for share in self.hot_shares for count, buyers in pairs]
 
 
-QUICK = Plan(rounds=1, seconds=0.3, buyers=16, lone_buyers=(1, 6), skus=50)
+QUICK = ScalingPlan(rounds=1, seconds=0.3, buyers=16, lone_buyers=(1, 6), skus=50)
 
 
-def run(mongodb_uri: str, plan: Plan, progress: Progress = lambda turn: None) -> dict[str, Any]:
+def run(mongodb_uri: str, plan: ScalingPlan, progress: Progress = lambda turn: None) -> dict[str, Any]:
     skus = [f"SKU-{number:05}" for number in range(plan.skus + 1)]
     asyncio.run(_stock(mongodb_uri, skus, plan.seed))
     seen: dict[tuple[int, int, float], list[dict[str, Any]]] = {setting: [] for setting in plan.settings}
@@ -72,7 +72,7 @@ async def _stock(mongodb_uri: str, skus: Sequence[str], seed: int) -> None:
 
 
 @contextmanager
-def _ledgers(mongodb_uri: str, skus: Sequence[str], plan: Plan) -> Iterator[list[Connection]]:
+def _ledgers(mongodb_uri: str, skus: Sequence[str], plan: ScalingPlan) -> Iterator[list[Connection]]:
     context = multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
     children = []
@@ -105,7 +105,7 @@ def _answer(pipe: Connection, seconds: float) -> Any:
 
 
 def _turn(
-    mongodb_uri: str, pipes: Sequence[Connection], setting: tuple[int, int, float], plan: Plan, round_number: int
+    mongodb_uri: str, pipes: Sequence[Connection], setting: tuple[int, int, float], plan: ScalingPlan, round_number: int
 ) -> dict[str, Any]:
     count, buyers, hot_share = setting
     before, starts_at = asyncio.run(_store_cpu_seconds(mongodb_uri)), time.time() + HEAD_START_SECONDS

@@ -32,7 +32,7 @@ Grades = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RelevancePlan:
     products: int = 100_000
     queries: int = 250
     seed: int = 1
@@ -131,7 +131,7 @@ def ways(database: Any) -> dict[str, Rank]:
     return {"termIndex": by_terms, "textScore": by_text}
 
 
-async def run(client: Any, plan: Plan, step: Callable[[str], None]) -> dict[str, Any]:
+async def run(client: Any, plan: RelevancePlan, step: Callable[[str], None]) -> dict[str, Any]:
     names = vocabulary()
     entries = list(catalogue(names, plan.products, plan.seed))
     database = client[DATABASE]
@@ -146,7 +146,7 @@ async def run(client: Any, plan: Plan, step: Callable[[str], None]) -> dict[str,
     return {"products": plan.products, "queries": plan.queries, "page": PAGE, "ways": rows}
 
 
-def measure(plan: Plan) -> Outcome:
+def measure(plan: RelevancePlan) -> Outcome:
     import asyncio
 
     import uvloop

@@ -24,7 +24,7 @@ RATIO_MIN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SideBySidePlan:
     connections: int = 32
     rounds: int = 2
     seconds: float = 1.0
@@ -37,13 +37,13 @@ class Plan:
         return len(ROUTES) * self.rounds + 1
 
 
-def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def run(stack: Served, plan: SideBySidePlan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
     return measure(stack, plan, step)
 
 
-def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
+def measure(stack: Served, plan: SideBySidePlan, step: Progress) -> dict[str, Any]:
     """On a stack that is seeded."""
     database = f"{stack.database}_peer"
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -52,7 +52,7 @@ def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
             return {"products": products, "rows": runner.run(_run(stack.url, peer_url, plan, step))}
 
 
-async def _run(url: str, peer_url: str, plan: Plan, step: Progress) -> list[dict[str, Any]]:
+async def _run(url: str, peer_url: str, plan: SideBySidePlan, step: Progress) -> list[dict[str, Any]]:
     ours = await discover(url, plan.buyers)
     theirs = await discover_like(ours, peer_url, plan.buyers)
     rows = []

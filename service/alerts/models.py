@@ -90,7 +90,7 @@ def conditions(stock: Stock) -> frozenset[AlertKind]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AlertChanges:
     """`missing` are conditions without an alert, `over` alerts without their condition."""
 
     missing: tuple[tuple[Stock, AlertKind], ...]
@@ -104,11 +104,11 @@ class Plan:
         return {stock.sku for stock, _ in self.missing} | {alert.sku for alert in self.over}
 
 
-def plan(stock: Mapping[str, Stock], alerts: Sequence[Alert]) -> Plan:
+def plan(stock: Mapping[str, Stock], alerts: Sequence[Alert]) -> AlertChanges:
     """What brings the open alerts of some SKUs in line with their stock. A SKU that is gone has no condition."""
     present = {(found.sku, kind) for found in stock.values() for kind in conditions(found)}
     alerted = {(alert.sku, alert.kind) for alert in alerts}
-    return Plan(
+    return AlertChanges(
         tuple((stock[sku], kind) for sku, kind in sorted(present - alerted)),
         tuple(alert for alert in alerts if (alert.sku, alert.kind) not in present),
     )

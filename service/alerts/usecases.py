@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 from service.alerts.models import (
     Alert,
+    AlertChanges,
     AlertKind,
     InStock,
-    Plan,
     Subscription,
     TooManySubscriptions,
     UnknownAlert,
@@ -109,12 +109,12 @@ class Alerts:
             changing = carried_out.skus
         return reconciled
 
-    async def _plan(self, skus: Iterable[str], session: Session = None) -> Plan:
+    async def _plan(self, skus: Iterable[str], session: Session = None) -> AlertChanges:
         wanted = sorted(skus)
         stock = await self._inventory.stock_in(session, wanted)
         return plan(stock, await self._repository.open_of(wanted, session))
 
-    async def _align(self, skus: Iterable[str], session: Session) -> Plan:
+    async def _align(self, skus: Iterable[str], session: Session) -> AlertChanges:
         now, todo = self._clock.now(), await self._plan(skus, session)
         raised = [
             Alert(self._ids.new(), stock.sku, kind, stock.available, stock.threshold, now)

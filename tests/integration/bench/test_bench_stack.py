@@ -40,7 +40,7 @@ def stack() -> Iterator[Served]:
 
 def test_checkouts_sell_a_scarce_sku_exactly_and_leave_right_books(stack: Served):
     """Slow: a whole stack is started, and a crowd sells out a SKU over HTTP."""
-    plan = checkout.Plan(connections=16, rounds=1, seconds=0.3, skus=PRODUCTS, buyers=2, warm_up_requests=16)
+    plan = checkout.CheckoutPlan(connections=16, rounds=1, seconds=0.3, skus=PRODUCTS, buyers=2, warm_up_requests=16)
     result = checkout.measure(stack, plan, nothing)
     assert checkout.judge(result).broken == ()
     assert result["soldOut"]["sold"] == checkout.SCARCE_UNITS
@@ -49,14 +49,14 @@ def test_checkouts_sell_a_scarce_sku_exactly_and_leave_right_books(stack: Served
 
 def test_every_route_is_measured_open_loop_without_an_error(stack: Served):
     """Slow: ten routes, each in a closed and an open loop."""
-    routes = http.measure(stack, http.Plan(connections=4, seconds=0.2, buyers=4), nothing)["routes"]
+    routes = http.measure(stack, http.HttpPlan(connections=4, seconds=0.2, buyers=4), nothing)["routes"]
     assert {name: row["errors"] for name, row in routes.items() if row["errors"]} == {}
     assert all(0 < row["p50Ms"] <= row["p95Ms"] <= row["p99Ms"] for row in routes.values())
 
 
 def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Served):
     """Slow: four API processes are started and asked in turns."""
-    plan = layers.Plan(connections=4, rounds=1, seconds=0.1, profile_seconds=0.4, buyers=2)
+    plan = layers.LayersPlan(connections=4, rounds=1, seconds=0.1, profile_seconds=0.4, buyers=2)
     result = layers.measure(stack, plan, nothing)
     rows = {(row["route"], row["caller"]): row for row in result["routes"]}
     assert len(rows) == layers.READ_CASES
@@ -73,7 +73,7 @@ def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Se
 
 def test_who_floods_is_refused_and_who_shops_beside_is_not():
     """Slow: a stack of its own, with the rate limits of production."""
-    plan = flood.Plan(rate=1_000, rounds=1, quiet_seconds=1, flood_seconds=3, products=20, buyers=2)
+    plan = flood.FloodPlan(rate=1_000, rounds=1, quiet_seconds=1, flood_seconds=3, products=20, buyers=2)
     with served(flood.LIMITS_OF_PRODUCTION) as limited:
         result = flood.run(limited, plan, nothing)
     assert [
@@ -87,7 +87,7 @@ def test_the_peer_answers_the_same_routes_beside_us(stack: Served):
     """Slow: the peer's packages are installed and node is started."""
     if shutil.which("npm") is None:
         missing("no npm on the PATH: the peer cannot be installed")
-    plan = peer.Plan(connections=4, rounds=1, seconds=0.2, buyers=4)
+    plan = peer.SideBySidePlan(connections=4, rounds=1, seconds=0.2, buyers=4)
     rows = peer.measure(stack, plan, nothing)["rows"]
     assert [row["route"] for row in rows] == [route.name for route in http.ROUTES]
     assert all(row["peerPerSecond"] > 0 and row["holdfastPerSecond"] > 0 for row in rows)

@@ -7,7 +7,7 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from benchmarks.lookups import run as lookups
-from benchmarks.search.relevance import Plan, run
+from benchmarks.search.relevance import RelevancePlan, run
 from service.config import Config
 
 
@@ -19,7 +19,7 @@ def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_w
     config: Config,
 ) -> None:
     """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
-    plan = lookups.Plan(scale=0.01, samples=40, scans_share=0.25, clients=4)
+    plan = lookups.LookupsPlan(scale=0.01, samples=40, scans_share=0.25, clients=4)
     result = lookups.run(config.mongodb_uri, plan, silent)
     rows = {row["operation"]: row for row in result["rows"]}
     assert set(rows) == {"product search", "order history", "cart operations", "user lookup"}
@@ -39,7 +39,7 @@ async def test_search_ranks_no_worse_than_the_servers_own_text_score(config: Con
     """Slow: answers the judged queries twice on thousands of products."""
     client: Any = AsyncIOMotorClient(config.mongodb_uri, tz_aware=True, w=1)
     async with asyncio.timeout(100):
-        ways = (await run(client, Plan(products=6_000, queries=200), silent))["ways"]
+        ways = (await run(client, RelevancePlan(products=6_000, queries=200), silent))["ways"]
     client.close()
     assert ways["termIndex"]["ndcg10"] >= max(0.97, ways["textScore"]["ndcg10"])
     assert ways["termIndex"]["knownItem"] >= ways["textScore"]["knownItem"]

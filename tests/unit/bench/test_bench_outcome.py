@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from pymongo.errors import ServerSelectionTimeoutError
 
 from benchmarks.contention.command import judge
-from benchmarks.contention.run import Plan
+from benchmarks.contention.run import ContentionPlan
 from benchmarks.kit.outcome import Outcome, RunInvalid, figure, show, table
 from benchmarks.kit.percentiles import median_interval, percentile
 
@@ -33,13 +33,13 @@ def shown(measure: Any, as_json: bool = False) -> Result:
 
 def test_a_run_that_cannot_see_an_oversell_is_invalid():
     with pytest.raises(RunInvalid):
-        judge(contention_result(read_then_write=0), Plan())
+        judge(contention_result(read_then_write=0), ContentionPlan())
 
 
 def test_only_the_naive_strategy_may_oversell_without_breaking_the_check():
-    assert judge(contention_result(read_then_write=5), Plan()).broken == ()
+    assert judge(contention_result(read_then_write=5), ContentionPlan()).broken == ()
     for name in ("group_commit", "group_commit_spread"):
-        assert judge(contention_result(read_then_write=5, **{name: 1}), Plan()).broken
+        assert judge(contention_result(read_then_write=5, **{name: 1}), ContentionPlan()).broken
 
 
 def test_json_is_one_document_on_stdout_and_the_broken_check_is_on_stderr():
