@@ -274,14 +274,14 @@ def _on_a_stack(
     steps: int,
     as_json: bool,
     run: Callable[[Served, Callable[[str], None]], dict[str, Any]],
-    judge: Callable[[dict[str, Any]], outcome.Outcome],
+    judge: Callable[[dict[str, Any]], outcome.BenchOutcome],
     workers: int = 1,
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Measures on a served stack of its own and judges what came out."""
     from benchmarks.kit.served_stack import served
 
-    def measure() -> outcome.Outcome:
+    def measure() -> outcome.BenchOutcome:
         with outcome.progress(title, steps) as step, served(environment, workers=workers) as stack:
             return judge(run(stack, step))
 

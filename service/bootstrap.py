@@ -26,7 +26,7 @@ from service.jobs import wiring as jobs
 from service.messaging import wiring as messaging
 from service.messaging.cache_invalidation import end_on_change
 from service.messaging.outbox import Outbox
-from service.messaging.sse_feed import Feed, FeedWriter
+from service.messaging.sse_feed import FeedWriter, SseBroadcaster
 from service.messaging.unit_of_work import UnitOfWork
 from service.orders import wiring as orders
 from service.orders.repository import OrderRepository
@@ -93,7 +93,7 @@ def background(shop: Shop) -> Background:
         *catalog_jobs(shop.catalog),
     )
     work_to_do = jobs.wire(runtime, stores, all_jobs, told.dead_letters, told.metrics)
-    feed = Feed(stores.redis, STREAM, "stock", states_of(shop.inventory), shop.clock, config)
+    feed = SseBroadcaster(stores.redis, STREAM, "stock", states_of(shop.inventory), shop.clock, config)
     return Background.of(notified, wishlists, work_to_do, told, feed)
 
 

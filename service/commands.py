@@ -24,7 +24,7 @@ from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
 from service.orders.invariants import Audit
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
-from service.web.audit.chain import Entry
+from service.web.audit.chain import AuditEntry
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 # Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
@@ -86,7 +86,7 @@ async def _made_admin(shop: Shop, email: str, password: str) -> User:
     """On record like what admins do over HTTP: whoever can run this has the machine."""
     admin = await bootstrap.http_edge(shop).auth.accounts.create_admin(email, password)
     await shop.audit_log.record(
-        Entry(
+        AuditEntry(
             actor=f"cli:{getpass.getuser()}",
             role="operator",
             action="holdfast admin create",

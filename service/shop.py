@@ -37,7 +37,7 @@ from service.messaging.dead_letters import DeadLetters
 from service.messaging.deliveries import Deliveries
 from service.messaging.outbox import Outbox
 from service.messaging.relay import Relay
-from service.messaging.sse_feed import Feed
+from service.messaging.sse_feed import SseBroadcaster
 from service.messaging.unit_of_work import UnitOfWork
 from service.messaging.wiring import MessagingDomain
 from service.orders.coupons import Coupons
@@ -178,11 +178,16 @@ class Background:
     dead_letters: DeadLetters
     metrics: LastingMetrics
     backlogs: Backlogs
-    feed: Feed
+    feed: SseBroadcaster
 
     @classmethod
     def of(
-        cls, notified: AlertsDomain, wishlists: Wishlists, jobs: JobsDomain, messaging: MessagingDomain, feed: Feed
+        cls,
+        notified: AlertsDomain,
+        wishlists: Wishlists,
+        jobs: JobsDomain,
+        messaging: MessagingDomain,
+        feed: SseBroadcaster,
     ) -> "Background":
         return cls(
             alerts=notified.alerts,

@@ -12,7 +12,7 @@ import uvloop
 
 from benchmarks.compression.levels import compare
 from benchmarks.kit.cpu_time import cpu_ms
-from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.outcome import BenchOutcome, RunInvalid, table
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, discover, expect
 from benchmarks.kit.wire import Wire, WireAnswer, request
@@ -130,14 +130,14 @@ def reduction(before: int, after: int) -> float:
     return round(100 - 100 * after / before, 1)
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     broken = [sentence for row in result["rows"] for sentence in _broken(row)]
     columns = ("content", "bytes", "gzip", "reduction %", "documented %", "gzip CPU ms", "br", "zstd")
     tables = [table("live responses, bytes on the wire", columns, (tuple(row.values()) for row in result["rows"]))]
     if levels := result.get("levels"):
         columns = ("content", "codec", "level", "bytes", "reduction %", "CPU ms per 100 KB")
         tables.append(table("codecs and levels on the same bodies", columns, (tuple(row.values()) for row in levels)))
-    return Outcome(result, tuple(tables), tuple(broken))
+    return BenchOutcome(result, tuple(tables), tuple(broken))
 
 
 def _broken(row: dict[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.contention.run import ContentionPlan, run
-from benchmarks.kit.outcome import Outcome, RunInvalid, progress, table
+from benchmarks.kit.outcome import BenchOutcome, RunInvalid, progress, table
 from benchmarks.kit.own_stores import own_stores
 from service.infra import garbage
 
@@ -18,7 +18,7 @@ COLUMNS = {
 }
 
 
-def measure(plan: ContentionPlan) -> Outcome:
+def measure(plan: ContentionPlan) -> BenchOutcome:
     """The process looks for garbage as the service's does, for all strategies alike."""
     garbage.freeze_gc()
     with (
@@ -29,7 +29,7 @@ def measure(plan: ContentionPlan) -> Outcome:
     return judge(result, plan)
 
 
-def judge(result: dict[str, Any], plan: ContentionPlan) -> Outcome:
+def judge(result: dict[str, Any], plan: ContentionPlan) -> BenchOutcome:
     oversold = {row["name"]: row["oversold"] for row in [*result["strategies"], result["spread"]]}
     if not oversold["read_then_write"]:
         raise RunInvalid("the naive strategy sold nothing twice, so this run could not have seen an oversell")
@@ -41,7 +41,7 @@ def judge(result: dict[str, Any], plan: ContentionPlan) -> Outcome:
         "group commit over one conditional update": result["groupCommitOverConditional"],
         f"hot SKU over {plan.skus:,} SKUs": result["hotOverSpread"],
     }
-    return Outcome(result, (hot, table("in the same run", ("ratio", "times"), ratios.items())), tuple(broken))
+    return BenchOutcome(result, (hot, table("in the same run", ("ratio", "times"), ratios.items())), tuple(broken))
 
 
 def _wrong(name: str, oversold: int) -> bool:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.kit.outcome import Outcome, table
+from benchmarks.kit.outcome import BenchOutcome, table
 
 DRAIN_SECONDS_MAX = 20
 RATIO_MIN = 0.70
 
 
-def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
+def judge(result: dict[str, Any], timed: bool = True) -> BenchOutcome:
     """`timed`: there were enough holds for the times to mean something. Counts always do."""
     broken = (*_miscounted(result), *(_slow(result) if timed else ()))
     rate, p99, lag = result["checkoutsPerSecond"], result["p99Ms"], result["expiryLagMs"]
@@ -29,7 +29,7 @@ def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
     rows = [(name, rate[name], p99[name]) for name in ("before", "during")]
     rates = table(f"{result['connections']} clients", ("checkouts over HTTP", "per second", "p99 ms"), rows)
     kept = table("kept", ("", "times"), [("rate during over before", result["ratio"])])
-    return Outcome(result, (drain, rates, kept), broken)
+    return BenchOutcome(result, (drain, rates, kept), broken)
 
 
 def _miscounted(result: dict[str, Any]) -> Iterator[str]:

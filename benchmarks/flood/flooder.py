@@ -26,7 +26,7 @@ class Counts:
         self.sent = self.refused = self.served = 0
 
 
-class Line(asyncio.Protocol):
+class FloodConnection(asyncio.Protocol):
     """Sends without waiting and counts the status lines that come back."""
 
     def __init__(self, counts: Counts) -> None:
@@ -54,7 +54,8 @@ class Line(asyncio.Protocol):
 async def flood(url: str, path: str, rate: float, connections: int, seconds: float) -> dict[str, float]:
     counts, loop, address = Counts(), asyncio.get_running_loop(), urlsplit(url)
     connecting = (
-        loop.create_connection(lambda: Line(counts), address.hostname, address.port) for _ in range(connections)
+        loop.create_connection(lambda: FloodConnection(counts), address.hostname, address.port)
+        for _ in range(connections)
     )
     lines = [line for _, line in await asyncio.gather(*connecting)]
     wire, started, number = request("GET", path), time.perf_counter(), 0

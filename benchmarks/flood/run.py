@@ -16,7 +16,7 @@ import uvloop
 
 from benchmarks.kit.cpu_time import cpu_seconds_of
 from benchmarks.kit.open_loop import drive_open
-from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.outcome import BenchOutcome, RunInvalid, table
 from benchmarks.kit.percentiles import percentile
 from benchmarks.kit.routes import checkout_of
 from benchmarks.kit.served_stack import PYTHON, Served
@@ -143,7 +143,7 @@ def report(plan: FloodPlan, quiet: Shopped, flooded: Shopped, floods: list[dict[
     }
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     quiet, flooded, flood = result["quiet"], result["flooded"], result["flood"]
     broken = []
     if result["p99Ratio"] >= P99_RATIO_MAX:
@@ -159,4 +159,4 @@ def judge(result: dict[str, Any]) -> Outcome:
     keys = ("requests", "p50Ms", "p99Ms", "refused", "errors")
     rows = [(name, *(result[name][key] for key in keys)) for name in ("quiet", "flooded")]
     shopper = table(f"the shopper at {SHOPPER}", ("", "requests", "p50 ms", "p99 ms", "429", "errors"), rows)
-    return Outcome(result, (shopper, table("the flood", ("", ""), list(flood.items()))), tuple(broken))
+    return BenchOutcome(result, (shopper, table("the flood", ("", ""), list(flood.items()))), tuple(broken))

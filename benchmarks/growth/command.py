@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.growth.contestant import KINDS
 from benchmarks.growth.run import GrowthPlan, run
-from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.outcome import BenchOutcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 
 GROWTH_MAX = 1.10
@@ -15,7 +15,7 @@ GROWTHS = ("time, times", "p50, times", "CPU, times")
 RATES = {"checkouts/s": "checkoutsPerSecond", "p50 ms": "p50Ms", "CPU ms": "cpuMs"}
 
 
-def measure(plan: GrowthPlan) -> Outcome:
+def measure(plan: GrowthPlan) -> BenchOutcome:
     with (
         own_stores() as stores,
         progress("growth", plan.steps) as step,
@@ -23,7 +23,7 @@ def measure(plan: GrowthPlan) -> Outcome:
         return judge(run(stores, plan, step), timed=plan.large >= GrowthPlan().large)
 
 
-def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
+def judge(result: dict[str, Any], timed: bool = True) -> BenchOutcome:
     """`timed`: there are enough waves for their times to mean something. Counts always do."""
     shops = result["databases"]
     rates = [
@@ -36,7 +36,7 @@ def judge(result: dict[str, Any], timed: bool = True) -> Outcome:
         table(f"lone: 1 buyer; spread and hot: {result['buyers']} at once", ("shop", *RATES, *GROWTHS), rates),
         table("one checkout", ("shop", "SKUs", "orders", "commands", "keys examined", "documents examined"), counts),
     )
-    return Outcome(result, tables, (*_uneven(shops), *_violated(shops), *(_grown(shops) if timed else ())))
+    return BenchOutcome(result, tables, (*_uneven(shops), *_violated(shops), *(_grown(shops) if timed else ())))
 
 
 def _shown(shop: dict[str, Any], kind: str) -> list[str]:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from benchmarks.index_cost.run import IndexCostPlan, run
-from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.outcome import BenchOutcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 
 COLUMNS = ("index", "keys placed", "keys paid", "keys expired", "bytes an order", "CPU µs an order", "serves")
 
 
-def measure(plan: IndexCostPlan) -> Outcome:
+def measure(plan: IndexCostPlan) -> BenchOutcome:
     with (
         own_stores() as stores,
         progress("index cost", plan.steps) as step,
@@ -17,7 +17,7 @@ def measure(plan: IndexCostPlan) -> Outcome:
         return shown(run(stores.mongodb_uri, plan, step))
 
 
-def shown(result: dict[str, Any]) -> Outcome:
+def shown(result: dict[str, Any]) -> BenchOutcome:
     keys = ("keysPlaced", "keysPaid", "keysExpired", "bytesPerOrder")
     rows = [
         (
@@ -38,4 +38,4 @@ def shown(result: dict[str, Any]) -> Outcome:
             ("the difference, in turns", f"{extra['median']} ({extra['low']} to {extra['high']})"),
         ],
     )
-    return Outcome(result, (table("what an order writes into each index", COLUMNS, rows), total))
+    return BenchOutcome(result, (table("what an order writes into each index", COLUMNS, rows), total))

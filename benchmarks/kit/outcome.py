@@ -24,13 +24,13 @@ class RunInvalid(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BenchOutcome:
     document: dict[str, Any]
     tables: tuple[Table, ...]
     broken: tuple[str, ...] = field(default=())
 
 
-def show(measure: Callable[[], Outcome], as_json: bool) -> None:
+def show(measure: Callable[[], BenchOutcome], as_json: bool) -> None:
     """Runs a measurement, prints it, and ends the process with the contract's exit code."""
     with invalid_runs_reported():
         outcome = measure()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.kit.outcome import Outcome, table
+from benchmarks.kit.outcome import BenchOutcome, table
 from benchmarks.layers.cases import AVAILABILITY
 
 LAYERS_SHARE_MAX = 0.35
@@ -16,7 +16,7 @@ COLUMNS = (
 )
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     keys = (
         *("route", "caller", "bareFramework", "bareRoute", "allLayers"),
         *("layersShare", "layersShareInterval", "perSecondPerCore"),
@@ -32,7 +32,7 @@ def judge(result: dict[str, Any]) -> Outcome:
             ("made anew", cache["uncached"], round(1e6 / cache["uncached"])),
         ],
     )
-    return Outcome(result, (costs, *where, kept), tuple(_broken(routes, cache)))
+    return BenchOutcome(result, (costs, *where, kept), tuple(_broken(routes, cache)))
 
 
 def _parts(row: dict[str, Any]) -> list[tuple[str, float]]:

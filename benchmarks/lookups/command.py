@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.outcome import BenchOutcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 from benchmarks.lookups.run import LookupsPlan, run
 
@@ -22,7 +22,7 @@ COLUMNS = {
 CROWD = {"p95 before ms": "p95BeforeMs", "p95 after ms": "p95AfterMs", "times": "p95Ratio"}
 
 
-def measure(plan: LookupsPlan) -> Outcome:
+def measure(plan: LookupsPlan) -> BenchOutcome:
     with (
         own_stores() as stores,
         progress("lookups", plan.steps) as step,
@@ -30,7 +30,7 @@ def measure(plan: LookupsPlan) -> Outcome:
         return judge(run(stores.mongodb_uri, plan, step), plan)
 
 
-def judge(result: dict[str, Any], plan: LookupsPlan) -> Outcome:
+def judge(result: dict[str, Any], plan: LookupsPlan) -> BenchOutcome:
     rows = result["rows"]
     alone = table("one client", COLUMNS, [[row[key] for key in COLUMNS.values()] for row in rows])
     crowded = [[row["operation"], *(row["crowd"][key] for key in CROWD.values())] for row in rows]
@@ -40,7 +40,7 @@ def judge(result: dict[str, Any], plan: LookupsPlan) -> Outcome:
         table(f"{plan.clients} clients", ("operation", *CROWD), crowded),
         table("the same searches, in other ways", ("way", "p50 ms", "p95 ms"), ways),
     )
-    return Outcome(result, tables, tuple(broken(result)) if plan.scale >= 1 else ())
+    return BenchOutcome(result, tables, tuple(broken(result)) if plan.scale >= 1 else ())
 
 
 def broken(result: dict[str, Any]) -> Iterator[str]:

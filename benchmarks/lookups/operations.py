@@ -45,7 +45,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class LookupOperation:
     name: str
     target: Target
     after: Run
@@ -101,7 +101,7 @@ def user_lookup(database: Any) -> Run:
 
 def operations(
     large: Any, small: Any, sizes: Sizes, small_sizes: Sizes, names: Sequence[TraceName], seed: int, samples: int
-) -> list[Operation]:
+) -> list[LookupOperation]:
     scanning = ScanningDatabase(large)
     inputs, small_inputs = (_inputs(each, names, seed, samples) for each in (sizes, small_sizes))
     runs = {
@@ -110,7 +110,7 @@ def operations(
         "cart operations": (cart_operations(large), cart_operations(scanning), cart_operations(small)),
         "user lookup": (user_lookup(large), user_lookup(scanning), user_lookup(small)),
     }
-    return [Operation(name, TARGETS[name], *runs[name], inputs[name], small_inputs[name]) for name in TARGETS]
+    return [LookupOperation(name, TARGETS[name], *runs[name], inputs[name], small_inputs[name]) for name in TARGETS]
 
 
 def _inputs(sizes: Sizes, names: Sequence[TraceName], seed: int, samples: int) -> dict[str, Sequence[Any]]:

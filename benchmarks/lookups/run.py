@@ -12,7 +12,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from benchmarks.kit.catalogue import vocabulary
 from benchmarks.kit.percentiles import percentile
 from benchmarks.lookups.data import Sizes, fill
-from benchmarks.lookups.operations import Operation, Run, around, operations, plain_scan, text_search
+from benchmarks.lookups.operations import LookupOperation, Run, around, operations, plain_scan, text_search
 
 LARGE, SMALL = "bench_lookups", "bench_lookups_small"
 GROWTH = 10
@@ -83,7 +83,7 @@ async def _run(mongodb_uri: str, plan: LookupsPlan, step: Step) -> dict[str, Any
         client.close()
 
 
-async def _measure(client: Any, operation: Operation, plan: LookupsPlan, step: Step) -> dict[str, Any]:
+async def _measure(client: Any, operation: LookupOperation, plan: LookupsPlan, step: Step) -> dict[str, Any]:
     scans = max(5, round(operation.target.scans * plan.scans_share))
     alone = await _alone(client, operation, scans, plan)
     step(f"{operation.name}, 1 client")
@@ -92,7 +92,7 @@ async def _measure(client: Any, operation: Operation, plan: LookupsPlan, step: S
     return row(operation, alone, crowd)
 
 
-async def _alone(client: Any, operation: Operation, scans: int, plan: LookupsPlan) -> Samples:
+async def _alone(client: Any, operation: LookupOperation, scans: int, plan: LookupsPlan) -> Samples:
     """One client. Between two scans the indexed runs, each on the large and on the small database, in turns."""
     samples = Samples()
     with_index, without, small = around(operation.inputs), around(operation.inputs), around(operation.small_inputs)
@@ -113,7 +113,7 @@ async def _alone(client: Any, operation: Operation, scans: int, plan: LookupsPla
     return samples
 
 
-async def _crowd(operation: Operation, plan: LookupsPlan) -> Samples:
+async def _crowd(operation: LookupOperation, plan: LookupsPlan) -> Samples:
     """All clients at once, in turns: everyone scans once, then everyone does the indexed run several times."""
     samples = Samples()
     with_index, without = around(operation.inputs), around(operation.inputs)
@@ -141,7 +141,7 @@ async def _examined(client: Any) -> int:
     return int(status["metrics"]["queryExecutor"]["scannedObjects"])
 
 
-async def _other_ways(database: Any, search: Operation, plan: LookupsPlan) -> dict[str, Any]:
+async def _other_ways(database: Any, search: LookupOperation, plan: LookupsPlan) -> dict[str, Any]:
     """The same queries by what else a shop might use, in turns."""
     ways = {"regexScan": plain_scan(database), "textIndex": text_search(database), "termIndex": search.after}
     taken: dict[str, list[float]] = {name: [] for name in ways}
@@ -151,7 +151,7 @@ async def _other_ways(database: Any, search: Operation, plan: LookupsPlan) -> di
     return {name: {"p50Ms": _ms(times, 50), "p95Ms": _ms(times, 95)} for name, times in taken.items()}
 
 
-def row(operation: Operation, alone: Samples, crowd: Samples) -> dict[str, Any]:
+def row(operation: LookupOperation, alone: Samples, crowd: Samples) -> dict[str, Any]:
     target = operation.target
     before, after = percentile(alone.before, 50), percentile(alone.after, 50)
     p95_before, p95_after = percentile(alone.before, 95), percentile(alone.after, 95)

@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.kit.closed_loop import Tally, drive
 from benchmarks.kit.cpu_time import used_seconds
-from benchmarks.kit.outcome import Outcome, table
+from benchmarks.kit.outcome import BenchOutcome, table
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, adjust, discover, receive, sign_in
 from benchmarks.kit.wire import Wire, request
@@ -163,7 +163,7 @@ def _errors(tally: Tally) -> int:
     return tally.requests - tally.statuses[201]
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     broken = judged([_work(name, result[name]["statuses"]) for name in RATES], result["audit"])
     sold_out = result["soldOut"]
     if result["oversold"]:
@@ -188,7 +188,7 @@ def judge(result: dict[str, Any]) -> Outcome:
             ("audit", "ok" if result["audit"]["ok"] else "violated"),
         ],
     )
-    return Outcome(result, (rates, checks), tuple(broken))
+    return BenchOutcome(result, (rates, checks), tuple(broken))
 
 
 def _work(name: str, statuses: dict[str, int]) -> Work:

@@ -14,7 +14,7 @@ import uvloop
 
 from benchmarks.kit.closed_loop import Tally, drive
 from benchmarks.kit.open_loop import OpenTally, drive_open
-from benchmarks.kit.outcome import Outcome, RunInvalid, table
+from benchmarks.kit.outcome import BenchOutcome, RunInvalid, table
 from benchmarks.kit.routes import ROUTES, Route
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, discover
@@ -127,14 +127,14 @@ def report(capacity: Tally, opened: OpenTally) -> dict[str, Any]:
     }
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     keys = ("capacityPerSecond", "requestsPerSecond", "p50Ms", "p95Ms", "p99Ms", "errors")
     rows = [(name, *(row[key] for key in keys)) for name, row in result["routes"].items()]
     columns = ("route", "at most /s", "offered /s", "p50 ms", "p95 ms", "p99 ms", "errors")
     broken = [f"{name}: {row['errors']} errors" for name, row in result["routes"].items() if row["errors"]]
     broken += judged(_work(result), result["audit"])
     broken += [f"{name}: {reason}" for name, row in result["routes"].items() for reason in why_behind(_kept(row))]
-    return Outcome(result, (table("open loop, from the intended start", columns, rows),), tuple(broken))
+    return BenchOutcome(result, (table("open loop, from the intended start", columns, rows),), tuple(broken))
 
 
 def _work(result: dict[str, Any]) -> list[Work]:

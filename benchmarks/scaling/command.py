@@ -1,6 +1,6 @@
 """`holdfast bench scaling`: starts its own mongod and ledgers, runs the plan, shows what came of it."""
 
-from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.outcome import BenchOutcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 from benchmarks.scaling.run import ScalingPlan, run
 
@@ -19,11 +19,11 @@ COLUMNS = {
 }
 
 
-def measure(plan: ScalingPlan) -> Outcome:
+def measure(plan: ScalingPlan) -> BenchOutcome:
     with (
         own_stores() as stores,
         progress("scaling", plan.rounds * len(plan.settings)) as step,
     ):
         result = run(stores.mongodb_uri, plan, step)
     rows = [[turn[key] for key in COLUMNS.values()] for turn in result["turns"]]
-    return Outcome(result, (table(f"ledgers on one store, {result['cores']} cores", COLUMNS, rows),))
+    return BenchOutcome(result, (table(f"ledgers on one store, {result['cores']} cores", COLUMNS, rows),))

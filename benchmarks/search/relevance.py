@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.kit.catalogue import CatalogueEntry, catalogue, vocabulary
-from benchmarks.kit.outcome import Outcome, progress, table
+from benchmarks.kit.outcome import BenchOutcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 from benchmarks.kit.percentiles import percentile
 from benchmarks.kit.search_queries import Query, judged_queries
@@ -146,7 +146,7 @@ async def run(client: Any, plan: RelevancePlan, step: Callable[[str], None]) -> 
     return {"products": plan.products, "queries": plan.queries, "page": PAGE, "ways": rows}
 
 
-def measure(plan: RelevancePlan) -> Outcome:
+def measure(plan: RelevancePlan) -> BenchOutcome:
     import asyncio
 
     import uvloop
@@ -167,7 +167,7 @@ def measure(plan: RelevancePlan) -> Outcome:
         return judge(runner.run(on(stores.mongodb_uri, step)))
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     ours, theirs = result["ways"]["termIndex"], result["ways"]["textScore"]
     columns = (*MEASURES, "p50Ms", "p95Ms")
     rows = [[name, *(row[each] for each in columns)] for name, row in result["ways"].items()]
@@ -176,4 +176,4 @@ def judge(result: dict[str, Any]) -> Outcome:
         f"{name} is {ours[name]}, text score {theirs[name]}" for name in MEASURES if ours[name] < theirs[name]
     )
     slower = (f"p95 is {ours['p95Ms']} ms, by text {theirs['p95Ms']}",) if ours["p95Ms"] > theirs["p95Ms"] else ()
-    return Outcome(result, (table(title, ("way", *columns), rows),), worse + slower)
+    return BenchOutcome(result, (table(title, ("way", *columns), rows),), worse + slower)

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.kit.closed_loop import Tally
-from benchmarks.kit.outcome import Outcome, table
+from benchmarks.kit.outcome import BenchOutcome, table
 from benchmarks.kit.routes import ROUTES, Route
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, discover
@@ -88,7 +88,7 @@ def _row(route: Route, ours: Tally, theirs: Tally) -> dict[str, Any]:
     }
 
 
-def judge(result: dict[str, Any]) -> Outcome:
+def judge(result: dict[str, Any]) -> BenchOutcome:
     broken = [
         f"{row['route']} is {row['ratio']} times as fast as the peer, not {RATIO_MIN}"
         for row in result["rows"]
@@ -97,4 +97,4 @@ def judge(result: dict[str, Any]) -> Outcome:
     keys = ("route", "holdfastPerSecond", "peerPerSecond", "ratio", "holdfastP99Ms", "peerP99Ms")
     columns = ("route", "Holdfast /s", "peer /s", "ratio", "Holdfast p99 ms", "peer p99 ms")
     rows = [[row[key] for key in keys] for row in result["rows"]]
-    return Outcome(result, (table("the same routes on the same MongoDB", columns, rows),), tuple(broken))
+    return BenchOutcome(result, (table("the same routes on the same MongoDB", columns, rows),), tuple(broken))

@@ -41,7 +41,7 @@ LOOKS_MAX = 5
 STAFF_MAX = 100
 
 
-class Accounts(Protocol):
+class NoticeAccounts(Protocol):
     async def get(self, user_id: str) -> User | None: ...
 
     async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]: ...
@@ -57,7 +57,7 @@ class Goods(Protocol):
         """What those SKUs are called that were ever on sale."""
 
 
-class Buyers(Protocol):
+class OrderedSince(Protocol):
     async def ordered_since(self, sku: str, since: Mapping[str, datetime]) -> set[str]:
         """Those users who have a living order of the SKU, placed after the instant given for each."""
 
@@ -82,7 +82,7 @@ class Alerts:
         self,
         repository: AlertRepository,
         inventory: Inventory,
-        accounts: Accounts,
+        accounts: NoticeAccounts,
         work: UnitOfWork,
         runtime: Runtime,
     ) -> None:
@@ -180,8 +180,8 @@ class Alerts:
 class Audience(NamedTuple):
     """Whom a notice may go to: known accounts, those who have bought since they asked, those who agreed."""
 
-    accounts: Accounts
-    buyers: Buyers
+    accounts: NoticeAccounts
+    buyers: OrderedSince
     recipients: Recipients
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from service.alerts.recipient_repository import RecipientRepository
 from service.alerts.recipients import CONFIRMATION, NoticeLinks, Recipients
 from service.alerts.repository import AlertRepository, SubscriptionRepository
-from service.alerts.usecases import BACK_IN_STOCK, Accounts, Alerts, Audience, Buyers, Goods, Notices
+from service.alerts.usecases import BACK_IN_STOCK, Alerts, Audience, Goods, NoticeAccounts, Notices, OrderedSince
 from service.config import Config
 from service.infra.stores import Stores
 from service.inventory.usecases import Inventory
@@ -33,8 +33,8 @@ def wire(
     work: UnitOfWork,
     inventory: Inventory,
     goods: Goods,
-    accounts: Accounts,
-    buyers: Buyers,
+    accounts: NoticeAccounts,
+    buyers: OrderedSince,
 ) -> AlertsDomain:
     clock, config, database = runtime.clock, runtime.config, stores.database
     recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from service.config import Config
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import CommandRunner, FindCommand
 
@@ -36,7 +36,7 @@ class Offer:
 class Offers:
     def __init__(self, database: Database, runner: CommandRunner, config: Config) -> None:
         self._offers, self._runner = database[COLLECTION], runner
-        self._read: GroupCommit[tuple[str, ...], dict[str, Offer]] = GroupCommit(
+        self._read: Batcher[tuple[str, ...], dict[str, Offer]] = Batcher(
             self._read_together,
             items_max=config.batch_postings_max,
             weight_max=config.batch_lines_max,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from service.catalog.models import Product
 from service.catalog.repository import CatalogRepository
 from service.config import Config
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 
 Ids = tuple[str, ...]
 
@@ -13,10 +13,10 @@ Ids = tuple[str, ...]
 class ProductReads:
     def __init__(self, repository: CatalogRepository, config: Config) -> None:
         self._repository = repository
-        self._named: GroupCommit[str, Product | None] = GroupCommit(
+        self._named: Batcher[str, Product | None] = Batcher(
             self._named_together, items_max=config.product_reads_max, waiting_max=config.postings_waiting_max
         )
-        self._on_sale: GroupCommit[Ids, list[Product]] = GroupCommit(
+        self._on_sale: Batcher[Ids, list[Product]] = Batcher(
             self._on_sale_together,
             items_max=config.product_reads_max,
             weight_max=config.product_reads_max,

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class GroupCommit(Generic[Item, Result]):
+class Batcher(Generic[Item, Result]):
     """`commit` takes a batch and returns one result per item, in order; an exception as a result is raised to its
     caller alone. What `commit` raises is raised to every caller of that batch."""
 

@@ -10,7 +10,7 @@ from service.clock import Clock
 from service.config import Config
 from service.events import Event, StockChanged
 from service.idempotency import IdempotencyClaim, IdempotencyRecord
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo.client import Session, Transactions
 from service.inventory.decisions import decide
 from service.inventory.models import (
@@ -31,7 +31,7 @@ class Ledger:
         self, store: LedgerStore, transactions: Transactions, outbox: Outbox, clock: Clock, config: Config
     ) -> None:
         self._store, self._transactions, self._outbox, self._clock = store, transactions, outbox, clock
-        self.group: GroupCommit[Posting, Accepted | IdempotencyRecord] = GroupCommit(
+        self.group: Batcher[Posting, Accepted | IdempotencyRecord] = Batcher(
             self._commit,
             items_max=config.batch_postings_max if config.group_commit else 1,
             weight_max=config.batch_lines_max,

@@ -26,7 +26,7 @@ from service.inventory.schemas import (
     movement_view,
 )
 from service.inventory.usecases import Changed, Inventory
-from service.messaging.sse_feed import Feed, parse_id
+from service.messaging.sse_feed import SseBroadcaster, parse_id
 from service.web.http import cursor
 from service.web.http.access import Access
 from service.web.http.operation import Call, EventStream, Nothing, Reply, operation
@@ -157,7 +157,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     return blueprint
 
 
-def stream_routes(feed: Feed) -> Blueprint:
+def stream_routes(feed: SseBroadcaster) -> Blueprint:
     blueprint = Blueprint("stock_stream", url_prefix="/api/inventory")
 
     @operation(

@@ -8,7 +8,7 @@ from service.config import Config
 from service.errors import revive
 from service.events import StockChanged
 from service.idempotency import IdempotencyKey
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo.client import Session
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
@@ -43,7 +43,7 @@ class Changed:
 class Inventory:
     def __init__(self, repository: InventoryRepository, ledger: Ledger, clock: Clock, config: Config) -> None:
         self._repository, self.ledger, self._clock, self._config = repository, ledger, clock, config
-        self._read: GroupCommit[tuple[str, ...], dict[str, Stock]] = GroupCommit(
+        self._read: Batcher[tuple[str, ...], dict[str, Stock]] = Batcher(
             self._read_together,
             items_max=config.batch_postings_max,
             weight_max=config.batch_lines_max,

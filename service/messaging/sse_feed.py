@@ -78,10 +78,10 @@ class Listener:
     gather_seconds: float
     seen: dict[str, State] = field(default_factory=dict)
     backlog: deque[bytes] = field(default_factory=deque)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     open: bool = True
 
-    def tell(self, state: State, frame: bytes) -> None:
+    def push_state(self, state: State, frame: bytes) -> None:
         seen = self.seen.get(state.topic)
         if seen is None or state.version > seen.version or (state.version == seen.version and state.data != seen.data):
             self.seen[state.topic] = state
@@ -93,17 +93,17 @@ class Listener:
             self.close()
         elif self.open:
             self.backlog.append(frame)
-            self.woken.set()
+            self.wakeup.set()
 
     def close(self) -> None:
         self.open = False
-        self.woken.set()
+        self.wakeup.set()
 
     async def frames(self) -> AsyncIterator[bytes]:
         """What waits, joined, until the feed ends or drops this listener. A busy topic is sent in gathered pieces."""
         while True:
-            await self.woken.wait()
-            self.woken.clear()
+            await self.wakeup.wait()
+            self.wakeup.clear()
             if not self.open:
                 return
             waiting = b"".join(self.backlog)
@@ -112,7 +112,7 @@ class Listener:
             await asyncio.sleep(self.gather_seconds)
 
 
-class Feed:
+class SseBroadcaster:
     """The listening side of one process. `event` names what listeners are sent."""
 
     def __init__(self, redis: Any, stream: str, event: str, snapshot: Snapshot, clock: Clock, config: Config) -> None:
@@ -132,7 +132,7 @@ class Feed:
         self.listeners: dict[Listener, int] = {}
 
     def start(self) -> None:
-        steps = {"feed reader": self._read, "feed healer": self._heal, "feed heartbeat": self._beat}
+        steps = {"feed reader": self._read, "feed resync": self._resync, "feed heartbeat": self._beat}
         self._tasks = [asyncio.create_task(repeat(name, step, self._stop)) for name, step in steps.items()]
 
     async def close(self) -> None:
@@ -154,7 +154,7 @@ class Feed:
         with self._counted(client), self._ended_in_time(topics) as listener:
             self._join(listener)
             try:
-                await self._greet(listener, topics, after)
+                await self._send_snapshot(listener, topics, after)
                 yield listener
             finally:
                 self._leave(listener)
@@ -198,22 +198,22 @@ class Feed:
                 del self._by_topic[topic]
                 self._real.discard(topic)
 
-    async def _greet(self, listener: Listener, topics: Collection[str], after: EventId | None) -> None:
+    async def _send_snapshot(self, listener: Listener, topics: Collection[str], after: EventId | None) -> None:
         if after is not None:
             for event_id, state in self._since(after):
                 if state.topic in listener.topics:
-                    listener.tell(state, _frame(event_id, self._event, state.data))
+                    listener.push_state(state, _frame(event_id, self._event, state.data))
         states = await self._snapshot(topics)
         self._real.update(state.topic for state in states)
         if after is not None:
             for state in states:
-                listener.tell(state, _frame(self._now(), self._event, state.data))
+                listener.push_state(state, _frame(self._now(), self._event, state.data))
             return
         fresh = [state for state in states if state.topic not in listener.seen]
         listener.seen |= {state.topic: state for state in fresh}
         data = b'{"items":[' + b",".join(bytes(state.data) for state in fresh) + b"]}"
         listener.backlog.appendleft(_frame(self._now(), b"snapshot", data))
-        listener.woken.set()
+        listener.wakeup.set()
 
     def _since(self, after: EventId) -> list[tuple[EventId, State]]:
         recent = list(self._recent)
@@ -246,27 +246,27 @@ class Feed:
         self._recent.extend(_parsed(reversed(entries)))
         self._last = self._recent[-1][0] if self._recent else NOWHERE
         self._connected = True
-        await self._heal()
+        await self._resync()
 
     def _pass_on(self, event_id: EventId, state: State) -> None:
         self._last = event_id
         self._recent.append((event_id, state))
-        self._tell(event_id, state)
+        self._push_to_all(event_id, state)
 
-    def _tell(self, event_id: EventId, state: State) -> None:
+    def _push_to_all(self, event_id: EventId, state: State) -> None:
         if listeners := self._by_topic.get(state.topic):
             self._real.add(state.topic)
             frame = _frame(event_id, self._event, state.data)
             for listener in listeners:
-                listener.tell(state, frame)
+                listener.push_state(state, frame)
 
-    async def _heal(self) -> float:
+    async def _resync(self) -> float:
         """Tells what the stream did not. Often while Redis is down, seldom while all is well. Topics that never had a
         state are left out: whoever makes them up costs no more than what there is."""
         topics = list(self._real)
         for start in range(0, len(topics), TOPICS_PER_QUERY):
             for state in await self._snapshot(topics[start : start + TOPICS_PER_QUERY]):
-                self._tell(self._now(), state)
+                self._push_to_all(self._now(), state)
         return self._config.stream_heal_seconds if self._connected else self._config.stream_poll_seconds
 
     async def _beat(self) -> float:

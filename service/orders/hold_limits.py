@@ -10,22 +10,22 @@ from msgspec.structs import replace
 
 from service.catalog.offers import Offer
 from service.config import Config
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.inventory.allowance import Allowance
 
 LIFTED_FROM_SCALE = 1_000  # a load test's: then nothing is counted
 
 
-class Accounts(Protocol):
+class BuyerAccounts(Protocol):
     async def verified_among(self, user_ids: Collection[str]) -> set[str]:
         """Those of the accounts whose e-mail address is known to be theirs."""
 
 
 class HoldLimits:
-    def __init__(self, accounts: Accounts, config: Config) -> None:
+    def __init__(self, accounts: BuyerAccounts, config: Config) -> None:
         self._accounts, self.lifted = accounts, config.rate_limit_scale >= LIFTED_FROM_SCALE
         self.sku_units_max = config.order_units_per_sku_max * config.rate_limit_scale
-        self._verified: GroupCommit[str, bool] = GroupCommit(
+        self._verified: Batcher[str, bool] = Batcher(
             self._verified_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
         )
         self.verified = _allowance(

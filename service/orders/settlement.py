@@ -27,7 +27,7 @@ from service.orders.models import (
 )
 from service.orders.repository import OrderRepository
 from service.orders.usecases import OrderResult, Orders, repeated, replayed_order, wrong_status
-from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown, check_method
+from service.payments.models import Charge, ChargeOutcome, Gateway, PaymentDeclined, PaymentUnknown, check_method
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -85,33 +85,33 @@ class Settlement:
             raise _why_cancelled(order)
         raise wrong_status(order)
 
-    async def _charge(self, order: Order, payment: Payment) -> Outcome:
+    async def _charge(self, order: Order, payment: Payment) -> ChargeOutcome:
         if order.total == 0:
-            return Outcome.PAID
+            return ChargeOutcome.PAID
         charge = Charge(payment.id, order.total, order.currency, payment.method, order.id)
         try:
             return await asyncio.wait_for(self._gateway.charge(charge), self._config.payment_timeout_seconds)
         except TimeoutError:
-            return Outcome.UNKNOWN
+            return ChargeOutcome.UNKNOWN
 
-    async def _ask_again(self, order: Order) -> Outcome:
+    async def _ask_again(self, order: Order) -> ChargeOutcome:
         assert order.payment is not None
         if order.total == 0:
-            return Outcome.PAID
+            return ChargeOutcome.PAID
         try:
             return await asyncio.wait_for(self._gateway.settle(order.payment.id), self._config.payment_timeout_seconds)
         except TimeoutError:
-            return Outcome.UNKNOWN
+            return ChargeOutcome.UNKNOWN
 
-    async def _settle(self, order: Order, outcome: Outcome, key: IdempotencyKey | None) -> Order:
+    async def _settle(self, order: Order, outcome: ChargeOutcome, key: IdempotencyKey | None) -> Order:
         assert order.payment is not None
         match outcome:
-            case Outcome.PAID:
+            case ChargeOutcome.PAID:
                 return await self._sell(order, order.payment, key)
-            case Outcome.DECLINED:
+            case ChargeOutcome.DECLINED:
                 await self._post(postings.declined(order, order.payment.id, self._clock.now(), key))
                 raise PaymentDeclined()
-            case Outcome.UNKNOWN:
+            case ChargeOutcome.UNKNOWN:
                 await self._repository.mark_payment(
                     order.id, order.payment.id, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN
                 )

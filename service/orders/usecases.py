@@ -11,7 +11,7 @@ from service.cart.usecases import Carts, Emptied
 from service.catalog.offers import Offers
 from service.errors import Forbidden, Invalid, Problem, revive
 from service.idempotency import IdempotencyKey, IdempotencyRecord
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, StateMoved, merge
@@ -70,7 +70,7 @@ class Orders:
         self._repository, self._ledger, self._carts = repository, ledger, carts
         self._offers, self._limits, self._coupons = terms
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
-        self._read: GroupCommit[str, Order | None] = GroupCommit(
+        self._read: Batcher[str, Order | None] = Batcher(
             self._read_together,
             items_max=runtime.config.batch_postings_max,
             waiting_max=runtime.config.postings_waiting_max,

@@ -8,7 +8,7 @@ from service.infra.stores import Stores
 from service.inventory.wiring import InventoryDomain
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
-from service.orders.hold_limits import Accounts, HoldLimits
+from service.orders.hold_limits import BuyerAccounts, HoldLimits
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
 from service.orders.settlement import Settlement
@@ -31,7 +31,7 @@ def wire(
     runtime: Runtime,
     stores: Stores,
     repository: OrderRepository,
-    accounts: Accounts,
+    accounts: BuyerAccounts,
     stock: InventoryDomain,
     offers: Offers,
     carts: Carts,

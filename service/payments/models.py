@@ -48,7 +48,7 @@ def _passes_luhn(digits: list[int]) -> bool:
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-class Outcome(StrEnum):
+class ChargeOutcome(StrEnum):
     PAID = "paid"
     DECLINED = "declined"
     UNKNOWN = "unknown"
@@ -66,11 +66,11 @@ class Charge:
 
 
 class Gateway(Protocol):
-    """A payment provider. No call raises for a business outcome; a lost answer is Outcome.UNKNOWN."""
+    """A payment provider. No call raises for a business outcome; a lost answer is ChargeOutcome.UNKNOWN."""
 
-    async def charge(self, charge: Charge) -> Outcome: ...
+    async def charge(self, charge: Charge) -> ChargeOutcome: ...
 
-    async def settle(self, payment_id: str) -> Outcome:
+    async def settle(self, payment_id: str) -> ChargeOutcome:
         """The final word on an attempt: PAID or DECLINED. One that never arrived is closed, so it can never be
         charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
 

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from service.clock import Clock
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo.client import Database, insert_new
-from service.payments.models import Charge, Outcome
+from service.payments.models import Charge, ChargeOutcome
 
 AT_ONCE_MAX = 256
 WAITING_MAX = 20_000
@@ -23,30 +23,30 @@ class SimulatedGateway:
 
     def __init__(self, database: Database, clock: Clock, latency_seconds: float = 0.0) -> None:
         self._charges, self._clock, self._latency_seconds = database["gateway_charges"], clock, latency_seconds
-        self._record: GroupCommit[dict[str, Any], Outcome] = GroupCommit(
+        self._record: Batcher[dict[str, Any], ChargeOutcome] = Batcher(
             self._record_together, items_max=AT_ONCE_MAX, waiting_max=WAITING_MAX
         )
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> ChargeOutcome:
         if self._latency_seconds:
             await self._clock.sleep(self._latency_seconds)
         method = charge.method.lower()
         if "unknown" in method:
-            return Outcome.UNKNOWN
-        status = Outcome.DECLINED if "decline" in method or "fail" in method else Outcome.PAID
+            return ChargeOutcome.UNKNOWN
+        status = ChargeOutcome.DECLINED if "decline" in method or "fail" in method else ChargeOutcome.PAID
         status = await self._record(_document(charge, status, self._clock.now()))
-        return Outcome.UNKNOWN if "timeout" in method or "late" in method else status
+        return ChargeOutcome.UNKNOWN if "timeout" in method or "late" in method else status
 
-    async def settle(self, payment_id: str) -> Outcome:
-        status = Outcome.DECLINED.value
+    async def settle(self, payment_id: str) -> ChargeOutcome:
+        status = ChargeOutcome.DECLINED.value
         closed = {"_id": payment_id, "amount": 0, "status": status, "refunds": {}, "at": self._clock.now()}
         return await self._record(closed)
 
-    async def _record_together(self, charges: Sequence[dict[str, Any]]) -> Sequence[Outcome]:
+    async def _record_together(self, charges: Sequence[dict[str, Any]]) -> Sequence[ChargeOutcome]:
         """The first word on an attempt stands."""
         there = await insert_new(self._charges, charges)
         known = await self._known(there) if there else {}
-        return [Outcome(known.get(charge["_id"], charge["status"])) for charge in charges]
+        return [ChargeOutcome(known.get(charge["_id"], charge["status"])) for charge in charges]
 
     async def _known(self, payment_ids: Sequence[str]) -> dict[str, str]:
         found = self._charges.find({"_id": {"$in": payment_ids}}, {"status": 1})
@@ -54,7 +54,7 @@ class SimulatedGateway:
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         await self._charges.update_one(
-            {"_id": payment_id, "status": Outcome.PAID.value, f"refunds.{refund_id}": {"$exists": False}},
+            {"_id": payment_id, "status": ChargeOutcome.PAID.value, f"refunds.{refund_id}": {"$exists": False}},
             {"$set": {f"refunds.{refund_id}": amount}, "$inc": {"refunded": amount}},
         )
         known = await self._charges.find_one({"_id": payment_id})
@@ -64,7 +64,7 @@ class SimulatedGateway:
         """The database is the shop's."""
 
 
-def _document(charge: Charge, status: Outcome, at: datetime) -> dict[str, Any]:
+def _document(charge: Charge, status: ChargeOutcome, at: datetime) -> dict[str, Any]:
     return {
         "_id": charge.payment_id,
         "orderId": charge.order_id,

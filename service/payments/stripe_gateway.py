@@ -15,7 +15,7 @@ from stripe import PaymentIntent, StripeClient
 from service.clock import Clock
 from service.config import Config
 from service.errors import Invalid
-from service.payments.models import BadSignature, Charge, Outcome, PaymentEvent
+from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentEvent
 from service.payments.repository import AttemptRepository
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class StripeGateway:
             base_addresses={"api": config.stripe_api_base} if config.stripe_api_base else {},
         )
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> ChargeOutcome:
         try:
             intent = await self._create(charge)
             if not await self._attempts.open(charge.payment_id, intent.id, self._clock.now()):
@@ -46,7 +46,7 @@ class StripeGateway:
             return await self.settle(charge.payment_id)
         except stripe.StripeError as error:
             log.warning("Stripe gave no answer on payment %s: %s", charge.payment_id, type(error).__name__)
-            return Outcome.UNKNOWN
+            return ChargeOutcome.UNKNOWN
 
     async def _create(self, charge: Charge) -> PaymentIntent:
         wanted: Any = {
@@ -60,21 +60,21 @@ class StripeGateway:
             wanted, {"idempotency_key": f"{charge.payment_id}-create"}
         )
 
-    async def _confirm(self, intent_id: str, payment_id: str) -> Outcome:
+    async def _confirm(self, intent_id: str, payment_id: str) -> ChargeOutcome:
         options: Any = {"idempotency_key": f"{payment_id}-confirm"}
         return await self._conclude(await self._client.v1.payment_intents.confirm_async(intent_id, options=options))
 
-    async def settle(self, payment_id: str) -> Outcome:
+    async def settle(self, payment_id: str) -> ChargeOutcome:
         intent_id = await self._attempts.intent_or_close(payment_id, self._clock.now())
         if intent_id is None:
-            return Outcome.DECLINED
+            return ChargeOutcome.DECLINED
         try:
             return await self._conclude(await self._client.v1.payment_intents.retrieve_async(intent_id))
         except stripe.StripeError as error:
             log.warning("Stripe gave no answer on payment %s: %s", payment_id, type(error).__name__)
-            return Outcome.UNKNOWN
+            return ChargeOutcome.UNKNOWN
 
-    async def _conclude(self, intent: PaymentIntent) -> Outcome:
+    async def _conclude(self, intent: PaymentIntent) -> ChargeOutcome:
         """An intent that is neither paid nor on its way is cancelled, so that it never will be."""
         if intent.status in {"succeeded", "processing", "canceled"}:
             return _outcome(intent.status)
@@ -113,13 +113,13 @@ def _refund_id(refund: stripe.Refund) -> str | None:
     return known
 
 
-def _outcome(status: str) -> Outcome:
+def _outcome(status: str) -> ChargeOutcome:
     match status:
         case "succeeded":
-            return Outcome.PAID
+            return ChargeOutcome.PAID
         case "canceled":
-            return Outcome.DECLINED
-    return Outcome.UNKNOWN
+            return ChargeOutcome.DECLINED
+    return ChargeOutcome.UNKNOWN
 
 
 class _Subject(msgspec.Struct):

@@ -13,7 +13,7 @@ import pytest
 
 from workloads.client.accounts import Account
 from workloads.client.exchange import Exchange
-from workloads.torture.buyers import DONE, REFUSED, Buyer, Operation
+from workloads.torture.buyers import DONE, REFUSED, Buyer, BuyerOperation
 from workloads.torture.command import _document, _plan
 from workloads.torture.moved_clock import MovedClock
 from workloads.torture.proxy import Proxy
@@ -119,16 +119,16 @@ def test_the_clock_of_the_named_process_moves_and_no_other(tmp_path: Path) -> No
     assert ahead("api-1") == pytest.approx(0, abs=1)
 
 
-def buyer(*operations: Operation) -> Buyer:
+def buyer(*operations: BuyerOperation) -> Buyer:
     return Buyer(Account("a@shop"), cast(Exchange, None), list(operations))
 
 
-def placed(order_id: str, **changes: Any) -> Operation:
-    return Operation("checkout", f"key of {order_id}", order_id=order_id, **{"outcome": DONE, **changes})
+def placed(order_id: str, **changes: Any) -> BuyerOperation:
+    return BuyerOperation("checkout", f"key of {order_id}", order_id=order_id, **{"outcome": DONE, **changes})
 
 
-def paid(order_id: str, **changes: Any) -> Operation:
-    return Operation("pay", f"payment of {order_id}", order_id=order_id, **{"outcome": DONE, **changes})
+def paid(order_id: str, **changes: Any) -> BuyerOperation:
+    return BuyerOperation("pay", f"payment of {order_id}", order_id=order_id, **{"outcome": DONE, **changes})
 
 
 def test_the_judge_is_content_with_what_was_acknowledged_and_is_there() -> None:
@@ -146,14 +146,14 @@ def test_the_judge_is_content_with_what_was_acknowledged_and_is_there() -> None:
     ],
 )
 def test_the_judge_says_what_the_shop_no_longer_says(
-    operations: tuple[Operation, ...], orders: dict[str, Any], complaint: str
+    operations: tuple[BuyerOperation, ...], orders: dict[str, Any], complaint: str
 ) -> None:
     (said,) = complaints_of(buyer(*operations), orders)
     assert complaint in said
 
 
 def test_a_checkout_that_stayed_unknown_may_have_become_one_order_and_no_more() -> None:
-    unknown = buyer(Operation("checkout", "k"))
+    unknown = buyer(BuyerOperation("checkout", "k"))
     assert complaints_of(unknown, {"1": {}}) == []
     assert complaints_of(unknown, {"1": {}, "2": {}}) != []
 

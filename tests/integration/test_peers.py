@@ -17,7 +17,7 @@ from service.bootstrap import Background, Shop
 from service.config import Config
 from service.inventory.models import InsufficientStock, Line, ReservationExpired
 from service.orders.models import OrderStatus
-from service.payments.models import Charge, Outcome, PaymentDeclined, PaymentUnknown
+from service.payments.models import Charge, ChargeOutcome, PaymentDeclined, PaymentUnknown
 from service.payments.simulator import SimulatedGateway
 
 
@@ -167,7 +167,7 @@ async def test_7_between_expiry_and_sweep_the_same_unit_is_promised_to_two(
 
 
 class SlowGateway(SimulatedGateway):
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> ChargeOutcome:
         await asyncio.sleep(1.0)
         return await super().charge(charge)
 

@@ -21,7 +21,7 @@ from service.orders.models import Order, OrderStatus, Payment, PaymentStatus
 from service.orders.repository import payment_document
 from service.orders.settlement import Settlement, _why_cancelled
 from service.orders.usecases import OrderResult
-from service.payments.models import Outcome
+from service.payments.models import ChargeOutcome
 
 Bug = Callable[[], Any]
 PLANTED: dict[str, Bug] = {}
@@ -186,7 +186,7 @@ def payment_inside_the_transaction() -> Iterator[None]:
     original = Settlement.pay
 
     async def pay(self: Any, order: Order, method: str, key: Any = None) -> Any:
-        async def charge_inside(session: Any) -> tuple[Payment, Outcome]:
+        async def charge_inside(session: Any) -> tuple[Payment, ChargeOutcome]:
             payment = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now())
             started = {"$set": {"payment": payment_document(payment)}}
             await self._repository._orders.update_one({"_id": order.id, "status": "pending"}, started, session=session)

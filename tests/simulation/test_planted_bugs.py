@@ -6,7 +6,7 @@ import pytest
 from planted_bugs import PLANTED, Bug
 
 from workloads.simulation.scenarios import COUPON_SALE, HOARDED_SALE, FlashSale
-from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.simulate import SimulationOutcome, simulate
 from workloads.simulation.world.faults import FAULTS
 from workloads.simulation.world.shop import Setting
 
@@ -48,7 +48,7 @@ ALWAYS_SOMETHING_BACK = {
 STALLING = replace(FAULTS, stall=0.3, stall_seconds_max=2.0, webhook_late=0.0, webhook_twice=0.9)
 
 
-def run(name: str, seed: int) -> Outcome:
+def run(name: str, seed: int) -> SimulationOutcome:
     if name in ALWAYS_SOMETHING_BACK:
         scenario = ALWAYS_SOMETHING_BACK[name].scenario
         return simulate(scenario, seed, Setting(sweep_interval_seconds=2.0), STALLING)

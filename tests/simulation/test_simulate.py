@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from workloads.simulation import commands
 from workloads.simulation.runs import Totals, outcomes, record
 from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
-from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.simulate import SimulationOutcome, simulate
 from workloads.simulation.world.faults import FAULTS, FaultPlan
 from workloads.simulation.world.shop import Setting
 
@@ -24,7 +24,7 @@ CONTRACT = {
 }
 
 
-def flash_sale(seed: int, plan: FaultPlan = FAULTS) -> Outcome:
+def flash_sale(seed: int, plan: FaultPlan = FAULTS) -> SimulationOutcome:
     return simulate(FlashSale().scenario, seed, plan=plan)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from workloads.simulation.scenarios import Drop, FlashSale, Steady, Trace
-from workloads.simulation.simulate import Outcome, simulate
+from workloads.simulation.simulate import SimulationOutcome, simulate
 from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
 from workloads.simulation.world.shop import Setting
 
@@ -25,7 +25,7 @@ EXAMPLES_MAX = 100
 GARBAGE_OBJECTS = 20_000
 
 
-def run_seed(scenario: Scenarios, setting: Setting, plan: FaultPlan, seed: int) -> Outcome:
+def run_seed(scenario: Scenarios, setting: Setting, plan: FaultPlan, seed: int) -> SimulationOutcome:
     return simulate(scenario.scenario, seed, setting, plan)
 
 
@@ -40,9 +40,9 @@ def prepare() -> None:
 @contextmanager
 def outcomes(
     scenario: Scenarios, seeds: range, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS, processes: int = 1
-) -> Iterator[Iterator[Outcome]]:
+) -> Iterator[Iterator[SimulationOutcome]]:
     """The outcomes in the order of the seeds; leaving the block stops the helpers."""
-    one: Callable[[int], Outcome] = partial(run_seed, scenario, setting or Setting(), plan)
+    one: Callable[[int], SimulationOutcome] = partial(run_seed, scenario, setting or Setting(), plan)
     if processes == 1:
         yield map(one, seeds)
         return
@@ -50,7 +50,7 @@ def outcomes(
         yield pool.imap(one, seeds, chunksize=4)
 
 
-def record(outcome: Outcome) -> dict[str, Any]:
+def record(outcome: SimulationOutcome) -> dict[str, Any]:
     """What is kept of one run among many."""
     document = outcome.document()
     kept = ("seed", "digest", "simulatedSeconds", "wallSeconds", *COUNTED, "faults", "violations")

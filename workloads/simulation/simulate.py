@@ -34,7 +34,7 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SimulationOutcome:
     """What a run came to. Times are seconds; counts are of orders unless named otherwise."""
 
     digest: str
@@ -86,7 +86,9 @@ class Outcome:
         }
 
 
-def simulate(make: MakeScenario, seed: int, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS) -> Outcome:
+def simulate(
+    make: MakeScenario, seed: int, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS
+) -> SimulationOutcome:
     """Runs the scenario of this seed. The same seed and code give the same digest, in any process."""
     started = time.perf_counter()
     scenario = make(seed)
@@ -104,7 +106,7 @@ def _setting_for(scenario: Scenario, setting: Setting) -> Setting:
     return setting if scenario.limited else replace(setting, config=replace(setting.config, rate_limit_scale=LIFTED))
 
 
-def _outcome(shop: SimulatedShop, digest: str, wall_seconds: float) -> Outcome:
+def _outcome(shop: SimulatedShop, digest: str, wall_seconds: float) -> SimulationOutcome:
     auditor, processes = shop.auditor, [*shop.processes, shop.worker]
     orders = [facts for facts in auditor.conservation.orders.values() if facts.document is not None]
     checkouts = [operation for operation in auditor.operations if operation.kind == "checkout"]
@@ -112,7 +114,7 @@ def _outcome(shop: SimulatedShop, digest: str, wall_seconds: float) -> Outcome:
     for luck in (*(process.luck for process in processes), shop.provider.luck):
         for fault, count in luck.met.items():
             met[fault] = met.get(fault, 0) + count
-    return Outcome(
+    return SimulationOutcome(
         digest=digest,
         seed=shop.seed,
         simulated_seconds=shop.world.loop.time(),

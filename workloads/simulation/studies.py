@@ -16,7 +16,7 @@ from scipy import stats
 
 from workloads.simulation.runs import outcomes
 from workloads.simulation.scenarios import Drop
-from workloads.simulation.simulate import Outcome
+from workloads.simulation.simulate import SimulationOutcome
 from workloads.simulation.world.shop import Setting
 
 CONFIDENCE = 0.95
@@ -105,14 +105,14 @@ def _runs(drop: Drop, setting: Setting, seeds: range, processes: int) -> pd.Data
         return pd.DataFrame([_metrics(outcome, drop) for outcome in _sound(found)])
 
 
-def _sound(found: Iterable[Outcome]) -> Iterable[Outcome]:
+def _sound(found: Iterable[SimulationOutcome]) -> Iterable[SimulationOutcome]:
     for outcome in found:
         if outcome.violations:
             raise RuntimeError(f"seed {outcome.seed}: {outcome.violations[0]}")
         yield outcome
 
 
-def _metrics(outcome: Outcome, drop: Drop) -> dict[str, float]:
+def _metrics(outcome: SimulationOutcome, drop: Drop) -> dict[str, float]:
     """Per run. `lost_sales` are customers; `phantom_minutes` summed over SKUs; `hold_use` and `sell_through` shares."""
     return {
         "paid_orders": outcome.paid,

@@ -20,7 +20,7 @@ WALK_AWAY_SHARE, CANCEL_SHARE, BAD_CARD_SHARE = 0.15, 0.1, 0.1
 
 
 @dataclass(slots=True)
-class Operation:
+class BuyerOperation:
     """`order_id` is of the order it is about, once known; `code` why it was refused."""
 
     kind: str
@@ -39,7 +39,7 @@ class Buyer:
 
     account: Account
     exchange: Exchange
-    operations: list[Operation] = field(default_factory=list)
+    operations: list[BuyerOperation] = field(default_factory=list)
     checkouts_done_at: list[float] = field(default_factory=list)
 
     async def shop_until(self, stop: asyncio.Event, skus: tuple[str, ...], chance: random.Random) -> None:
@@ -49,7 +49,7 @@ class Buyer:
 
     async def _buy_once(self, skus: tuple[str, ...], chance: random.Random) -> None:
         lines = tuple((sku, chance.randint(1, 2)) for sku in chance.sample(skus, chance.randint(1, 2)))
-        checkout = await self._carry_out(Operation("checkout", self._next_key(), lines))
+        checkout = await self._carry_out(BuyerOperation("checkout", self._next_key(), lines))
         if checkout.outcome != DONE:
             return
         fate = chance.random()
@@ -57,7 +57,7 @@ class Buyer:
             return
         kind = "cancel" if fate < WALK_AWAY_SHARE + CANCEL_SHARE else "pay"
         good = chance.random() >= BAD_CARD_SHARE
-        await self._carry_out(Operation(kind, self._next_key(), lines, checkout.order_id, good))
+        await self._carry_out(BuyerOperation(kind, self._next_key(), lines, checkout.order_id, good))
 
     async def settle_unknowns(self, deadline: float) -> None:
         """Asks again under the same keys until every operation has a definite answer, or the time is up."""
@@ -67,10 +67,10 @@ class Buyer:
             if any(self.unknown()):
                 await asyncio.sleep(RETRY_PAUSE_SECONDS)
 
-    def unknown(self) -> Iterator[Operation]:
+    def unknown(self) -> Iterator[BuyerOperation]:
         return (operation for operation in self.operations if operation.outcome == UNKNOWN)
 
-    def done(self, kind: str) -> Iterator[Operation]:
+    def done(self, kind: str) -> Iterator[BuyerOperation]:
         return (each for each in self.operations if each.kind == kind and each.outcome == DONE)
 
     async def orders(self) -> dict[str, Mapping[str, object]]:
@@ -88,7 +88,7 @@ class Buyer:
                 return found
         raise LookupError(f"the orders of {self.account.email} do not end after {ORDER_PAGES_MAX:,} pages")
 
-    async def _carry_out(self, operation: Operation) -> Operation:
+    async def _carry_out(self, operation: BuyerOperation) -> BuyerOperation:
         self.operations.append(operation)
         await self._ask(operation)
         operation.was_unknown = operation.outcome == UNKNOWN
@@ -96,7 +96,7 @@ class Buyer:
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
         return operation
 
-    async def _ask(self, operation: Operation) -> None:
+    async def _ask(self, operation: BuyerOperation) -> None:
         answer = await self._send(lambda token: _request(operation, token))
         if answer.status in (200, 201):
             operation.outcome = DONE
@@ -118,7 +118,7 @@ class Buyer:
         return f"{self.account.email}-{len(self.operations)}"
 
 
-def _request(operation: Operation, token: str) -> Request:
+def _request(operation: BuyerOperation, token: str) -> Request:
     if operation.kind == "checkout":
         return api.checkout(token, operation.lines, operation.key)
     if operation.kind == "pay":

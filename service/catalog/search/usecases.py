@@ -13,7 +13,7 @@ from service.catalog.search.vocabulary import Vocabulary
 from service.catalog.terms import stem, stems_of, words_of
 from service.config import Config
 from service.errors import Invalid
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 
 PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
 LOWEST = (-1, "")
@@ -64,7 +64,7 @@ class Search:
     ) -> None:
         self._repository, self._products, self._vocabulary = repository, products, vocabulary
         self._cache, self._config = memory, config
-        self._counts: GroupCommit[tuple[str, ...], dict[str, int]] = GroupCommit(
+        self._counts: Batcher[tuple[str, ...], dict[str, int]] = Batcher(
             self._counted_together, items_max=config.product_reads_max, waiting_max=config.postings_waiting_max
         )
 

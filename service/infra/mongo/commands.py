@@ -13,7 +13,7 @@ from motor.frameworks.asyncio import run_on_executor
 from pymongo.errors import AutoReconnect
 
 from service.config import Config
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo import pipeline as mongo_pipeline
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.pipeline import Reply, exchange
@@ -87,7 +87,7 @@ class FindLoader:
 
     def __init__(self, runner: CommandRunner, config: Config) -> None:
         self._runner = runner
-        self._group: GroupCommit[FindCommand, list[Document]] = GroupCommit(
+        self._group: Batcher[FindCommand, list[Document]] = Batcher(
             self._together, items_max=config.shared_reads_max, waiting_max=config.postings_waiting_max
         )
 

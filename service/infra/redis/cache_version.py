@@ -12,7 +12,7 @@ from typing import Any
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.redis.client import UNREACHABLE
 from service.infra.redis.script_connection import RedisScriptConnection
 
@@ -37,7 +37,7 @@ class Generation:
         self._redis, self._clock, self._ids, self._known_version = redis, clock, ids, known_version
         self._connection = RedisScriptConnection(SCRIPT, config)
         self._pause_seconds, self._closed_until, self._pending_invalidation = config.redis_pause_seconds, 0.0, False
-        self._read: GroupCommit[None, bytes | None] = GroupCommit(
+        self._read: Batcher[None, bytes | None] = Batcher(
             self._read_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 

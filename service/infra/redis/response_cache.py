@@ -17,7 +17,7 @@ import msgspec
 
 from service.clock import Clock
 from service.config import Config
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.redis.cache_version import Generation
 from service.infra.redis.client import UNREACHABLE
 
@@ -86,10 +86,10 @@ class Cache:
         self.lru = LruCache(config.cache_entries_max, config.cache_bytes_max)
         self._flights: dict[FlightKey, asyncio.Task[CachedResponse]] = {}
         self._encode, self._decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(CachedResponse).decode
-        self._find: GroupCommit[bytes, Found | None] = GroupCommit(
+        self._find: Batcher[bytes, Found | None] = Batcher(
             self._find_together, items_max=config.cache_batch_max, waiting_max=config.gate_waiting_max
         )
-        self._keep: GroupCommit[Kept, bool | None] = GroupCommit(
+        self._keep: Batcher[Kept, bool | None] = Batcher(
             self._keep_together, items_max=config.cache_batch_max, waiting_max=config.gate_waiting_max
         )
         self.hits = self.found = self.made = 0

@@ -13,7 +13,7 @@ EXAMPLES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """`target` is the path, `action` the route it matched, `subject` the account meant when nobody was logged in.
     `count`: how many refusals of one kind it stands for."""
 
@@ -42,7 +42,7 @@ class Seal:
         self._key = key
 
     def document(
-        self, chain: str, seq: int, entry: Entry, before: Link, at: datetime, expires_at: datetime
+        self, chain: str, seq: int, entry: AuditEntry, before: Link, at: datetime, expires_at: datetime
     ) -> dict[str, Any]:
         document = {
             "_id": entry_id(chain, seq),
@@ -68,7 +68,7 @@ def entry_id(chain: str, seq: int) -> str:
 
 
 @dataclass(slots=True)
-class Verdict:
+class ChainVerdict:
     """What `holdfast audit --log` says. `heads`: the end of each chain; kept elsewhere, they also prove that no end
     was cut off and its head wound back."""
 
@@ -97,7 +97,7 @@ class Verifier:
         self._ends: dict[str, Mapping[str, Any]] = {}
         self._hashes_wanted: dict[str, str] = {}
         self._hashes_seen: set[str] = set()
-        self.verdict = Verdict()
+        self.verdict = ChainVerdict()
 
     @property
     def chains(self) -> list[str]:
@@ -125,7 +125,7 @@ class Verifier:
         elif not self._may_be_gone(document["previousExpiresAt"]):
             self.verdict.blame(f"entries before {document['_id']} are missing")
 
-    def finish(self, heads: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    def finish(self, heads: Mapping[str, Mapping[str, Any]]) -> ChainVerdict:
         """`heads`: by chain, {"seq", "hash", "expiresAt"}."""
         for wanted, entry in self._hashes_wanted.items():
             if wanted not in self._hashes_seen:

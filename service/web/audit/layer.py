@@ -11,7 +11,7 @@ from service.clock import Clock
 from service.errors import Problem
 from service.infra import json
 from service.infra.mongo.client import UNREACHABLE
-from service.web.audit.chain import Entry
+from service.web.audit.chain import AuditEntry
 from service.web.audit.log import AuditLog
 from service.web.audit.sampling import RefusalSampling
 from service.web.http.access import Access, Principal
@@ -68,9 +68,9 @@ class Audit:
         if entry.count:
             await self._record(entry)
 
-    def _entry(self, request: Request, status: int) -> Entry:
+    def _entry(self, request: Request, status: int) -> AuditEntry:
         caller: Principal | None = request.ctx.principal
-        return Entry(
+        return AuditEntry(
             actor=caller.user_id if caller else "",
             role=caller.role if caller else "",
             action=request.route.ctx.action,  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ class Audit:
             subject=getattr(request.ctx, "subject", ""),
         )
 
-    async def _record(self, entry: Entry) -> None:
+    async def _record(self, entry: AuditEntry) -> None:
         try:
             await self._log.record(entry)
         except (*UNREACHABLE, Problem) as error:

@@ -12,9 +12,9 @@ from typing import Any
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.mongo.client import Database
-from service.web.audit.chain import Entry, Link, Seal, Verifier
+from service.web.audit.chain import AuditEntry, Link, Seal, Verifier
 
 SEAL = "audit log"  # the purpose of the key: `config.key(SEAL)`
 TTL_GRACE = timedelta(minutes=2)  # MongoDB looks for expired documents once a minute
@@ -26,18 +26,18 @@ class AuditLog:
         self._seal, self._keep = Seal(config.key(SEAL)), timedelta(seconds=config.audit_ttl_seconds)
         self._chain = ""
         self._seq, self._last = 0, Link()
-        self._group: GroupCommit[Entry, None] = GroupCommit(
+        self._group: Batcher[AuditEntry, None] = Batcher(
             self._append, items_max=config.audit_batch_max, waiting_max=config.audit_waiting_max
         )
 
-    async def record(self, entry: Entry) -> None:
+    async def record(self, entry: AuditEntry) -> None:
         """Returns once the entry is stored. Raises what the store raises."""
         await self._group(entry)
 
     async def drain(self) -> None:
         await self._group.drain()
 
-    async def _append(self, batch: Sequence[Entry]) -> list[None]:
+    async def _append(self, batch: Sequence[AuditEntry]) -> list[None]:
         """All of a batch in one insert. When its answer is lost, what comes next begins a chain of its own."""
         if not self._chain:
             await self._begin()
@@ -57,7 +57,7 @@ class AuditLog:
         self._chain, self._seq = chain, 0
         self._last = Link(newest["hash"], newest["expiresAt"]) if newest else Link()
 
-    def _sealed(self, chain: str, batch: Sequence[Entry], now: datetime) -> list[dict[str, Any]]:
+    def _sealed(self, chain: str, batch: Sequence[AuditEntry], now: datetime) -> list[dict[str, Any]]:
         documents: list[dict[str, Any]] = []
         last = self._last
         for seq, entry in enumerate(batch, self._seq + 1):

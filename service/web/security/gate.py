@@ -16,7 +16,7 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import Unavailable
 from service.ids import Ids
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 from service.infra.redis.cache_version import CURRENT
 from service.infra.redis.client import UNREACHABLE
 from service.infra.redis.script_connection import RedisScriptConnection
@@ -120,7 +120,7 @@ class RateLimitResult(NamedTuple):
     seal: str = ""
 
 
-class Reply(NamedTuple):
+class ScriptReply(NamedTuple):
     answers: list[RateLimitResult]
     generation: str
 
@@ -139,9 +139,9 @@ class SessionAndRateLimitCheck:
         self.generation, self._first_generation = b"", ids.new()
         self._pause_seconds = config.redis_pause_seconds
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(Reply).decode
+        self._decode = msgspec.msgpack.Decoder(ScriptReply).decode
         self._closed_until = 0.0
-        self.group: GroupCommit[RateLimitQuestion, RateLimitResult] = GroupCommit(
+        self.group: Batcher[RateLimitQuestion, RateLimitResult] = Batcher(
             self._ask_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 

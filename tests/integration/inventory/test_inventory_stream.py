@@ -21,7 +21,7 @@ from service.errors import TooMany, Unavailable
 from service.infra.redis import client as redis
 from service.inventory.routes import stream_routes
 from service.inventory.tasks import STREAM
-from service.messaging.sse_feed import Feed, FeedWriter, State, parse_id
+from service.messaging.sse_feed import FeedWriter, SseBroadcaster, State, parse_id
 
 
 @pytest.fixture
@@ -261,11 +261,11 @@ async def test_a_server_that_stops_ends_its_streams(shop: Shop) -> None:
 
 
 @asynccontextmanager
-async def feed_of(shop: Shop, config: Config, states: dict[str, State]) -> AsyncIterator[Feed]:
+async def feed_of(shop: Shop, config: Config, states: dict[str, State]) -> AsyncIterator[SseBroadcaster]:
     async def snapshot(topics: Any) -> list[State]:
         return [states[topic] for topic in topics if topic in states]
 
-    feed = Feed(shop.stores.redis, STREAM, "stock", snapshot, shop.clock, config)
+    feed = SseBroadcaster(shop.stores.redis, STREAM, "stock", snapshot, shop.clock, config)
     feed.start()
     try:
         yield feed

@@ -20,7 +20,7 @@ from service.orders.models import (
     PaymentStatus,
     WrongStatus,
 )
-from service.payments.models import Charge, Outcome, PaymentDeclined, PaymentUnknown
+from service.payments.models import Charge, ChargeOutcome, PaymentDeclined, PaymentUnknown
 from service.payments.simulator import SimulatedGateway
 
 
@@ -34,7 +34,7 @@ class TroubledGateway(SimulatedGateway):
     hangs = dies = refuses_refunds = False
     charges = 0
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> ChargeOutcome:
         self.charges += 1
         outcome = await super().charge(charge)
         if self.hangs:
@@ -99,7 +99,7 @@ async def test_a_lost_request_is_closed_so_that_it_is_never_charged_later(shop: 
     with pytest.raises(PaymentDeclined):
         await shops.pay(shop, order, "ok")
     late = Charge(payment_id, order.total, "GBP", "ok", order.id)
-    assert await shop.gateway.charge(late) is Outcome.DECLINED
+    assert await shop.gateway.charge(late) is ChargeOutcome.DECLINED
     assert await kept(shop, order) == 0
     assert await shops.levels(shop, "A") == (5, 0)
 
@@ -232,13 +232,13 @@ async def test_a_late_unknown_does_not_hide_that_money_has_to_go_back(
     await shops.buy(shop, user="u2", A=4)
     charge = shop.gateway.charge
 
-    async def overtaken(asked: Charge) -> Outcome:
+    async def overtaken(asked: Charge) -> ChargeOutcome:
         await charge(asked)
         async with shops.open_shop(config, clock, shop.gateway) as elsewhere:
             shop.gateway.refuses_refunds = True
             await elsewhere.settlement.settled_by_provider(asked.payment_id)
             shop.gateway.refuses_refunds = False
-        return Outcome.UNKNOWN
+        return ChargeOutcome.UNKNOWN
 
     monkeypatch.setattr(shop.gateway, "charge", overtaken)
     with pytest.raises(PaymentUnknown):

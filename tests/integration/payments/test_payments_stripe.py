@@ -23,7 +23,7 @@ from service.bootstrap import Shop
 from service.config import Config
 from service.inventory.models import Line
 from service.orders.models import OrderStatus
-from service.payments.models import BadSignature, Charge, Outcome, PaymentDeclined, PaymentUnknown
+from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentDeclined, PaymentUnknown
 from service.payments.stripe_gateway import StripeGateway
 
 KEY = "sk_test_holdfast"
@@ -150,9 +150,9 @@ async def test_a_provider_that_is_away_is_unknown_and_settles_when_it_is_back(sh
 async def test_an_answer_lost_after_the_charge_is_found_by_asking(shop: Shop, local_stripe: LocalStripe):
     confirm = shop.gateway._confirm
 
-    async def loses_the_answer(*given: Any) -> Outcome:
+    async def loses_the_answer(*given: Any) -> ChargeOutcome:
         await confirm(*given)
-        return Outcome.UNKNOWN
+        return ChargeOutcome.UNKNOWN
 
     shop.gateway._confirm = loses_the_answer
     order = await shops.buy(shop, A=1)
@@ -163,16 +163,16 @@ async def test_an_answer_lost_after_the_charge_is_found_by_asking(shop: Shop, lo
 
 
 async def test_an_attempt_closed_before_its_charge_arrives_is_never_charged(shop: Shop, local_stripe: LocalStripe):
-    assert await shop.gateway.settle("p1") is Outcome.DECLINED
+    assert await shop.gateway.settle("p1") is ChargeOutcome.DECLINED
     late = Charge("p1", 500, "GBP", local_stripe.card(), "o1")
-    assert await shop.gateway.charge(late) is Outcome.DECLINED
+    assert await shop.gateway.charge(late) is ChargeOutcome.DECLINED
     assert await intent_of(shop, "p1") is None
 
 
 async def test_a_charge_asked_for_twice_is_made_once(shop: Shop, local_stripe: LocalStripe):
     charge = Charge("p2", 500, "GBP", local_stripe.card(), "o1")
     outcomes = [await shop.gateway.charge(charge) for _ in range(2)]
-    assert outcomes == [Outcome.PAID, Outcome.PAID]
+    assert outcomes == [ChargeOutcome.PAID, ChargeOutcome.PAID]
 
 
 async def test_a_refund_is_given_once_however_often_it_is_asked(shop: Shop, local_stripe: LocalStripe):
@@ -208,9 +208,9 @@ def notice(payment_id: str | None, kind: str = "payment_intent.succeeded") -> by
 async def test_a_notice_signed_by_stripe_settles_the_order(shop: Shop, local_stripe: LocalStripe):
     confirm = shop.gateway._confirm
 
-    async def loses_the_answer(*given: Any) -> Outcome:
+    async def loses_the_answer(*given: Any) -> ChargeOutcome:
         await confirm(*given)
-        return Outcome.UNKNOWN
+        return ChargeOutcome.UNKNOWN
 
     shop.gateway._confirm = loses_the_answer
     order = await shops.buy(shop, A=1)

@@ -11,7 +11,7 @@ from secured_app import PASSWORD, Guarded, guarded
 
 from service.config import Config
 from service.ids import Ids
-from service.web.audit.chain import Entry
+from service.web.audit.chain import AuditEntry
 from service.web.audit.log import AuditLog
 
 
@@ -117,7 +117,7 @@ async def test_the_log_verifies_across_processes_that_write_at_once(
     site: Guarded, config: Config, clock: shops.MovableClock
 ) -> None:
     logs = [AuditLog(site.database, clock, Ids(clock), config) for _ in range(3)]
-    entry = Entry("u1", "staff", "POST /x", "/x", "ok", 200, "127.0.0.1", "r1")
+    entry = AuditEntry("u1", "staff", "POST /x", "/x", "ok", 200, "127.0.0.1", "r1")
     await asyncio.gather(*(log.record(replace(entry, request_id=f"r{n}")) for log in logs for n in range(100)))
     report = await site.audit_log.verify()
     assert (report["ok"], report["entries"], len(report["heads"])) == (True, 300, 3)

@@ -22,7 +22,7 @@ from workloads.drivers.replay.reconcile import orders_since, reconcile
 from workloads.drivers.replay.run import ReplayOptions, _replay, intended_times
 from workloads.results import reader as results
 from workloads.results.run_folder import About
-from workloads.traces.retail import Invoice, Line, read_trace
+from workloads.traces.retail import Invoice, InvoiceLine, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
 LINES = """\
@@ -178,7 +178,7 @@ def test_times_follow_the_trace_or_a_rate(trace):
     assert intended_times(invoices, ReplayOptions(rate_per_second=10)).tolist() == pytest.approx(
         [n / 10 for n in range(9)]
     )
-    same_minute = [Invoice(str(n), 60.0 * (n > 3), "", (Line("A", 1),), False) for n in range(6)]
+    same_minute = [Invoice(str(n), 60.0 * (n > 3), "", (InvoiceLine("A", 1),), False) for n in range(6)]
     spread = intended_times(same_minute, ReplayOptions(speed=1, spread=True)).tolist()
     assert spread == [0, 15, 30, 45, 60, 90]
 
@@ -204,13 +204,13 @@ def fate(**fields):
     ],
 )
 def test_the_matching_finds_what_is_wrong(fates, orders, says):
-    found = reconcile([Invoice("1", 0.0, "7", (Line("A", 1),), False)], fates, orders, {"u1"})
+    found = reconcile([Invoice("1", 0.0, "7", (InvoiceLine("A", 1),), False)], fates, orders, {"u1"})
     assert not found["ok"]
     assert says in found["wrongExamples"][0]
 
 
 def test_the_matching_finds_orders_that_nobody_asked_for():
-    invoices = [Invoice("1", 0.0, "7", (Line("A", 1),), False)]
+    invoices = [Invoice("1", 0.0, "7", (InvoiceLine("A", 1),), False)]
     found = reconcile(invoices, [fate(outcome="paid", order_id="o1")], [order(), order(id="o2")], {"u1"})
     assert (found["ok"], found["orphanExamples"]) == (False, ["o2"])
     strangers = reconcile(
@@ -220,7 +220,7 @@ def test_the_matching_finds_orders_that_nobody_asked_for():
 
 
 def test_an_invoice_whose_answer_was_lost_counts_once_and_not_also_as_an_order_too_many():
-    invoices = [Invoice(str(n), 0.0, "7", (Line("A", 1),), False) for n in (1, 2, 3)]
+    invoices = [Invoice(str(n), 0.0, "7", (InvoiceLine("A", 1),), False) for n in (1, 2, 3)]
     fates = [
         fate(outcome="unknown", reason="error"),
         fate(invoice="2", outcome="paid", order_id="o2"),

@@ -10,7 +10,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from benchmarks.contention.command import judge
 from benchmarks.contention.run import ContentionPlan
-from benchmarks.kit.outcome import Outcome, RunInvalid, figure, show, table
+from benchmarks.kit.outcome import BenchOutcome, RunInvalid, figure, show, table
 from benchmarks.kit.percentiles import median_interval, percentile
 
 COUNTERS = {"checkoutsPerSecond": 1.0, "p50Ms": 1.0, "p99Ms": 1.0, "clientRetries": 0, "serverWriteConflicts": 0}
@@ -43,21 +43,21 @@ def test_only_the_naive_strategy_may_oversell_without_breaking_the_check():
 
 
 def test_json_is_one_document_on_stdout_and_the_broken_check_is_on_stderr():
-    result = shown(lambda: Outcome({"oversold": 3}, (), ("3 units were sold twice",)), as_json=True)
+    result = shown(lambda: BenchOutcome({"oversold": 3}, (), ("3 units were sold twice",)), as_json=True)
     assert json.loads(result.stdout) == {"oversold": 3}
     assert "3 units were sold twice" in result.stderr
     assert result.exit_code == 1
 
 
 def test_a_measurement_that_holds_ends_with_zero_and_prints_its_table():
-    result = shown(lambda: Outcome({}, (table("rates", ("way", "per second"), [("group", 6409.4)]),)))
+    result = shown(lambda: BenchOutcome({}, (table("rates", ("way", "per second"), [("group", 6409.4)]),)))
     assert "6,409" in result.stdout
     assert result.exit_code == 0
 
 
 @pytest.mark.parametrize("error", [RunInvalid("the client was saturated"), ServerSelectionTimeoutError("no mongod")])
 def test_an_invalid_run_ends_with_two_and_says_why(error: Exception):
-    def measure() -> Outcome:
+    def measure() -> BenchOutcome:
         raise error
 
     result = shown(measure, as_json=True)

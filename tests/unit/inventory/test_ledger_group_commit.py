@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from service.errors import Unavailable
-from service.infra.batcher import GroupCommit
+from service.infra.batcher import Batcher
 
 
 class Desk:
@@ -24,7 +24,7 @@ class Desk:
         return [ValueError(n) if n < 0 else n * 2 for n in batch]
 
 
-async def waiting(group: GroupCommit[int, int], *items: int) -> list[asyncio.Task[int]]:
+async def waiting(group: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
     tasks = [asyncio.create_task(group(item)) for item in items]
     await asyncio.sleep(0)
     return tasks
@@ -33,13 +33,13 @@ async def waiting(group: GroupCommit[int, int], *items: int) -> list[asyncio.Tas
 async def test_a_lone_call_runs_at_once_and_alone():
     desk = Desk()
     desk.open.set()
-    assert await GroupCommit(desk.double, items_max=10, waiting_max=10)(21) == 42
+    assert await Batcher(desk.double, items_max=10, waiting_max=10)(21) == 42
     assert desk.batches == [[21]]
 
 
 async def test_calls_gather_while_a_batch_runs():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=10, waiting_max=10)
+    group = Batcher(desk.double, items_max=10, waiting_max=10)
     tasks = await waiting(group, 1)
     await asyncio.sleep(0)
     tasks += await waiting(group, 2, 3)
@@ -52,7 +52,7 @@ async def test_calls_gather_while_a_batch_runs():
 async def test_whoever_is_ready_a_turn_of_the_loop_later_comes_along():
     desk = Desk()
     desk.open.set()
-    group = GroupCommit(desk.double, items_max=10, waiting_max=10)
+    group = Batcher(desk.double, items_max=10, waiting_max=10)
 
     async def after_a_turn() -> int:
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_whoever_is_ready_a_turn_of_the_loop_later_comes_along():
 
 async def test_one_refusal_is_raised_to_its_own_caller():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=10, waiting_max=10)
+    group = Batcher(desk.double, items_max=10, waiting_max=10)
     tasks = await waiting(group, 1, -2, 3)
     desk.open.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,7 +74,7 @@ async def test_one_refusal_is_raised_to_its_own_caller():
 
 async def test_a_failed_batch_fails_its_callers_and_no_others():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=2, waiting_max=10)
+    group = Batcher(desk.double, items_max=2, waiting_max=10)
     tasks = await waiting(group, 1, 0, 3)
     desk.open.set()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -83,7 +83,7 @@ async def test_a_failed_batch_fails_its_callers_and_no_others():
 
 async def test_a_caller_that_gives_up_does_not_stop_its_item_or_its_neighbours():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=10, waiting_max=10)
+    group = Batcher(desk.double, items_max=10, waiting_max=10)
     gone, stays = await waiting(group, 1, 2)
     await asyncio.sleep(0)
     gone.cancel()
@@ -97,14 +97,14 @@ async def test_a_caller_that_gives_up_does_not_stop_its_item_or_its_neighbours()
 async def test_a_batch_is_bounded_by_items_and_by_weight():
     desk = Desk()
     desk.open.set()
-    group = GroupCommit(desk.double, items_max=3, waiting_max=99, weight_max=10, weigh=lambda n: n)
+    group = Batcher(desk.double, items_max=3, waiting_max=99, weight_max=10, weigh=lambda n: n)
     await asyncio.gather(*(group(n) for n in [1, 1, 1, 1, 6, 6, 50, 1]))
     assert desk.batches == [[1, 1, 1], [1, 6], [6], [50], [1]]
 
 
 async def test_too_many_waiting_are_refused_at_once():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=1, waiting_max=2)
+    group = Batcher(desk.double, items_max=1, waiting_max=2)
     tasks = await waiting(group, 1)
     await asyncio.sleep(0)
     tasks += await waiting(group, 2, 3)
@@ -117,7 +117,7 @@ async def test_too_many_waiting_are_refused_at_once():
 
 async def test_draining_waits_for_all_that_was_accepted():
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=1, waiting_max=9)
+    group = Batcher(desk.double, items_max=1, waiting_max=9)
     tasks = await waiting(group, 1, 2)
     asyncio.get_running_loop().call_later(0.01, desk.open.set)
     await group.drain()
@@ -127,7 +127,7 @@ async def test_draining_waits_for_all_that_was_accepted():
 async def test_a_loop_that_stops_leaves_nobody_waiting():
     """A cancelled runner answers those of its batch and those behind it."""
     desk = Desk()
-    group = GroupCommit(desk.double, items_max=1, waiting_max=9)
+    group = Batcher(desk.double, items_max=1, waiting_max=9)
     tasks = await waiting(group, 1, 2)
     await asyncio.sleep(0)
     assert group._runner is not None

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.web.audit.chain import Entry, Link, Seal, Verdict, Verifier
+from service.web.audit.chain import AuditEntry, ChainVerdict, Link, Seal, Verifier
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 YEAR = timedelta(days=365)
 SEAL = Seal(b"k" * 32)
-ENTRY = Entry("u1", "staff", "POST /api/x", "/api/x", "ok", 200, "127.0.0.1", "r1")
+ENTRY = AuditEntry("u1", "staff", "POST /api/x", "/api/x", "ok", 200, "127.0.0.1", "r1")
 Documents = list[dict[str, Any]]
 
 
@@ -31,7 +31,7 @@ def head(documents: Documents) -> dict[str, Any]:
     return {"seq": last["seq"], "hash": last["hash"], "expiresAt": last["expiresAt"]}
 
 
-def verify(documents: Documents, heads: dict[str, Any], now: datetime = START) -> Verdict:
+def verify(documents: Documents, heads: dict[str, Any], now: datetime = START) -> ChainVerdict:
     verifier = Verifier(SEAL, now, timedelta(minutes=2))
     for document in sorted(documents, key=lambda document: document["_id"]):
         verifier.see(document)

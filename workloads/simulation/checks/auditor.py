@@ -21,7 +21,7 @@ PAID_SINCE = {*SOLD, "refunded"}
 
 
 @dataclass(slots=True)
-class Operation:
+class AuditedOperation:
     """One intention of a client under one idempotency key, all its attempts together. Times are virtual seconds."""
 
     kind: str
@@ -51,7 +51,7 @@ class Auditor:
         self._now = now
         self.conservation = Conservation(now, wall, skew_seconds, holds_of_one_max)
         self.timeline = Timeline(now)
-        self.operations: list[Operation] = []
+        self.operations: list[AuditedOperation] = []
         store.listeners += [self.conservation.hear, self.timeline.hear]
 
     @property
@@ -60,12 +60,12 @@ class Auditor:
 
     def begin(
         self, kind: str, user: str, key: str, lines: Mapping[str, int] | None = None, order_id: str = ""
-    ) -> Operation:
-        operation = Operation(kind, user, key, self._now(), lines or {}, order_id)
+    ) -> AuditedOperation:
+        operation = AuditedOperation(kind, user, key, self._now(), lines or {}, order_id)
         self.operations.append(operation)
         return operation
 
-    def succeeded(self, operation: Operation, order_id: str = "") -> None:
+    def succeeded(self, operation: AuditedOperation, order_id: str = "") -> None:
         self._end(operation, SUCCESS)
         if operation.kind == "checkout":
             operation.order_id = order_id
@@ -73,7 +73,7 @@ class Auditor:
         if check is not None:
             check(self, operation)
 
-    def refused(self, operation: Operation, code: str, shortages: tuple[Mapping[str, Any], ...] = ()) -> None:
+    def refused(self, operation: AuditedOperation, code: str, shortages: tuple[Mapping[str, Any], ...] = ()) -> None:
         self._end(operation, FAILURE)
         operation.code, operation.shortages = code, shortages
         if code == "insufficient_stock" and operation.kind == "checkout":
@@ -81,14 +81,14 @@ class Auditor:
         elif code in {"payment_declined", "reservation_expired"} and operation.kind == "pay":
             self._check_status(operation, {"cancelled"})
 
-    def failed(self, operation: Operation) -> None:
+    def failed(self, operation: AuditedOperation) -> None:
         """No attempt ever reached the service."""
         self._end(operation, FAILURE)
 
-    def unknown(self, operation: Operation) -> None:
+    def unknown(self, operation: AuditedOperation) -> None:
         self._end(operation, UNKNOWN)
 
-    def broke(self, operation: Operation, error: Exception) -> None:
+    def broke(self, operation: AuditedOperation, error: Exception) -> None:
         """An answer no client should ever get: a bug showed through as a 500."""
         self._end(operation, UNKNOWN)
         self._violate("internal_error", operation, f"{type(error).__name__}: {error}")
@@ -98,28 +98,28 @@ class Auditor:
             detail = f"{sku}: {available} was never available since {began_at:.6f} s"
             self.conservation.violate("wrong_availability", detail)
 
-    def _end(self, operation: Operation, outcome: str) -> None:
+    def _end(self, operation: AuditedOperation, outcome: str) -> None:
         operation.outcome, operation.ended_at = outcome, self._now()
 
-    def _violate(self, rule: str, operation: Operation, detail: str) -> None:
+    def _violate(self, rule: str, operation: AuditedOperation, detail: str) -> None:
         self.conservation.violate(rule, f"{operation.kind} {operation.key} of {operation.user}: {detail}")
 
     # Checks of an answer, at the moment it arrives.
 
-    def _check_checkout(self, operation: Operation) -> None:
+    def _check_checkout(self, operation: AuditedOperation) -> None:
         order = self.conservation.orders[operation.order_id].document
         if order is None:
             self._violate("answered_not_done", operation, f"order {operation.order_id} does not exist")
         elif order["userId"] != operation.user or wanted(order) != dict(operation.lines):
             self._violate("wrong_order", operation, f"asked for {dict(operation.lines)}, got {wanted(order)}")
 
-    def _check_paid(self, operation: Operation) -> None:
+    def _check_paid(self, operation: AuditedOperation) -> None:
         self._check_status(operation, PAID_SINCE)
 
-    def _check_cancelled(self, operation: Operation) -> None:
+    def _check_cancelled(self, operation: AuditedOperation) -> None:
         self._check_status(operation, {"cancelled"})
 
-    def _check_refunded(self, operation: Operation) -> None:
+    def _check_refunded(self, operation: AuditedOperation) -> None:
         order = self.conservation.orders[operation.order_id].document
         if order is None or not order.get("refunds"):
             self._violate("answered_not_done", operation, f"order {operation.order_id} has no refund")
@@ -131,13 +131,13 @@ class Auditor:
         "refund": _check_refunded,
     }
 
-    def _check_status(self, operation: Operation, allowed: set[str]) -> None:
+    def _check_status(self, operation: AuditedOperation, allowed: set[str]) -> None:
         order = self.conservation.orders[operation.order_id].document
         status = None if order is None else order["status"]
         if status not in allowed:
             self._violate("answered_not_done", operation, f"told {operation.code or 'yes'}, the order is {status}")
 
-    def _check_shortage(self, operation: Operation) -> None:
+    def _check_shortage(self, operation: AuditedOperation) -> None:
         """A refusal is only right if, at some moment of the request, a line it names did not fit."""
         short = [
             shortage["sku"]
@@ -156,14 +156,14 @@ class Auditor:
         for order_id, facts in self.conservation.orders.items():
             if facts.document is not None:
                 placed[facts.document["userId"]].add(order_id)
-        checkouts = defaultdict[str, list[Operation]](list)
+        checkouts = defaultdict[str, list[AuditedOperation]](list)
         for operation in self.operations:
             if operation.kind == "checkout":
                 checkouts[operation.user].append(operation)
         for user in dict.fromkeys([*placed, *checkouts]):
             self._check_orders_of(user, placed[user], checkouts[user])
 
-    def _check_orders_of(self, user: str, placed: set[str], checkouts: list[Operation]) -> None:
+    def _check_orders_of(self, user: str, placed: set[str], checkouts: list[AuditedOperation]) -> None:
         """Every acknowledged order exists; beyond them at most one for each checkout of unknown outcome."""
         acknowledged = [operation.order_id for operation in checkouts if operation.outcome == SUCCESS]
         unknown = sum(operation.outcome == UNKNOWN for operation in checkouts)
@@ -185,7 +185,7 @@ class Auditor:
         refusals = (operation for operation in self.operations if operation.code == "insufficient_stock")
         return sum(self._would_fit(refusal, spent) for refusal in sorted(refusals, key=lambda each: each.ended_at))
 
-    def _would_fit(self, refusal: Operation, spent: dict[int, int]) -> bool:
+    def _would_fit(self, refusal: AuditedOperation, spent: dict[int, int]) -> bool:
         taken: dict[int, int] = defaultdict(int)
         for shortage in refusal.shortages:
             missing = refusal.lines[shortage["sku"]] - shortage["available"]

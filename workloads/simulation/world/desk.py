@@ -17,7 +17,7 @@ from service.infra.mongo.client import UNREACHABLE
 from service.inventory.models import Line
 from workloads.model.actions import Reply
 from workloads.model.outcomes import BY_CODE, ERROR, OK, PAID, REFUSED, TIMEOUT
-from workloads.simulation.checks.auditor import Auditor, Operation
+from workloads.simulation.checks.auditor import AuditedOperation, Auditor
 from workloads.simulation.world.loop import SimulationLoop
 from workloads.simulation.world.processes import ConnectionDied, NotConnected, Process
 
@@ -110,13 +110,13 @@ class Desk:
             except (NotConnected, ConnectionDied, Problem, *UNREACHABLE):
                 await self._pause()
 
-    async def _done(self, operation: Operation, action: Callable[[Shop], Awaitable[Any]], word: str) -> Reply:
+    async def _done(self, operation: AuditedOperation, action: Callable[[Shop], Awaitable[Any]], word: str) -> Reply:
         if await self._ask(operation, action) is None:
             return _told(operation)
         self._auditor.succeeded(operation)
         return Reply(word, order_id=operation.order_id)
 
-    async def _ask(self, operation: Operation, action: Callable[[Shop], Awaitable[Result]]) -> Result | None:
+    async def _ask(self, operation: AuditedOperation, action: Callable[[Shop], Awaitable[Result]]) -> Result | None:
         """The answer; None when the auditor already knows how it ended: refused, failed or unknown."""
         may_have_happened = False
         for _ in range(ATTEMPTS_MAX):
@@ -154,7 +154,7 @@ def _key(shop: Shop, user: str, key: str, fingerprint: str) -> IdempotencyKey:
     return IdempotencyKey(f"{user}:{key}", fingerprint, expires_at)
 
 
-def _told(operation: Operation) -> Reply:
+def _told(operation: AuditedOperation) -> Reply:
     """What the shopper understands of a request that did not succeed."""
     if not operation.code:
         return Reply(TIMEOUT)

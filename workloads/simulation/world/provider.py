@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.payments.models import Charge, Gateway, Outcome
+from service.payments.models import Charge, ChargeOutcome, Gateway
 from workloads.simulation.world.faults import Misfortune
 from workloads.simulation.world.loop import SimulationLoop
 
@@ -37,13 +37,13 @@ class Provider:
         self._books, self._loop, self.luck, self._notify, self._times = books, loop, luck, notify, times
         self._under_way: dict[asyncio.Task[Any], None] = {}
 
-    async def charge(self, charge: Charge) -> Outcome:
+    async def charge(self, charge: Charge) -> ChargeOutcome:
         if self.luck.strikes("payment_lost"):
             await asyncio.sleep(self._times.answer_too_late_max)
-            return Outcome.UNKNOWN
+            return ChargeOutcome.UNKNOWN
         return await self._on_its_own(self._charge(charge))
 
-    async def settle(self, payment_id: str) -> Outcome:
+    async def settle(self, payment_id: str) -> ChargeOutcome:
         return await self._on_its_own(self._answer(self._books.settle(payment_id)))
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
@@ -54,7 +54,7 @@ class Provider:
         while self._under_way:
             await asyncio.wait(list(self._under_way))
 
-    async def _charge(self, charge: Charge) -> Outcome:
+    async def _charge(self, charge: Charge) -> ChargeOutcome:
         late = self.luck.seconds(self._times.answer_too_late_max) if self.luck.strikes("payment_timeout") else 0.0
         acts_first = self.luck.seconds(1.0) < 0.5
         await self._way(0.0 if acts_first else late)
