@@ -54,11 +54,9 @@ def contention(
 def scaling(as_json: bool, seed: int, quick: bool, buyers: int, rounds: int, seconds: float) -> None:
     """One, two and four ledger processes on one store: what `holdfast scale` is calibrated and judged with."""
     from benchmarks.scaling import command
-    from benchmarks.scaling.run import QUICK, ContentionPlan
+    from benchmarks.scaling.run import QUICK, ScalingPlan
 
-    plan = (
-        replace(QUICK, seed=seed) if quick else ContentionPlan(buyers=buyers, rounds=rounds, seconds=seconds, seed=seed)
-    )
+    plan = replace(QUICK, seed=seed) if quick else ScalingPlan(buyers=buyers, rounds=rounds, seconds=seconds, seed=seed)
     outcome.show(lambda: command.measure(plan), as_json)
 
 
@@ -87,7 +85,7 @@ def http(as_json: bool, seed: int, quick: bool, connections: int, seconds: float
     """Every route: what it can do, and how long it takes at half of that, open loop."""
     from benchmarks.over_http import run
 
-    plan = run.ExpiryPlan(connections, 0.3 if quick else seconds, products=200 if quick else 1_000, seed=seed)
+    plan = run.HttpPlan(connections, 0.3 if quick else seconds, products=200 if quick else 1_000, seed=seed)
     _on_a_stack("http", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
 
 
@@ -147,7 +145,7 @@ def layers(as_json: bool, seed: int, quick: bool, connections: int, rounds: int,
     from benchmarks.layers import judge as verdict
     from benchmarks.layers import run
 
-    plan = run.ExpiryPlan(connections, rounds, seconds, seed=seed)
+    plan = run.LayersPlan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, profile_seconds=0.5, products=100, buyers=2) if quick else plan
     _on_a_stack("layers", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), verdict.judge)
 
@@ -163,7 +161,7 @@ def peer(as_json: bool, seed: int, quick: bool, connections: int, rounds: int, s
     """Side by side with the documented original stack on node."""
     from benchmarks.side_by_side import run
 
-    plan = run.ExpiryPlan(connections, rounds, seconds, seed=seed)
+    plan = run.SideBySidePlan(connections, rounds, seconds, seed=seed)
     plan = replace(plan, rounds=1, seconds=0.2, products=100, buyers=2) if quick else plan
     _on_a_stack("peer", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge)
 
@@ -178,7 +176,7 @@ def flood(as_json: bool, seed: int, quick: bool, rate: int, rounds: int) -> None
     """One address floods, another one shops: its p99 beside its quiet p99."""
     from benchmarks.flood import run
 
-    plan = run.ExpiryPlan(rate, rounds=rounds, seed=seed)
+    plan = run.FloodPlan(rate, rounds=rounds, seed=seed)
     plan = replace(plan, rounds=1, quiet_seconds=2, flood_seconds=3, products=50, buyers=2) if quick else plan
     limits = run.LIMITS_OF_PRODUCTION
     _on_a_stack("flood", plan.steps, as_json, lambda stack, step: run.run(stack, plan, step), run.judge, 1, limits)
@@ -194,9 +192,9 @@ def flood(as_json: bool, seed: int, quick: bool, rate: int, rounds: int) -> None
 def lookups(as_json: bool, seed: int, quick: bool, scale: float, samples: int, clients: int) -> None:
     """The four documented operations, with and without their index."""
     from benchmarks.lookups import command
-    from benchmarks.lookups.run import QUICK, ContentionPlan
+    from benchmarks.lookups.run import QUICK, LookupsPlan
 
-    plan = ContentionPlan(scale=scale, samples=samples, clients=clients, seed=seed)
+    plan = LookupsPlan(scale=scale, samples=samples, clients=clients, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
@@ -216,9 +214,9 @@ def growth(
 ) -> None:
     """What a checkout costs with a million SKUs, and with a million past orders."""
     from benchmarks.growth import command
-    from benchmarks.growth.run import QUICK, ContentionPlan
+    from benchmarks.growth.run import QUICK, GrowthPlan
 
-    plan = ContentionPlan(large=large, buyers=buyers, rounds=rounds, waves=waves, audit_all=audit_all, seed=seed)
+    plan = GrowthPlan(large=large, buyers=buyers, rounds=rounds, waves=waves, audit_all=audit_all, seed=seed)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 
@@ -231,9 +229,9 @@ def growth(
 def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) -> None:
     """What each index costs an order: keys, bytes, and CPU of the server."""
     from benchmarks.index_cost import command
-    from benchmarks.index_cost.run import QUICK, ContentionPlan
+    from benchmarks.index_cost.run import QUICK, IndexCostPlan
 
-    plan = replace(QUICK, seed=seed) if quick else ContentionPlan(orders=orders, rounds=rounds, seed=seed)
+    plan = replace(QUICK, seed=seed) if quick else IndexCostPlan(orders=orders, rounds=rounds, seed=seed)
     outcome.show(lambda: command.measure(plan), as_json)
 
 
@@ -246,9 +244,9 @@ def index_cost(as_json: bool, seed: int, quick: bool, orders: int, rounds: int) 
 def relevance(as_json: bool, seed: int, quick: bool, products: int, queries: int) -> None:
     """Judged searches: the shop's own against MongoDB's text score."""
     from benchmarks.search import relevance
-    from benchmarks.search.relevance import ContentionPlan
+    from benchmarks.search.relevance import RelevancePlan
 
-    plan = ContentionPlan(products=5_000 if quick else products, queries=queries, seed=seed)
+    plan = RelevancePlan(products=5_000 if quick else products, queries=queries, seed=seed)
     outcome.show(lambda: relevance.measure(plan), as_json)
 
 

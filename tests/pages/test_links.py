@@ -10,7 +10,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from browsed import STAFF, Site
 from visitor import Visitor, read
 
-from service import bootstrap
+from service.alerts import wiring as alerts
+from service.auth import wiring as auth
 from service.messaging.deliveries import Delivery
 from service.messaging.mail import Mailer
 from service.pages.errors import known_problems
@@ -55,7 +56,7 @@ def mailed(site: Site, **fields: Any) -> list[str]:
         return [entry async for entry in site.shop.stores.database["deliveries"].find({"channel": "mail"})]
 
     config = replace(site.shop.config, smtp_url="smtp://localhost:25", public_url=site.url)
-    mailer = Mailer(site.shop.clock, config, bootstrap._fill(config))
+    mailer = Mailer(site.shop.clock, config, {**auth.fills(config), **alerts.fills(config)})
     texts = []
     for entry in site.run(found()):
         delivery = Delivery(entry["_id"], entry["channel"], entry["to"], entry["content"])

@@ -20,14 +20,14 @@ POLL_SECONDS_MAX = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedStores:
+class Stores:
     mongodb_uri: str
     redis_url: str
     servers: tuple[Server, ...]  # our own ones: none when the environment names both
 
 
 @contextmanager
-def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ) -> Iterator[EmbeddedStores]:
+def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ) -> Iterator[Stores]:
     """Runs the stores for a `with` block. With `keep=False` they are killed at the end: nobody needs the data again."""
     with owned(data):
         stores = prepared(data, environment)
@@ -40,7 +40,7 @@ def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os
 @asynccontextmanager
 async def running(
     data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ
-) -> AsyncIterator[EmbeddedStores]:
+) -> AsyncIterator[Stores]:
     """`opened`, for use inside an event loop."""
     with owned(data):
         stores = prepared(data, environment)
@@ -50,7 +50,7 @@ async def running(
             yield stores
 
 
-def prepared(data: Path, environment: Mapping[str, str]) -> EmbeddedStores:
+def prepared(data: Path, environment: Mapping[str, str]) -> Stores:
     """Names and ports, nothing started yet."""
     servers: list[Server] = []
 
@@ -60,7 +60,7 @@ def prepared(data: Path, environment: Mapping[str, str]) -> EmbeddedStores:
         servers.append(kind(data))
         return servers[-1].url
 
-    return EmbeddedStores(url("MONGODB_URI", Mongod), url("REDIS_URL", RedisServer), tuple(servers))
+    return Stores(url("MONGODB_URI", Mongod), url("REDIS_URL", RedisServer), tuple(servers))
 
 
 def starting(servers: Sequence[Server]) -> Iterator[float]:

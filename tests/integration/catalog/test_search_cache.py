@@ -8,7 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct, Product
-from service.catalog.search.cache import Known, SearchCache
+from service.catalog.search.cache import SearchCache, SearchCacheEntry
 from service.catalog.search.usecases import Search
 from service.config import Config
 
@@ -153,5 +153,5 @@ def test_what_is_known_is_bounded_and_the_oldest_leaves_first(clock: shops.Movab
     assert memory.entry(NOW) is known
     nothing = memory.entry(b"")
     nothing.add_words({"a": 1})
-    assert nothing == Known()
+    assert nothing == SearchCacheEntry()
     assert memory.entry(LATER) is not known

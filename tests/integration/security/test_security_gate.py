@@ -264,7 +264,7 @@ async def test_while_redis_is_down_no_generation_is_known(gate: Check, monkeypat
     async def away(argument: bytes) -> bytes:
         raise redis.ConnectionError
 
-    monkeypatch.setattr(gate._line, "call", away)
+    monkeypatch.setattr(gate._connection, "call", away)
     with pytest.raises(StoreDown):
         await gate.ask("", ())
     assert gate.generation == b""
