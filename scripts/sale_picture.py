@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 820, 300, 58, 16, 62, 36
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 820, 300, 70, 16, 66, 36
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24312e } .title { font-size: 17px; font-weight: 600 }
 .grid { stroke: #8a9693; stroke-opacity: .35 } .got { fill: #12805c } .refused { fill: #8a9693; fill-opacity: .55 }
@@ -33,13 +33,13 @@ def _svg(checkouts: pd.DataFrame, paid: int, options: dict[str, int], books_bala
     got = checkouts["outcome"] == "ok"
     low, high = 10 ** math.floor(math.log10(millis.min())), 10 ** math.ceil(math.log10(millis.max()))
     ends = max(1.0, float(seconds.max()))
-    books = "0 oversold, the books balance" if books_balance else "the books do NOT balance"
+    books = "0 oversold" if books_balance else "the books do NOT balance"
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><style>{STYLE}</style>'
     yield f'<text x="{LEFT}" y="22" class="title">{options["users"]} shoppers want {options["stock"]} units</text>'
     yield f'<circle cx="{LEFT + 5}" cy="42" r="4" class="got"/>'
     yield f'<text x="{LEFT + 15}" y="46">{int(got.sum())} reserved one; {paid} paid, the others gave theirs back</text>'
-    yield f'<circle cx="{LEFT + 355}" cy="42" r="4" class="refused"/>'
-    yield f'<text x="{LEFT + 365}" y="46">{int((~got).sum())} times "out of stock"; {books}</text>'
+    yield f'<circle cx="{LEFT + 385}" cy="42" r="4" class="refused"/>'
+    yield f'<text x="{LEFT + 395}" y="46">{int((~got).sum())} times "out of stock", {books}</text>'
     for level in (10**power for power in range(round(math.log10(low)), round(math.log10(high)) + 1)):
         y = _y(level, low, high)
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
