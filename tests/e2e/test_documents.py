@@ -37,8 +37,8 @@ INSTEAD = {
         "holdfast simulate flash-sale --faults --seeds 2 --log runs.jsonl --json",
         "ninety minutes",
     ),
-    ".venv/bin/pytest tests/unit/inventory -k decide": (
-        f"cd {REPOSITORY} && .venv/bin/pytest -q --collect-only tests/unit/inventory -k decide",
+    ".venv/bin/pytest tests/unit/inventory -k expired": (
+        f"cd {REPOSITORY} && .venv/bin/pytest -q --collect-only tests/unit/inventory -k expired",
         "the tests run by themselves",
     ),
 }
@@ -66,6 +66,7 @@ def typing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     rows = ("FLUID MILK WHITE", "WHEAT BREAD", "GREEN TEA")
     lines = [f"{at},{at},{row},1,2017-01-0{at} 09:00,2.69,7" for at, row in enumerate(rows * 2, 1)]
     (folder / "trace.csv").write_text("\n".join([header, *lines]))
+    (folder / "measured.json").write_text("{}")  # click looks whether it is there
     words = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "TERM": "dumb"}
     words |= {"HOLDFAST_DATA": str(stack.data), "HOLDFAST_TRACE": str(folder / "trace.csv")}
     return folder, {**os.environ, **stack.environment, **words}
@@ -80,8 +81,9 @@ def typed(line: str) -> str:
 
 @pytest.mark.parametrize("lines", BLOCKS)
 def test_what_the_documents_print_can_be_typed(
-    lines: list[str], stack: Stack, typing: tuple[Path, Mapping[str, str]]
+    lines: list[str], stack: Stack, typing: tuple[Path, Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(typing[0])
     for line in lines:
         if line in ELSEWHERE:
             understood(line)
