@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from workloads.client.running_stack import holdfast_command
 
 

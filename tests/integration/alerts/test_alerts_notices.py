@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from mail_servers import Inboxes, smtp_server
 from lengths import length
+from mail_servers import Inboxes, smtp_server
 from notice_customers import address, customers, follow_up, restock, told, wait_for
 from shops import MovableClock, buy, pay, stock
 
