@@ -33,7 +33,7 @@ from IPython.display import Markdown
 from workloads.client.command_line import ask
 from workloads.results.scalability import fit_scalability
 
-buyers = [4, 64] if small else [2, 4, 16, 64, 128]
+buyers = [2, 4, 16, 64] if small else [2, 4, 16, 64, 128]
 turn = ["--rounds", "1", "--seconds", "0.5"] if small else ["--rounds", "3", "--seconds", "1"]
 runs = {n: ask("bench", "contention", "--buyers", str(n), *turn) for n in buyers}
 
