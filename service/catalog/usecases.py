@@ -95,6 +95,13 @@ class Catalog:
             raise ProductNotFound()
         return product
 
+    async def rate(self, product_id: str, counted: int, stars: int, session: Session) -> None:
+        """One review more (`counted` 1) or less (-1). Raises ProductNotFound."""
+        product = await self._repository.find(product_id, session)
+        if product is None:
+            raise ProductNotFound()
+        await self._repository.rate(replace(product, rating=product.rating.changed(counted, stars)), session)
+
     async def listed(
         self, category: str | None, filters: Filters, sort: Sort, after: Place | None, limit: int
     ) -> Listed:
@@ -306,9 +313,12 @@ class Catalog:
         return await self._popularity.count()
 
     async def upgrade(self) -> None:
-        """Brings what an older version wrote in step: lowest prices, and which stock has a live offer. Once done it
-        changes nothing; safe to run anywhere, any number at once."""
+        """Brings what an older version wrote in step: lowest prices, keys of search, and which stock has a live offer.
+        Once done it changes nothing; safe to run anywhere, any number at once."""
         await self._repository.add_lowest_prices()
+        while older := await self._repository.of_older_search(UPGRADED_TOGETHER_MAX):
+            await self._vocabulary.learn(map(_told, older))
+            await self._repository.index_anew(older)
         after = ""
         while gone := await self._offers.inactive(after, UPGRADED_TOGETHER_MAX):
             await self._transactions.run(partial(self._take_off_sale, gone))
@@ -326,7 +336,8 @@ class Catalog:
 
 def _told(product: NewProduct | Product) -> str:
     """All words that search should know."""
-    return " ".join((product.name, product.description, product.brand, *product.tags, product.category))
+    variants = (variant.name for variant in product.variants)
+    return " ".join((product.name, *variants, product.description, product.brand, *product.tags, product.category))
 
 
 def _moved_under(parent: Category, below: Category) -> Category:
