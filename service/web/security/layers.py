@@ -168,7 +168,7 @@ class Layers:
         answer = self.refusals.find(client, limit)
         if answer is None:
             try:
-                answer = await self.gate.ask(session_id, limit.limits(client, user_id))
+                answer = await self.gate.ask(session_id, limit.limits(client, user_id), limit.always)
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return
