@@ -4,16 +4,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+# Test processes side by side: one more than two cores, since many tests wait for servers.
+WORKERS ?= 3
 CODE := service workloads benchmarks tests
 
 # What Python compiles is kept: a stack starts five processes, and without that each compiles every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock notebooks lab clean
+.PHONY: help setup demo test test-fast test-long check format lock notebooks lab clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
 
 setup: $(STAMP) ## build .venv with everything in it, exactly as locked
 
@@ -35,9 +37,21 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## boot, seed, sell, audit, measure: runs/demo/report.html
 	$(BIN)/holdfast demo
 
+# pytest exits with 5 where ARGS picks no test of a lane.
+PICKED = || test $$? = 5
+
 test: setup ## the whole test suite against real servers; ARGS="-k name" picks
 	@sh scripts/system-packages.sh tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) -m "not alone" --junitxml runs/tests/together.xml $(ARGS) $(PICKED)
+	$(BIN)/pytest -m alone --junitxml runs/tests/alone.xml $(ARGS) $(PICKED)
+	$(BIN)/python scripts/durations.py runs/tests
+
+test-fast: setup ## the lane without servers, under a minute
+	$(BIN)/pytest -n $(WORKERS) -m "not server and not slow and not alone" $(ARGS) tests/unit tests/simulation tests/test_*.py
+
+test-long: setup ## the promised sizes: kills, torture, seeds; takes hours
+	@sh scripts/system-packages.sh tests
+	HOLDFAST_TESTS=long $(BIN)/pytest -m long_form $(ARGS)
 
 check: setup ## style, types, import ladder, security lint
 	$(BIN)/ruff check .

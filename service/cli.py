@@ -11,7 +11,7 @@ from service.config import ConfigError
 
 COMMANDS = {
     "up": "service.up:up",
-    "seed": "benchmarks.seeding:seed",
+    "seed": "benchmarks.seeding.command:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",
     "audit": "service.commands:audit",
@@ -30,7 +30,7 @@ COMMANDS = {
     "simulate": "workloads.simulation.commands:simulate",
     "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
-    "demo": "workloads.demo:demo",
+    "demo": "workloads.demo.command:demo",
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130

@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -26,7 +27,8 @@ from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import Entry
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-errors = Console(stderr=True)
+# Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
+errors = Console(stderr=True, force_terminal=os.isatty(2))
 
 
 @click.command()

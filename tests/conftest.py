@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import file_watch.sitecustomize as file_watch
 import pytest
 import redis
 import shops
@@ -22,6 +23,44 @@ from service.stack import embedded
 
 REPOSITORY = Path(__file__).parent.parent
 RETAIL_TRACE = REPOSITORY.parent / "shared" / "data" / "online_retail.parquet"
+
+TESTS = Path(__file__).parent
+FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a server, keeps on one worker what shares a server, and starts the slow first, so that no worker
+    is left with one at the end."""
+    for item in items:
+        folder, fixtures = item.path.relative_to(TESTS).parts[0], set(getattr(item, "fixturenames", ()))
+        if folder in FOLDERS_WITH_SERVERS or "stores" in fixtures:
+            item.add_marker(pytest.mark.server)
+        if item.get_closest_marker("xdist_group") is None:
+            contract = folder == "e2e" and "stack" in fixtures
+            item.add_marker(pytest.mark.xdist_group("contract" if contract else str(item.path.relative_to(TESTS))))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Every Python process of the tests notes the files it opens that no clone would have (`file_watch`)."""
+    if "HOLDFAST_TESTS_FOREIGN_FILES" not in os.environ:
+        os.environ["HOLDFAST_TESTS_FOREIGN_FILES"] = str(Path(tempfile.mkdtemp(prefix="holdfast-files-")) / "foreign")
+    watched = (str(TESTS / "file_watch"), os.environ.get("PYTHONPATH", ""))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, watched))
+    file_watch.watch(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    notes = Path(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"])
+    for path in sorted(set(notes.read_text().splitlines())) if notes.exists() else ():
+        terminalreporter.write_line(f"opened a file that no clone has: {path}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if Path(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"]).exists() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

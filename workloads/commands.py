@@ -4,13 +4,16 @@ and the drivers must not slow down every other command. Locust is never imported
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.markup import escape
 
 from workloads.progress import say
 from workloads.traces.command_options import trace_options
+
+if TYPE_CHECKING:
+    from workloads.results.run_folder import About
 
 FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
@@ -29,6 +32,10 @@ def _run_options(function: F) -> F:
             click.option("--runs", default=RUNS, show_default=True, help="Where result folders go."),
             click.option("--name", help="The result folder's name; by default scenario and time."),
             click.option("--seed", default=1, show_default=True, type=int),
+            click.option("--tag", "tags", multiple=True, help="To find the run again by; may be given several times."),
+            click.option("--note", default="", help="A sentence about the run, kept in its manifest."),
+            click.option("--fail-if", multiple=True, help="Like 'checkout.p99 > 200ms': ends the run and fails it."),
+            click.option("--no-audit", is_flag=True, help="The books cannot be reached from here: do not judge them."),
             click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
         ]
     ):
@@ -36,25 +43,42 @@ def _run_options(function: F) -> F:
     return function
 
 
+def _about(options: dict[str, Any]) -> "About":
+    """Takes what a user says of a run out of its options. Raises click.UsageError for a threshold nobody can ask."""
+    from workloads.results.run_folder import About
+    from workloads.results.thresholds import ThresholdError, parse
+
+    tags, note, fail_if, no_audit = (options.pop(name) for name in ("tags", "note", "fail_if", "no_audit"))
+    try:
+        for text in fail_if:
+            parse(text)
+    except ThresholdError as error:
+        raise click.UsageError(str(error)) from None
+    return About(tags, note, fail_if, audit_wanted=not no_audit)
+
+
 def _guarded(action: Callable[[], int]) -> int:
     """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
     from workloads.client.running_stack import StackError
-    from workloads.results.reader import ResultError
-    from workloads.results.run_folder import RunFolderError
+    from workloads.results.reader import NoRows, ResultError
+    from workloads.results.run_folder import RunFolderError, RunNotWritten
     from workloads.traces.faults import TraceError
 
     try:
         return action()
-    except StackError as error:
-        say(f"[red]invalid:[/] {error}")
+    except (StackError, RunNotWritten, NoRows) as error:
+        say(f"[red]invalid:[/] {escape(str(error))}")
         return INVALID
     except (TraceError, ResultError, RunFolderError) as error:
         say(f"[red]cannot be used:[/] {escape(str(error))}")
         return WRONG_USAGE
+    except KeyboardInterrupt:
+        say("[red]invalid:[/] interrupted")
+        return INVALID
 
 
 def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
-    from workloads.results.run_folder import EXIT_CODES
+    from workloads.results.verdict import EXIT_CODES
 
     if as_json:
         click.echo(json.dumps(summary | {"folder": str(path)}, allow_nan=False, default=str))
@@ -94,6 +118,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
     """Replay the real invoices of TRACE, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
+    about = _about(options)
 
     def run() -> int:
         from workloads.client.running_stack import find_stack
@@ -103,9 +128,9 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
         from workloads.traces.command_options import read_options
         from workloads.traces.retail import read_with
 
+        path = run_path(options["runs"], options["name"], "replay")
         stack = find_stack(options["data"], options["url"])
         shop = read_with([trace], read_options(said))
-        path = run_path(options["runs"], options["name"], "replay")
         chosen = ReplayOptions(
             speed=speed or SPEED_DEFAULT,
             rate_per_second=rate,
@@ -116,7 +141,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
             lateness_p99_max_ms=options["max_lateness_ms"],
             tokens=options["tokens"],
         )
-        return _finish(replay_trace(shop, stack, path, chosen), path, options["as_json"])
+        return _finish(replay_trace(shop, stack, path, chosen, about), path, options["as_json"])
 
     return _guarded(run)
 
@@ -137,6 +162,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
 @_run_options
 def load(scenario: str, data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
     """Let shoppers loose on the shop with locust: steady, ramp, flash-sale, double-wave or soak."""
+    about = _about(options)
 
     def run() -> int:
         from workloads.client.running_stack import find_stack
@@ -146,7 +172,7 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
 
         path = run_path(runs, name, scenario)
         chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
-        return _finish(run_load(scenario, find_stack(data, url), path, chosen), path, as_json)
+        return _finish(run_load(scenario, find_stack(data, url), path, chosen, about), path, as_json)
 
     return _guarded(run)
 
@@ -162,6 +188,7 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
 @_run_options
 def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: bool, **options: Any) -> int:
     """Search for the highest rate that still meets a latency target, open loop."""
+    about = _about(options)
 
     def run() -> int:
         from workloads.client.running_stack import find_stack
@@ -170,7 +197,8 @@ def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: b
         from workloads.results.run_folder import run_path
 
         path = run_path(runs, name, f"capacity-{options['kind']}")
-        return _finish(find_capacity(find_stack(data, url), path, CapacityOptions(**options)), path, as_json)
+        chosen = CapacityOptions(**options)
+        return _finish(find_capacity(find_stack(data, url), path, chosen, about), path, as_json)
 
     return _guarded(run)
 
@@ -189,7 +217,7 @@ def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: b
         from workloads.results.compare import ALL_ROUTES
         from workloads.results.compare import compare as compare_runs
 
-        found = compare_runs(results.load(run_a), results.load(run_b), seed)
+        found = compare_runs(results.load_measured(run_a), results.load_measured(run_b), seed)
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
         if any(run["verdict"] == "invalid" for run in (found["a"], found["b"])):
             return INVALID
@@ -229,7 +257,7 @@ def report(run: Path, to: Path | None, as_json: bool) -> int:
         from workloads.results import reader as results
         from workloads.results.report import write_report
 
-        path = write_report(results.load(run), to)
+        path = write_report(results.load_measured(run), to)
         click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
         return 0
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from service.stack.embedded import EmbeddedError
+from workloads.progress import plain_console, terminal_is_watching
 
 CHECK_FAILED, RUN_INVALID = 1, 2
 
@@ -75,7 +76,6 @@ def figure(cell: Any) -> str:
 def progress(title: str, steps: int) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal's stderr, silence elsewhere; call it with the name of each step that is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=plain_console(), transient=True, disable=not terminal_is_watching()) as bar:
         task = bar.add_task(title, total=steps)
         yield lambda step: bar.update(task, advance=1, description=f"{title}: {step}")

@@ -19,6 +19,8 @@ from benchmarks.kit.routes import ROUTES, Route
 from benchmarks.kit.served_stack import Served
 from benchmarks.kit.shopfront import Shopfront, discover
 from benchmarks.kit.wire import Wire
+from benchmarks.over_http.judging import judged
+from workloads.results.verdict import ScheduleKept, Work, why_behind
 
 Progress = Callable[[str], None]
 AMPLE_UNITS = 1_000_000
@@ -39,13 +41,15 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        return len(ROUTES) + 1
+        return len(ROUTES) + 2
 
 
 def run(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
     stack.seed(products=plan.products, stock=AMPLE_UNITS)
     step("seeded")
-    return measure(stack, plan, step)
+    result = measure(stack, plan, step) | {"audit": stack.audit()}
+    step("audited")
+    return result
 
 
 def measure(stack: Served, plan: Plan, step: Progress) -> dict[str, Any]:
@@ -114,7 +118,10 @@ def report(capacity: Tally, opened: OpenTally) -> dict[str, Any]:
         "p50Ms": round(opened.percentile_ms(50), 3),
         "p95Ms": round(opened.percentile_ms(95), 3),
         "p99Ms": round(opened.percentile_ms(99), 3),
+        "requests": sum(opened.statuses.values()),
         "errors": opened.errors,
+        "backlogAtEnd": opened.kept.backlog,
+        "backlogHalfway": opened.kept.backlog_halfway,
         "latenessP99Ms": round(opened.lateness_p99_ms, 3),
         "wireBytesPerRequest": round(capacity.wire_bytes / capacity.requests),
     }
@@ -125,4 +132,19 @@ def judge(result: dict[str, Any]) -> Outcome:
     rows = [(name, *(row[key] for key in keys)) for name, row in result["routes"].items()]
     columns = ("route", "at most /s", "offered /s", "p50 ms", "p95 ms", "p99 ms", "errors")
     broken = [f"{name}: {row['errors']} errors" for name, row in result["routes"].items() if row["errors"]]
+    broken += judged(_work(result), result["audit"])
+    broken += [f"{name}: {reason}" for name, row in result["routes"].items() for reason in why_behind(_kept(row))]
     return Outcome(result, (table("open loop, from the intended start", columns, rows),), tuple(broken))
+
+
+def _work(result: dict[str, Any]) -> list[Work]:
+    return [
+        Work(f"requests of {name}", row["requests"], row["requests"] - row["errors"], row["errors"])
+        for name, row in result["routes"].items()
+    ]
+
+
+def _kept(row: dict[str, Any]) -> ScheduleKept:
+    backlog, halfway = row["backlogAtEnd"], row["backlogHalfway"]
+    rate = row["requestsPerSecond"]
+    return ScheduleKept(planned=row["requests"], backlog=backlog, backlog_halfway=halfway, per_second=rate)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.kit import catalogue as catalogue_data
@@ -25,6 +24,7 @@ from service.clock import SystemClock
 from service.commands import data_option, with_shop
 from service.errors import Problem
 from service.inventory.models import Line
+from workloads.progress import plain_console, terminal_is_watching
 
 PRODUCTS_TOGETHER, LINES_TOGETHER, BUYERS = 200, 1_000, 64
 PAST = timedelta(days=90)
@@ -182,7 +182,7 @@ async def fill(
     shop: Shop, products: Sequence[NewProduct], stock: int, users: int, orders: int, seed: int
 ) -> dict[str, int]:
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=plain_console(), disable=not terminal_is_watching()) as progress:
         seeder = Seeder(shop, seed, progress)
         skus = await seeder.products(products, stock)
         ids = await seeder.users(users)

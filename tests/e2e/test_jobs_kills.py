@@ -1,9 +1,8 @@
 """Real workers, a real scheduler and a real Redis, killed at random moments: nothing is lost and nothing happens twice.
 
-`HOLDFAST_KILL_ROUNDS=100 pytest -m slow tests/e2e/test_jobs_kills.py` is the long form."""
+`make test-long` runs a hundred rounds."""
 
 import asyncio
-import os
 import random
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 import shops
+from lengths import length
 from mail_servers import Inboxes, smtp_server
 
 from service import bootstrap
@@ -241,7 +241,8 @@ async def run(crew: Crew, rounds: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long_form
 @pytest.mark.timeout(1_800)
 async def test_kills_at_random_moments_lose_nothing(crew: Crew) -> None:
-    """Each round takes a second or two: processes die and come back. HOLDFAST_KILL_ROUNDS=100 is the promised run."""
-    await run(crew, int(os.environ.get("HOLDFAST_KILL_ROUNDS", "20")))
+    """Slow: each round takes a second or two, in which processes die and come back."""
+    await run(crew, length(8, 100))

@@ -4,19 +4,22 @@ import json
 import subprocess
 
 import pytest
+from lengths import length
 
 from workloads.client.running_stack import holdfast_command
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.long_form
+@pytest.mark.timeout(3_000)
 def test_a_tortured_stack_sells_nothing_twice_and_forgets_nothing() -> None:
-    """Starts a real stack, breaks it twice and waits for its holds to run out: that takes its time."""
-    command = holdfast_command("torture", "--rounds", "2", "--setup", "embedded", "--seed", "1", "--json")
+    """Slow: starts a real stack, breaks it in each round and waits for its holds to run out."""
+    rounds = length(1, 40)
+    command = holdfast_command("torture", "--rounds", str(rounds), "--setup", "embedded", "--seed", "1", "--json")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
     assert document["ok"]
-    assert document["rounds"] == 2
+    assert document["rounds"] == rounds
     assert document["stillUnknown"] == 0
-    assert document["orders"] > 20
+    assert document["orders"] > 10 * rounds

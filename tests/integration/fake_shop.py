@@ -17,9 +17,13 @@ CODES = {409: "insufficient_stock", 402: "payment_declined", 401: "unauthenticat
 
 
 class FakeShop:
-    def __init__(self, stock: dict[str, int] | None = None, *, delay_seconds: float = 0.0) -> None:
+    def __init__(
+        self, stock: dict[str, int] | None = None, *, delay_seconds: float = 0.0, slots: int | None = None
+    ) -> None:
+        """`slots` is how many checkouts are worked on at once; the others queue."""
         self.stock = dict(stock or {})
         self.delay_seconds = delay_seconds
+        self._slots = asyncio.Semaphore(slots) if slots else None
         self.orders: dict[str, dict[str, Any]] = {}
         self.users: dict[str, str] = {}
         self.staff: set[str] = set()
@@ -62,7 +66,10 @@ class FakeShop:
     @web.middleware
     async def _faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.seen.append(f"{request.method} {request.path}")
-        if self.delay_seconds:
+        if self._slots and request.path == "/api/orders" and request.method == "POST":
+            async with self._slots:
+                await asyncio.sleep(self.delay_seconds)
+        elif self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
         if self.fail_requests and request.method == "POST" and "/auth/" not in request.path:
             self.fail_requests -= 1
@@ -135,7 +142,9 @@ class FakeShop:
     async def availability(self, request: web.Request) -> web.Response:
         skus = request.query.getall("sku", [])
         items = [
-            {"sku": sku, "available": self.stock.get(sku, 0), "inStock": bool(self.stock.get(sku))} for sku in skus
+            {"sku": sku, "available": self.stock[sku], "inStock": bool(self.stock[sku])}
+            for sku in skus
+            if sku in self.stock
         ]
         return web.json_response({"items": items})
 

@@ -23,6 +23,7 @@ from workloads.drivers.locust.setup import SETUP_VARIABLE, LoadSetup
 from workloads.drivers.open_loop import LoopReport, OpenLoop, one_request, plan_of
 from workloads.model import arrivals
 from workloads.results import reader as results
+from workloads.results.verdict import LATENESS_P99_MAX_MS, why_client_too_slow
 
 LOCUSTFILE = Path(__file__).with_name("stalled_locustfile.py")
 CALLS_PER_USER = 10
@@ -58,7 +59,7 @@ def demonstrate(options: Stalled, rows_to: Path | None = None) -> dict[str, Any]
         "locust": locust,
         "openLoop": open_loop | {"client": report.as_dict()},
         "hiddenRequests": hidden,
-        "invalid": report.why_invalid(open_loop["p99Ms"] or 0.0),
+        "invalid": why_client_too_slow(report.kept(), open_loop["p99Ms"] or 0.0, LATENESS_P99_MAX_MS),
         "explanation": (
             f"The server stood still for {options.stall_seconds:g} s. Locust's users stood still with it and left out "
             f"{hidden} requests; each of its {locust['users']} users saw one slow answer: p95 {locust['p95Ms']} ms. "
@@ -115,7 +116,7 @@ def _figures(path: Path, options: Stalled) -> dict[str, Any]:
         "requests": len(requests),
         "sentDuringStall": int(since_stall.between(0, options.stall_seconds, inclusive="left").sum()),
         "slowerThan100Ms": int((requests["latency_ms"] > 100).sum()),
-        **results.percentiles_ms(requests["latency_ms"]),
+        **results.percentiles_ms(results.counted_ms(requests)),
     }
 
 

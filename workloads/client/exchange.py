@@ -13,7 +13,7 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-from workloads.client.recorder import Recorder, RunClock
+from workloads.client.recorder import NEVER, Recorder, RunClock
 from workloads.model import outcomes
 
 DECODED_BYTES_MAX = 64 << 20
@@ -103,16 +103,16 @@ class Exchange:
             answer = Answer(0, b"", outcomes.TIMEOUT, self.clock.now())
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
             answer = Answer(0, b"", outcomes.ERROR, self.clock.now())
-        self._recorder.row(
-            sent if intended is None else intended,
-            sent,
-            answer.done,
-            request.route,
-            answer.status,
-            answer.outcome,
-            len(answer.raw),
-        )
+        except asyncio.CancelledError:
+            # The run was given up: an answer that nobody waited for is no reason to forget the question.
+            self._row(request, intended, sent, Answer(0, b"", outcomes.TIMEOUT, NEVER))
+            raise
+        self._row(request, intended, sent, answer)
         return answer
+
+    def _row(self, request: Request, intended: float | None, sent: float, answer: Answer) -> None:
+        meant = sent if intended is None else intended
+        self._recorder.row(meant, sent, answer.done, request.route, answer.status, answer.outcome, len(answer.raw))
 
     def _answer(self, request: Request, status: int, raw: bytes, encoding: str) -> Answer:
         done = self.clock.now()

@@ -5,7 +5,6 @@ on it, audits the books, measures what is documented, and leaves runs/demo/resul
 goes through the same command line a person uses.
 """
 
-import ctypes
 import json
 import os
 import signal
@@ -25,18 +24,17 @@ from workloads.client.command_line import CommandFailed, ask
 from workloads.client.running_stack import holdfast_command
 from workloads.demo import trace as demo_trace
 from workloads.demo.report import counted, write_report
+from workloads.drivers.parent_death_signal import end_with_parent
+from workloads.progress import say, spinner
 from workloads.results.provenance import commit, machine, versions
 from workloads.results.run_folder import write_json
 
 TRACE = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.parquet"
-PR_SET_PDEATHSIG = 1
 READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
 # Load from one address, and hundreds of accounts: limits and password hashes work as ever, at another size.
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS": "4"}
 STOCK_OF_A_SKU = 20_000
 FLASH_SALE_SKU, FLASH_SALE_STOCK = "HF-000001", 40
-
-console = Console(stderr=True, force_jupyter=False)
 
 
 class StepFailed(click.ClickException):
@@ -87,11 +85,11 @@ def step(title: str, arguments: Sequence[str], environment: Mapping[str, str] | 
     """Runs one `holdfast` command and returns its JSON document. Raises StepFailed with what it said."""
     started = time.monotonic()
     try:
-        with console.status(title):
+        with spinner(title):
             document = ask(*arguments, environment=environment)
     except CommandFailed as failure:
         raise StepFailed(str(failure)) from None
-    console.print(f"[{'red' if document['exitCode'] else 'green'}]{title}[/] {time.monotonic() - started:.0f} s")
+    say(f"[{'red' if document['exitCode'] else 'green'}]{title}[/] {time.monotonic() - started:.0f} s")
     return document
 
 
@@ -105,20 +103,15 @@ def running_stack(data: Path) -> Iterator[dict[str, str]]:
             env={**os.environ, **LOAD_SETTINGS},
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_stop_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one call, no lock
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - one call, no lock
         )
     try:
-        with console.status("starting MongoDB, Redis, API, worker and scheduler"):
+        with spinner("starting MongoDB, Redis, API, worker and scheduler"):
             url = _ready(stack, log)
-        console.print(f"[green]everything runs[/] at {url}")
+        say(f"[green]everything runs[/] at {url}")
         yield {"HOLDFAST_DATA": str(data), "HOLDFAST_URL": url, **LOAD_SETTINGS}
     finally:
         _stop(stack)
-
-
-def _stop_with_parent() -> None:
-    """A notebook's kernel may be killed; its stack must not stay behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _ready(stack: subprocess.Popen[bytes], log: Path) -> str:

@@ -10,19 +10,25 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pandas as pd
+
 from workloads.client import api
 from workloads.client.accounts import Account, open_accounts, open_staff
 from workloads.client.event_loop import run_async
 from workloads.client.exchange import Exchange, Request
-from workloads.client.recorder import Recorder, RunClock
+from workloads.client.recorder import KeepingRecorder, Recorder, RunClock
 from workloads.client.running_stack import Stack, StackError
+from workloads.drivers.ending import Ended, Ending
+from workloads.drivers.flushing import flushed_often
 from workloads.drivers.locust.setup import read_catalogue
 from workloads.drivers.open_loop import Flow, OpenLoop, one_request, plan_of
+from workloads.drivers.preflight import check_ready
 from workloads.model import arrivals, outcomes
 from workloads.model.demand import load_profile, rank_at, zipf_cumulative_weights
-from workloads.progress import say
+from workloads.progress import progress_bar, say
 from workloads.results import reader as results
-from workloads.results.run_folder import Findings, RunInProgress, begin_run
+from workloads.results.run_folder import About, Findings, RunInProgress, begin_run
+from workloads.results.verdict import Work
 
 KINDS = ("get", "availability", "products", "checkout-hot", "checkout-spread")
 TRIALS_MAX = 24
@@ -50,6 +56,8 @@ class CapacityOptions:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
+    """One rate that was tried. `failures` are requests that were not done: nobody answered, or the answer was no."""
+
     rate_per_second: float
     latency_ms: float | None
     failures: int
@@ -57,6 +65,8 @@ class Trial:
     lateness_p99_ms: float
     holds: bool
     client_saturated: bool
+    requests: int = 0
+    refused: int = 0
 
 
 def search_capacity(try_rate: Callable[[float], Trial], options: CapacityOptions) -> tuple[float, list[Trial]]:
@@ -76,51 +86,105 @@ def search_capacity(try_rate: Callable[[float], Trial], options: CapacityOptions
     return good, trials
 
 
-def capacity(stack: Stack, path: Path, options: CapacityOptions) -> dict[str, Any]:
+def capacity(stack: Stack, path: Path, options: CapacityOptions, about: About = About()) -> dict[str, Any]:
     """Searches, and writes a result folder with the rows of every trial. Returns its summary. Raises StackError."""
-    flows = run_async(_prepare(stack, options))
-    run = begin_run(
-        path, stack, driver="open_loop", scenario=f"capacity-{options.kind}", seed=options.seed, options=asdict(options)
-    )
+    ending, trials, best, scenario = Ending(), list[Trial](), 0.0, f"capacity-{options.kind}"
+    facts: dict[str, Any] = {"driver": "open_loop", "scenario": scenario, "seed": options.seed, "about": about}
+    with ending.on_signals():
+        run_async(_ready(stack))
+        with begin_run(path, stack, options=asdict(options), **facts) as run:
+            try:
+                flows = run_async(ending.unless_ended(_prepare(stack, options)))
+                run.start_clock()
+                best = search_capacity(_tried(run, flows, options, ending, trials), options)[0]
+            except Ended:
+                best = max((trial.rate_per_second for trial in trials if trial.holds), default=0.0)
+            found = {"highestRatePerSecond": round(best, 1), "targetMs": options.target_ms}
+            found |= {"percentile": options.percentile, "trials": [asdict(trial) for trial in trials]}
+            findings = _findings(trials, ended=bool(ending))
+            ending.add_to(findings)
+            return run.finish(findings, {"capacity": found}, work=_work(trials))
+
+
+def _tried(
+    run: RunInProgress, flows: Iterator[Flow], options: CapacityOptions, ending: Ending, trials: list[Trial]
+) -> Callable[[float], Trial]:
+    """Tries a rate, says so, and adds it to `trials`. Raises Ended when the run is over."""
     seeds = count(options.seed)
 
     def try_rate(rate: float) -> Trial:
-        trial = run_async(_trial(run, flows, rate, next(seeds), options))
+        trial = run_async(_trial(run, flows, rate, next(seeds), options, ending))
+        if ending:
+            raise Ended
+        trials.append(trial)
         mark = "holds" if trial.holds else "fails"
         say(f"{rate:9,.1f}/s {mark}: p{options.percentile:g} {trial.latency_ms} ms, {trial.failures} failures")
         return trial
 
-    best, trials = search_capacity(try_rate, options)
-    findings = Findings(invalid=_why_invalid(trials))
-    found = {"highestRatePerSecond": round(best, 1), "targetMs": options.target_ms, "percentile": options.percentile}
-    return run.finish(findings, {"capacity": found | {"trials": [asdict(trial) for trial in trials]}})
+    return try_rate
 
 
-def _why_invalid(trials: list[Trial]) -> list[str]:
+async def _ready(stack: Stack) -> None:
+    async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as exchange:
+        await check_ready(exchange)
+
+
+def _findings(trials: list[Trial], *, ended: bool = False) -> Findings:
+    if not trials:
+        return Findings()
     failed = [trial for trial in trials if not trial.holds]
     if not failed:
-        return ["the highest rate allowed still held: raise --max-rate"]
+        return Findings(invalid=[] if ended else ["the highest rate allowed still held: raise --max-rate"])
     limit = min(failed, key=lambda trial: trial.rate_per_second)
-    return ["the client was the limit, not the service: it started arrivals late"] if limit.client_saturated else []
+    if limit.client_saturated:
+        return Findings(invalid=["the client was the limit, not the service: it started arrivals late"])
+    held = any(trial.holds for trial in trials)
+    told = f"no rate held: at {limit.rate_per_second:g}/s the latency was {limit.latency_ms} ms"
+    return Findings(failed=[] if held or ended else [told])
 
 
-async def _trial(run: RunInProgress, flows: Iterator[Flow], rate: float, seed: int, options: CapacityOptions) -> Trial:
-    recorder = Recorder()
+def _work(trials: list[Trial]) -> list[Work]:
+    """The work of the best rate that held; of the easiest one, where none did. Beyond it a service may fail: to find
+    that out is what the search is for."""
+    held = [trial for trial in trials if trial.holds]
+    told = max(held, key=_rate) if held else min(trials, key=_rate, default=None)
+    if told is None:
+        return []
+    done, lost = told.requests - told.failures, told.failures - told.refused
+    refused = {outcomes.REFUSED: told.refused} if told.refused else {}
+    return [Work("requests", told.requests, done, lost, refused)]
+
+
+def _rate(trial: Trial) -> float:
+    return trial.rate_per_second
+
+
+async def _trial(
+    run: RunInProgress, flows: Iterator[Flow], rate: float, seed: int, options: CapacityOptions, ending: Ending
+) -> Trial:
+    recorder = KeepingRecorder(run.writer())
     start = run.clock.now() + PAUSE_SECONDS
     schedule = arrivals.poisson(rate, options.trial_seconds, seed) + start
-    async with Exchange(run.stack.url, run.clock, recorder) as exchange:
-        loop = OpenLoop(exchange, recorder, in_flight_max=options.in_flight_max)
+    async with (
+        Exchange(run.stack.url, run.clock, recorder) as exchange,
+        flushed_often(recorder, run.writer(), ending, run.watch()),
+    ):
+        loop = OpenLoop(exchange, recorder, in_flight_max=options.in_flight_max, ending=ending)
         report = await loop.run(plan_of(schedule, flows))
-    chunk = recorder.take()
-    run.writer().write(chunk)
-    requests = results.frame_of(chunk)
-    failures = int(requests["outcome"].isin(outcomes.FAILURES | {outcomes.THROTTLED}).sum())
-    latency = results.finite(results.exact_percentile(requests["latency_ms"], options.percentile))
-    late = report.lateness_ms(99)
-    fits = latency is not None and latency <= options.target_ms and failures <= FAILURE_SHARE_MAX * len(requests)
+    requests = results.frame_of(recorder.kept())
+    return judge_trial(requests, rate, report.lateness_ms(99), options)
+
+
+def judge_trial(requests: pd.DataFrame, rate: float, late_ms: float, options: CapacityOptions) -> Trial:
+    """Whether the rate held: enough of the requests were done, and quickly enough from their intended start."""
+    refused = int((requests["outcome"] == outcomes.REFUSED).sum())
+    failures, total = int((~requests["outcome"].isin(outcomes.DONE)).sum()), len(requests)
+    latency = results.finite(results.exact_percentile(results.counted_ms(requests), options.percentile))
+    fits = latency is not None and latency <= options.target_ms and failures <= FAILURE_SHARE_MAX * total
     # So late a client missed the target itself, whether it was slow or starved by its neighbours.
-    saturated = not fits and late > options.target_ms / 2
-    return Trial(rate, latency, failures, report.dropped, round(late, 3), fits, saturated)
+    saturated = not fits and late_ms > options.target_ms / 2
+    dropped = int((requests["outcome"] == outcomes.DROPPED).sum())
+    return Trial(rate, latency, failures, dropped, round(late_ms, 3), fits, saturated, total, refused)
 
 
 async def _prepare(stack: Stack, options: CapacityOptions) -> Iterator[Flow]:
@@ -136,7 +200,8 @@ async def _prepare(stack: Stack, options: CapacityOptions) -> Iterator[Flow]:
     if options.kind == "availability":
         return (one_request(api.availability([pick()])) for _ in count())
     async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as exchange:
-        buyers = list((await open_accounts(exchange, [f"buyer-{n}" for n in range(BUYERS)])).values())
+        with progress_bar("signing in", BUYERS) as step:
+            buyers = list((await open_accounts(exchange, [f"buyer-{n}" for n in range(BUYERS)], step)).values())
         await _stock_up(exchange, stack, skus[:1] if options.kind == "checkout-hot" else skus)
     chosen = (lambda: skus[0]) if options.kind == "checkout-hot" else pick
     return (_checkout(buyer, chosen()) for buyer in cycle(buyers))

@@ -16,6 +16,10 @@ DROPPED = "dropped"
 
 ALL = (OK, PAID, OUT_OF_STOCK, DECLINED, EXPIRED, THROTTLED, REFUSED, ERROR, TIMEOUT, DROPPED)
 FAILURES = frozenset({ERROR, TIMEOUT, DROPPED})
+# What was asked for was not done and not decided either: a refused connection is a quick answer, and so is a 429. In
+# percentiles these count as infinitely slow.
+UNSERVED = FAILURES | {THROTTLED}
+DONE = frozenset({OK, PAID})
 # After these nobody can know from the answer whether the request took effect; only the same idempotency key can tell.
 UNKNOWN = frozenset({ERROR, TIMEOUT})
 

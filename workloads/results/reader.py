@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
-from workloads.client.recorder import ROW_FIELDS, Chunk
+from workloads.client.recorder import ROW_FIELDS, Chunk, parts_of
 from workloads.model import outcomes
+from workloads.results.verdict import RUNNING, Work
+
+# Of the result folder; docs/workbench/result-folder.md describes it.
+FORMAT_VERSION = 1
 
 PERCENTILES = (50, 95, 99, 99.9)
 REQUEST_COLUMNS = ("intended", "sent", "done", "route", "status", "outcome", "wire_bytes")
@@ -19,6 +24,10 @@ REQUEST_COLUMNS = ("intended", "sent", "done", "route", "status", "outcome", "wi
 
 class ResultError(Exception):
     """A folder that is not a result folder, or not a whole one."""
+
+
+class NoRows(ResultError):
+    """A run that measured nothing: there is nothing to compare or to draw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +49,80 @@ class Run:
 
 
 def load(path: str | Path) -> Run:
-    """The run in the folder `path`. Raises ResultError."""
+    """The run in the folder `path`, also one that was killed: then its rows are what reached the disk. Raises
+    ResultError."""
     folder = Path(path)
-    if not (folder / "manifest.json").is_file():
-        raise ResultError(f"{folder} is not a result folder: it has no manifest.json")
-    documents = {name: _read_json(folder / f"{name}.json") for name in ("manifest", "summary", "stock", "server")}
+    manifest = load_manifest(folder)
+    requests = load_requests(folder / "requests.parquet")
+    documents = {name: _read_part(folder / f"{name}.json", manifest) for name in ("summary", "stock", "server")}
+    if not documents["summary"]:
+        documents["summary"] = summarise(requests)
     invoices = folder / "invoices.parquet"
     return Run(
         folder,
-        requests=load_requests(folder / "requests.parquet"),
-        invoices=pd.read_parquet(invoices) if invoices.is_file() else None,
+        manifest,
+        requests=requests,
+        invoices=_read_parquet(invoices) if invoices.is_file() else None,
         **documents,
     )
 
 
+def load_measured(path: str | Path) -> Run:
+    """As `load`, for who needs rows. Raises NoRows for a run that has none."""
+    run = load(path)
+    if run.requests.empty:
+        raise NoRows(f"{run.path} has no rows: nothing was measured (its verdict is {run.manifest.get('verdict')})")
+    return run
+
+
+def load_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest alone. Raises ResultError."""
+    if not (folder / "manifest.json").is_file():
+        raise ResultError(f"{folder} is not a result folder: it has no manifest.json")
+    manifest = _read_json(folder / "manifest.json")
+    version = manifest.get("formatVersion", 0)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ResultError(f"{folder} has format version {version}; this program reads up to {FORMAT_VERSION}")
+    return manifest
+
+
 def load_requests(path: Path) -> pd.DataFrame:
-    try:
-        requests = pd.read_parquet(path)
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error}") from None
-    missing = set(REQUEST_COLUMNS) - set(requests.columns)
+    """The rows of `path`, or of its parts where the run was killed before they were merged. Raises ResultError."""
+    files = [path] if path.is_file() else sorted(parts_of(path).glob("*.parquet"))
+    if not files and not parts_of(path).is_dir():
+        raise NoRows(f"{path} is missing: nothing was measured")
+    frames = [_read_rows(file) for file in files] or [no_rows()[list(REQUEST_COLUMNS)]]
+    return _timed(concatenated(frames))
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    frame = _read_parquet(path)
+    missing = set(REQUEST_COLUMNS) - set(frame.columns)
     if missing:
         raise ResultError(f"{path} lacks the columns {', '.join(sorted(missing))}")
-    return _timed(requests)
+    return frame
+
+
+def no_rows() -> pd.DataFrame:
+    """The frame of a run that measured nothing."""
+    return frame_of(Chunk([], b""))
+
+
+def concatenated(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Categories united: parts of one run need not have seen the same routes."""
+    if len(frames) == 1:
+        return frames[0]
+    names = {
+        name: union_categoricals([frame[name].astype("category") for frame in frames]) for name in ("route", "outcome")
+    }
+    return pd.concat([frame.drop(columns=list(names)) for frame in frames], ignore_index=True).assign(**names)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ResultError(f"{path} cannot be read: {error}") from None
 
 
 def frame_of(chunk: Chunk) -> pd.DataFrame:
@@ -76,13 +136,26 @@ def frame_of(chunk: Chunk) -> pd.DataFrame:
 def _timed(requests: pd.DataFrame) -> pd.DataFrame:
     requests["latency_ms"] = (requests["done"] - requests["intended"]) * 1000
     requests["service_ms"] = (requests["done"] - requests["sent"]) * 1000
+    if requests["intended"].is_monotonic_increasing:
+        return requests
     return requests.sort_values("intended", kind="stable", ignore_index=True)
 
 
 def load_all(root: str | Path) -> list[Run]:
-    """Every run below `root`, oldest first: the history of a benchmark."""
-    runs = [load(manifest.parent) for manifest in sorted(Path(root).glob("*/manifest.json"))]
+    """Every run below `root`, oldest first: the history of a benchmark. Raises ResultError."""
+    runs = [load(folder) for folder in run_folders(Path(root))]
     return sorted(runs, key=lambda run: run.manifest.get("startedAtEpochSeconds", 0.0))
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The result folders of `root`, each once: `latest` is a link to one of them."""
+    folders = (manifest.parent for manifest in root.glob("*/manifest.json"))
+    return sorted(folder for folder in folders if not folder.is_symlink())
+
+
+def counted_ms(requests: pd.DataFrame) -> pd.Series:
+    """The latencies that percentiles are made of: missing, so infinitely slow, where nothing was served."""
+    return requests["latency_ms"].mask(requests["outcome"].isin(outcomes.UNSERVED))
 
 
 def exact_percentile(latencies: pd.Series, percentile: float) -> float:
@@ -107,37 +180,47 @@ def _nearest_rank(percentile: float, count: int) -> int:
 
 
 def summarise(requests: pd.DataFrame) -> dict[str, Any]:
-    """Counts, outcomes and exact percentiles, whole and per route. Dropped arrivals weigh in as infinitely slow."""
+    """Counts, outcomes and exact percentiles, whole and per route. What failed weighs in as infinitely slow;
+    `answered` has the percentiles of the rest."""
     seconds = float(requests["done"].max() - requests["intended"].min()) if requests["done"].notna().any() else 0.0
     counts = requests["outcome"].value_counts()
     return {
-        "requests": len(requests),
+        **_summarise(requests, seconds),
         "seconds": round(seconds, 3),
-        "requestsPerSecond": round(len(requests) / seconds, 2) if seconds else 0.0,
-        "outcomes": {str(outcome): int(count) for outcome, count in counts.items() if count},
-        "failures": int(counts.reindex(list(outcomes.FAILURES), fill_value=0).sum()),
         "dropped": int(counts.get(outcomes.DROPPED, 0)),
-        "wireBytes": int(requests["wire_bytes"].sum()),
-        **percentiles_ms(requests["latency_ms"]),
-        "routes": {
-            str(route): _summarise_route(rows, seconds) for route, rows in requests.groupby("route", observed=True)
-        },
+        "routes": {str(route): _summarise(rows, seconds) for route, rows in requests.groupby("route", observed=True)},
     }
+
+
+def work_of(requests: pd.DataFrame) -> Work:
+    """The requests as the verdict wants them."""
+    counts = requests["outcome"].value_counts().reindex(list(outcomes.ALL), fill_value=0)
+    done, failed = (int(counts[list(kinds)].sum()) for kinds in (outcomes.DONE, outcomes.UNSERVED))
+    refused = {outcomes.REFUSED: int(counts[outcomes.REFUSED])}
+    return Work("requests", len(requests), done, failed, {name: count for name, count in refused.items() if count})
 
 
 def finite(value: float, digits: int = 3) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
 
 
-def _summarise_route(rows: pd.DataFrame, seconds: float) -> dict[str, Any]:
-    counts = rows["outcome"].value_counts()
+def _summarise(rows: pd.DataFrame, seconds: float) -> dict[str, Any]:
+    counts, counted = rows["outcome"].value_counts(), counted_ms(rows)
     return {
         "requests": len(rows),
         "requestsPerSecond": round(len(rows) / seconds, 2) if seconds else 0.0,
         "outcomes": {str(outcome): int(count) for outcome, count in counts.items() if count},
+        "failures": int(counts.reindex(list(outcomes.FAILURES), fill_value=0).sum()),
         "wireBytes": int(rows["wire_bytes"].sum()),
-        **percentiles_ms(rows["latency_ms"]),
+        **percentiles_ms(counted),
+        "answered": {"requests": int(counted.notna().sum()), **percentiles_ms(counted.dropna())},
     }
+
+
+def _read_part(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Empty where a run that was killed did not come to write it."""
+    unfinished = manifest.get("verdict") == RUNNING and not path.exists()
+    return {} if unfinished else _read_json(path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from workloads.progress import say
+from workloads.progress import say, terminal_is_watching
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +47,8 @@ def _document(known: dict[str, Any], grid: Any) -> tuple[dict[str, Any], "pd.Dat
     from workloads.scale_model.grid import ceiling_of_one_sku, frame, smallest
 
     compared = compare(known, seed=grid.seed)
-    bar = click.progressbar(
-        length=len(list(grid.plants())), label="plants", file=sys.stderr, hidden=not sys.stderr.isatty()
-    )
+    plants, hidden = len(list(grid.plants())), not terminal_is_watching()
+    bar = click.progressbar(length=plants, label="plants", file=sys.stderr, hidden=hidden)
     with bar:
         rows = frame(known, grid, lambda: bar.update(1))
     document = {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from workloads.progress import terminal_is_watching
 from workloads.simulation.run_log import OtherRun, RunLog
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int
     from workloads.simulation.runs import Totals, outcomes, record
 
     totals, began = Totals(seeds[0]), time.perf_counter()
-    bar = click.progressbar(length=len(seeds), label="seeds", file=sys.stderr, hidden=not sys.stderr.isatty())
+    bar = click.progressbar(length=len(seeds), label="seeds", file=sys.stderr, hidden=not terminal_is_watching())
     with ExitStack() as stack:
         known = _known(stack, log)
         for done in known:

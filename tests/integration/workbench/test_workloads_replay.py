@@ -1,7 +1,14 @@
 """Invoices replayed against a shop that speaks the contract: matched one to one whatever the network does to them."""
 
+import asyncio
+import errno
+import os
+import signal
+from unittest.mock import Mock
+
 import pandas as pd
 import pytest
+from aiohttp import web
 from fake_shop import FakeShop, serving
 
 from workloads.client import api
@@ -9,10 +16,12 @@ from workloads.client.accounts import Account, AccountError, load_tokens, open_a
 from workloads.client.exchange import Answer, Exchange
 from workloads.client.recorder import Recorder, RunClock
 from workloads.client.running_stack import Stack, StackError
+from workloads.drivers.preflight import known_skus
 from workloads.drivers.replay.invoices import Fate, _refused
 from workloads.drivers.replay.reconcile import orders_since, reconcile
 from workloads.drivers.replay.run import ReplayOptions, _replay, intended_times
 from workloads.results import reader as results
+from workloads.results.run_folder import About
 from workloads.traces.retail import Invoice, Line, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID\n"
@@ -44,6 +53,10 @@ def staff_by_registration(monkeypatch):
         return (await open_accounts(exchange, ["the-staff"]))["the-staff"]
 
     monkeypatch.setattr("workloads.drivers.replay.run.open_staff", open_staff)
+    monkeypatch.setattr("workloads.results.run_folder.audit", lambda stack: BALANCED)
+
+
+BALANCED = {"ok": True, "checks": [{"name": "stock_is_conserved", "ok": True, "violations": 0, "examples": []}]}
 
 
 async def replayed(shop, trace, tmp_path, **options):
@@ -92,11 +105,13 @@ async def test_lost_answers_are_asked_for_again_and_place_no_second_order(trace,
     assert run.requests["outcome"].eq("error").sum() == 7
 
 
-async def test_an_invoice_whose_fate_stays_unknown_fails_the_run(trace, tmp_path):
+async def test_invoices_whose_fate_stays_unknown_make_the_run_invalid(trace, tmp_path):
     shop = FakeShop({"A": 10, "B": 10})
     shop.fail_requests = 10_000
     summary, _ = await replayed(shop, trace, tmp_path, retry_seconds=0.1, settle_seconds=0.5)
-    assert summary["verdict"] == "failed"
+    assert summary["verdict"] == "invalid"
+    assert any("of 9 invoices none succeeded" in reason for reason in summary["reasons"])
+    assert any("5 invoices do not match an order" in reason for reason in summary["reasons"])
     assert summary["matching"]["wrong"] == 5
     assert "fate is unknown (unavailable)" in summary["matching"]["wrongExamples"][0]
 
@@ -173,9 +188,8 @@ def order(**fields):
 
 
 def fate(**fields):
-    return Fate(
-        **{"invoice": "1", "is_return": False, "customer": "7", "lines": 1, "units": 1, "intended": 0.0} | fields
-    )
+    named = {"invoice": "1", "is_return": False, "customer": "7", "user_id": "u1"}
+    return Fate(**named | {"lines": 1, "units": 1, "intended": 0.0} | fields)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +217,141 @@ def test_the_matching_finds_orders_that_nobody_asked_for():
         invoices, [fate(outcome="paid", order_id="o1")], [order(), order(id="o2", userId="x")], {"u1"}
     )
     assert strangers["ok"]
+
+
+def test_an_invoice_whose_answer_was_lost_counts_once_and_not_also_as_an_order_too_many():
+    invoices = [Invoice(str(n), 0.0, "7", (Line("A", 1),), False) for n in (1, 2, 3)]
+    fates = [
+        fate(outcome="unknown", reason="error"),
+        fate(invoice="2", outcome="paid", order_id="o2"),
+        fate(invoice="3", outcome="refused", reason="insufficient_stock"),
+    ]
+    found = reconcile(invoices, fates, [order(), order(id="o2"), order(id="o9", userId="stranger")], {"u1"})
+    assert (found["wrong"], found["orphanOrders"]) == (1, 0)
+    assert "its fate is unknown (error); order o1 is there" in found["wrongExamples"][0]
+    assert found["matched"] + sum(found["refused"].values()) + found["wrong"] == found["sales"] == 3
+    other_lines = order(items=[{"sku": "B", "quantity": 1}])
+    assert reconcile(invoices, fates[:1], [other_lines], {"u1"})["orphanOrders"] == 1, "that is nobody's invoice"
+
+
+async def test_two_replays_at_once_do_not_take_each_others_orders_for_theirs(trace, tmp_path):
+    shop = FakeShop({"A": 100, "B": 100})
+    async with serving(shop) as url:
+        chosen = ReplayOptions(speed=1_000, lateness_p99_max_ms=10_000)
+        both = [_replay(trace, Stack(url), tmp_path / name, chosen) for name in ("one", "two")]
+        first, second = await asyncio.gather(*both)
+    for summary in (first, second):
+        assert summary["matching"]["ok"], summary["matching"]
+        assert summary["matching"]["orphanOrders"] == 0
+    assert len(shop.orders) == first["matching"]["matched"] + second["matching"]["matched"] >= 6
+
+
+async def test_a_shop_of_another_catalogue_is_refused_before_the_start(trace, tmp_path):
+    shop = FakeShop({"HF-000001": 5, "HF-000002": 5})
+    async with serving(shop) as url:
+        with pytest.raises(StackError, match=r"3 of the 3 SKUs.*: A, B, UNKNOWN.*holdfast seed --trace .*trace\.csv"):
+            await _replay(trace, Stack(url), tmp_path / "run", ReplayOptions())
+    assert not (tmp_path / "run").exists()
+    assert not shop.users, "nobody signed in for it"
+
+
+async def test_a_few_products_that_are_gone_are_said_and_the_rest_is_replayed(trace, tmp_path, capsys):
+    summary, _ = await replayed(FakeShop({"A": 10, "B": 10}), trace, tmp_path)
+    assert summary["verdict"] == "ok"
+    assert "does not sell 1 of the 3 SKUs of the trace: UNKNOWN; 1 of 9 invoices" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+async def test_skus_that_no_shop_could_have_are_found_among_those_it_has(monkeypatch):
+    asked = []
+
+    class Picky(FakeShop):
+        async def availability(self, request):
+            skus = request.query.getall("sku", [])
+            asked.append(len(skus))
+            return web.json_response({}, status=422) if "B" in skus else await super().availability(request)
+
+    async with serving(Picky({"A": 1, "C": 1})) as url, Exchange(url, RunClock(0.0), Recorder()) as exchange:
+        assert await known_skus(exchange, ["A", "B", "C", "D"]) == {"A", "C"}
+    assert max(asked) == 4
+
+
+async def test_a_replay_that_falls_behind_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("workloads.results.verdict.SECONDS_BEHIND_MAX", 0.2)
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "".join(f"{number},A,X,1,12/1/10 8:00,1,\n" for number in range(50)))
+    shop = FakeShop({"A": 1_000}, slots=1, delay_seconds=0.05)
+    summary, _ = await replayed(shop, read_trace(path), tmp_path, rate_per_second=60.0)
+    assert summary["verdict"] == "failed", summary["reasons"]
+    assert "the service fell behind" in summary["reasons"][0]
+    assert summary["client"]["backlogAtEnd"] > 20
+
+
+async def test_a_replay_whose_books_nobody_could_audit_is_invalid(trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "workloads.results.run_folder.audit", lambda stack: {"ok": None, "unavailable": "no MONGODB_URI"}
+    )
+    summary, _ = await replayed(FakeShop({"A": 10, "B": 10}), trace, tmp_path)
+    assert (summary["verdict"], summary["reasons"]) == ("invalid", ["the books were not audited: no MONGODB_URI"])
+
+
+async def test_a_shop_without_stock_sells_nothing_and_proves_nothing(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "".join(f"{number},A,X,1,12/1/10 8:00,1,\n" for number in range(5)))
+    summary, _ = await replayed(FakeShop({"A": 0}), read_trace(path), tmp_path)
+    assert summary["verdict"] == "invalid"
+    assert "of 5 invoices none succeeded" in summary["reasons"][0]
+
+
+async def test_a_replay_that_is_ended_keeps_what_was_measured_and_says_so(trace, tmp_path, monkeypatch):
+    shop, loop = FakeShop({"A": 10, "B": 10}), asyncio.get_running_loop()
+    loop.call_later(1.0, os.kill, os.getpid(), signal.SIGTERM)
+    async with serving(shop) as url:
+        summary = await _replay(trace, Stack(url), tmp_path / "run", ReplayOptions(speed=60, lateness_p99_max_ms=1e4))
+    run = results.load(tmp_path / "run")
+    assert summary["verdict"] == run.manifest["verdict"] == "interrupted"
+    assert "interrupted by SIGTERM" in run.manifest["reasons"][0]
+    assert 0 < len(run.invoices) < 9
+    assert not run.requests.empty
+    assert run.stock["ok"] is True
+    assert summary["matching"]["sales"] + sum(summary["matching"]["returns"].values()) == len(run.invoices)
+
+
+async def test_a_run_that_is_ended_while_it_signs_in_leaves_a_folder_too(trace, tmp_path):
+    shop, loop = FakeShop({"A": 10, "B": 10}, delay_seconds=0.3), asyncio.get_running_loop()
+    loop.call_later(1.0, os.kill, os.getpid(), signal.SIGINT)
+    async with serving(shop) as url:
+        summary = await _replay(trace, Stack(url), tmp_path / "run", ReplayOptions())
+    assert summary["verdict"] == results.load(tmp_path / "run").manifest["verdict"] == "interrupted"
+    assert not shop.orders
+
+
+async def test_a_threshold_of_ones_own_ends_the_run_and_fails_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("workloads.drivers.flushing.FLUSH_SECONDS", 0.2)
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "".join(f"{number},A,X,1,12/1/10 8:00,1,\n" for number in range(600)))
+    about = About(fail_if=("checkout.p99 > 1ms",))
+    async with serving(FakeShop({"A": 10_000}, delay_seconds=0.01)) as url:
+        options = ReplayOptions(rate_per_second=150.0, lateness_p99_max_ms=1e4)
+        summary = await _replay(read_trace(path), Stack(url), tmp_path / "run", options, about)
+    assert summary["verdict"] == "failed"
+    assert "ended early, checkout: p99 is" in summary["reasons"][0]
+    assert summary["matching"]["sales"] < 600
+
+
+async def test_a_full_disk_ends_the_run_with_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("workloads.drivers.flushing.FLUSH_SECONDS", 0.2)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("workloads.client.recorder._write_whole", Mock(side_effect=full))
+    path = tmp_path / "trace.csv"
+    path.write_text(HEADER + "".join(f"{number},A,X,1,12/1/10 8:00,1,\n" for number in range(400)))
+    async with serving(FakeShop({"A": 10_000})) as url:
+        options = ReplayOptions(rate_per_second=150.0, lateness_p99_max_ms=1e4)
+        summary = await _replay(read_trace(path), Stack(url), tmp_path / "run", options)
+    assert summary["verdict"] == "invalid"
+    assert summary["reasons"][0] == "the run was ended: the disk is full"
+    assert summary["matching"]["sales"] < 400
 
 
 async def test_orders_are_read_back_to_where_the_run_began():

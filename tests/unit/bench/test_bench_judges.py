@@ -7,10 +7,12 @@ import pytest
 from benchmarks.compression import live
 from benchmarks.expiry import judge as expiry
 from benchmarks.growth import command as growth
+from benchmarks.kit.open_loop import OpenTally
 from benchmarks.kit.outcome import RunInvalid
 from benchmarks.over_http import checkout
 from benchmarks.over_http import run as http
 from benchmarks.side_by_side import run as peer
+from workloads.results.verdict import Work
 
 
 def checkout_result(**changes: Any) -> dict[str, Any]:
@@ -26,7 +28,7 @@ def checkout_result(**changes: Any) -> dict[str, Any]:
         "errors": 0,
         "apiCpuMsPerCheckout": 0.7,
         "soldOut": {"units": 50, "sold": 50, "refused": 128, "oversold": 0, "left": 0},
-        "audit": {"ok": True},
+        "audit": {"ok": True, "checks": [{"name": "stock", "ok": True}]},
         **changes,
     }
 
@@ -83,10 +85,57 @@ def test_every_judged_route_must_be_twice_as_fast_as_the_peer():
     assert len(peer.judge({"rows": rows}).broken) == 1
 
 
+AUDITED = {"ok": True, "checks": [{"name": "stock", "ok": True}]}
+HTTP_ROW = {"capacityPerSecond": 1.0, "requestsPerSecond": 10.0, "p50Ms": 1.0, "p95Ms": 1.0, "p99Ms": 1.0}
+HTTP_ROW |= {"requests": 400, "errors": 0, "backlogAtEnd": 0, "backlogHalfway": 0}
+
+
+def http_result(audit: dict[str, Any] = AUDITED, **changes: Any) -> dict[str, Any]:
+    return {"routes": {"GET /": HTTP_ROW, "GET /x": {**HTTP_ROW, **changes}}, "audit": audit}
+
+
 def test_an_error_on_a_measured_route_breaks_the_check():
-    figures = {"capacityPerSecond": 1.0, "requestsPerSecond": 1.0, "p50Ms": 1.0, "p95Ms": 1.0, "p99Ms": 1.0}
-    routes = {"GET /": {**figures, "errors": 0}, "GET /x": {**figures, "errors": 2}}
-    assert http.judge({"routes": routes}).broken == ("GET /x: 2 errors",)
+    assert http.judge(http_result()).broken == ()
+    assert http.judge(http_result(errors=2)).broken == ("GET /x: 2 errors",)
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (http_result(errors=400), "of 400 requests of GET /x none succeeded"),
+        (http_result(errors=40), "40 of 400 requests of GET /x failed"),
+        (http_result(requests=0), "not one of the requests of GET /x was sent"),
+        (http_result({"ok": None, "unavailable": "mongod is gone"}), "not audited: mongod is gone"),
+    ],
+)
+def test_an_http_run_that_proves_nothing_is_invalid(result: dict[str, Any], says: str):
+    with pytest.raises(RunInvalid, match=says):
+        http.judge(result)
+
+
+def test_an_http_run_that_fell_behind_or_whose_books_do_not_balance_breaks_the_check():
+    (behind,) = http.judge(http_result(backlogAtEnd=90, backlogHalfway=40)).broken
+    assert behind.startswith("GET /x: the service fell behind")
+    wrong = {"ok": False, "checks": [{"name": "stock", "ok": False}]}
+    assert http.judge(http_result(wrong)).broken == ("the books do not balance: see stock.json (stock)",)
+
+
+def test_a_checkout_run_without_an_audit_or_with_many_failures_is_invalid():
+    with pytest.raises(RunInvalid, match="not audited"):
+        checkout.judge(checkout_result(audit={"ok": None}))
+    half = {"checkoutsPerSecond": 9.0, "p50Ms": 1.0, "p99Ms": 1.0, "statuses": {"201": 50, "503": 50}}
+    with pytest.raises(RunInvalid, match="50 of 100 hot checkouts failed"):
+        checkout.judge(checkout_result(hot=half))
+
+
+def test_an_open_loops_failures_are_infinitely_slow():
+    tally = OpenTally(expected=200)
+    for _ in range(98):
+        tally.add(200, 5.0)
+    tally.add(0, 0.1)
+    tally.add(503, 0.1)
+    assert (tally.percentile_ms(98), tally.percentile_ms(99)) == (5.0, float("inf"))
+    assert tally.work("requests") == Work("requests", 100, 98, 2)
 
 
 def expiry_result(**changes: Any) -> dict[str, Any]:
@@ -104,7 +153,7 @@ def expiry_result(**changes: Any) -> dict[str, Any]:
         "stillHeld": 0,
         "releasedTwice": 0,
         "sweptBy": {"worker": 50_000},
-        "audit": {"ok": True},
+        "audit": {"ok": True, "checks": [{"name": "stock", "ok": True}]},
         **changes,
     }
 
@@ -120,7 +169,13 @@ def test_a_slow_drain_or_starved_buyers_break_the_check_at_full_size_only(change
 
 
 @pytest.mark.parametrize(
-    "changes", [{"releasedTwice": 1}, {"released": 49_999, "stillHeld": 1}, {"errors": 1}, {"audit": {"ok": False}}]
+    "changes",
+    [
+        {"releasedTwice": 1},
+        {"released": 49_999, "stillHeld": 1},
+        {"errors": 1},
+        {"audit": {"ok": False}},
+    ],
 )
 def test_a_hold_freed_twice_or_never_an_error_or_a_violated_book_breaks_the_check(changes: dict[str, Any]):
     assert len(expiry.judge(expiry_result(**changes), timed=False).broken) == 1

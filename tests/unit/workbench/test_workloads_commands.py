@@ -5,18 +5,27 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import click
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from workloads import commands
 from workloads.client.recorder import NEVER, Recorder
 from workloads.client.running_stack import Stack
-from workloads.drivers.capacity import CapacityOptions, Trial, _why_invalid, search_capacity
+from workloads.drivers.capacity import CapacityOptions, Trial, _findings, _work, judge_trial, search_capacity
 from workloads.drivers.locust.shapes import SCENARIOS
 from workloads.results import reader as results
 from workloads.results.report import render, write_report
 from workloads.results.run_folder import Findings, begin_run
+from workloads.results.verdict import Evidence, judge
+
+
+@pytest.fixture(autouse=True)
+def balanced_books(monkeypatch):
+    books = {"ok": True, "checks": [{"name": "stock_is_conserved", "ok": True, "violations": 0, "examples": []}]}
+    monkeypatch.setattr("workloads.results.run_folder.audit", lambda stack: books)
 
 
 def make_run(folder, *, slower=1.0, findings=None, more=None, rows=400, drop=()):
@@ -40,6 +49,12 @@ def invoke(command, *arguments):
     if result.exception is not None:
         raise result.exception
     return result.return_value, result.stdout
+
+
+def refused(command, *arguments):
+    """Exit code and what was said on stderr, in one line."""
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments], standalone_mode=False)
+    return result.return_value, " ".join(result.stderr.split())
 
 
 def test_commands_load_nothing_heavy_until_they_are_called():
@@ -76,6 +91,82 @@ def test_compare_prints_one_json_document_and_its_verdict_is_the_exit_code(tmp_p
 def test_what_cannot_be_used_is_a_sentence_and_exit_code_3(tmp_path, capsys):
     assert invoke(commands.compare, tmp_path, tmp_path)[0] == 3
     assert invoke(commands.report, tmp_path / "nowhere")[0] == 3
+
+
+def empty_run(folder):
+    run = begin_run(folder, Stack("http://127.0.0.1:9"), driver="test", scenario="steady", seed=1, options={})
+    run.finish(Findings(), {})
+    return folder
+
+
+def killed_run(folder):
+    """As a run leaves it whose process was killed before its first row."""
+    begin_run(folder, Stack("http://127.0.0.1:9"), driver="test", scenario="steady", seed=1, options={})
+    return folder
+
+
+@pytest.mark.parametrize("without_rows", [empty_run, killed_run])
+def test_a_run_without_rows_is_named_by_what_reads_it_and_exits_2(tmp_path, without_rows):
+    good, none = make_run(tmp_path / "good"), without_rows(tmp_path / "none")
+    for arguments in ((commands.compare, good, none), (commands.compare, none, good), (commands.report, none)):
+        code, said = refused(*arguments)
+        assert code == 2
+        assert "/none" in said.replace(" ", "")
+        assert "nothing was measured" in said
+
+
+@pytest.mark.parametrize("name", ["requests.parquet", "manifest.json", "summary.json"])
+def test_a_folder_that_is_torn_is_a_sentence_and_no_traceback(tmp_path, name):
+    good, torn = make_run(tmp_path / "good"), make_run(tmp_path / "torn")
+    (torn / name).write_bytes((torn / name).read_bytes()[:20])
+    code, said = refused(commands.compare, good, torn)
+    assert code == 3
+    assert "cannot be read" in said
+
+
+def trial(rate, *, requests=100, failures=0, refused=0, holds=True, saturated=False):
+    return Trial(rate, 10.0 if holds else 500.0, failures, 0, 1.0, holds, saturated, requests, refused)
+
+
+@pytest.mark.parametrize(
+    ("trials", "verdict", "says"),
+    [
+        ([trial(100, failures=100, holds=False)], "invalid", "of 100 requests none succeeded: 100 failed"),
+        ([trial(100, failures=100, refused=100, holds=False)], "invalid", "none succeeded: 100 refused"),
+        ([], "invalid", "nothing was to be done"),
+        ([trial(100)], "invalid", "raise --max-rate"),
+        ([trial(100), trial(200, holds=False, saturated=True)], "invalid", "the client was the limit"),
+        ([trial(100, holds=False)], "failed", "no rate held: at 100/s the latency was 500.0 ms"),
+        ([trial(100), trial(200, failures=90, holds=False)], "ok", ""),
+    ],
+)
+def test_a_capacity_run_is_judged_by_the_rate_that_held(trials, verdict, says):
+    balanced = {"ok": True, "checks": [{"name": "stock", "ok": True}]}
+    found = judge(Evidence(_work(trials), balanced), _findings(trials))
+    assert found.verdict == verdict
+    assert any(says in reason for reason in found.reasons) or verdict == "ok"
+
+
+def test_a_route_that_is_quickly_refused_does_not_hold():
+    """`capacity get --path /nowhere`: every 404 is quick, and none of them is what was asked for."""
+    times = np.arange(100) / 10
+    requests = pd.DataFrame({"latency_ms": 1.0, "outcome": ["refused"] * 100, "intended": times})
+    found = judge_trial(requests, 10.0, 0.1, CapacityOptions())
+    assert (found.holds, found.failures, found.refused) == (False, 100, 100)
+    assert judge_trial(requests.assign(outcome="ok"), 10.0, 0.1, CapacityOptions()).holds
+    assert not judge_trial(requests.assign(outcome="error"), 10.0, 0.1, CapacityOptions()).holds
+
+
+def test_capacity_with_nobody_listening_is_invalid(tmp_path):
+    arguments = ("get", "--url", "http://127.0.0.1:9", "--runs", tmp_path)
+    assert invoke(commands.capacity, *arguments)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["checkout.p99 < 200ms", "checkout.p99", "rate > 5/s", "p99 > 5%", "p99 > x"])
+def test_a_threshold_that_cannot_be_asked_is_wrong_usage(tmp_path, text):
+    with pytest.raises(click.UsageError, match="--fail-if"):
+        invoke(commands.capacity, "get", "--url", "http://127.0.0.1:9", "--runs", tmp_path, "--fail-if", text)
 
 
 def test_a_stack_that_is_not_there_makes_the_run_invalid(tmp_path, monkeypatch):
@@ -141,15 +232,15 @@ def test_the_search_finds_the_limit_within_its_precision(limit):
     best, trials = search_capacity(service(limit), CapacityOptions(precision=0.05))
     assert limit / 1.06 <= best <= limit
     assert len(trials) <= 24
-    assert _why_invalid(trials) == []
+    assert _findings(trials).reasons == []
 
 
 def test_a_search_that_the_service_never_stopped_is_invalid():
     best, trials = search_capacity(service(1e9), CapacityOptions(rate_max=1_000))
     assert best == 1_000
-    assert "raise --max-rate" in _why_invalid(trials)[0]
+    assert "raise --max-rate" in _findings(trials).invalid[0]
     _, trials = search_capacity(service(5_000, client_limit=700), CapacityOptions())
-    assert "the client was the limit" in _why_invalid(trials)[0]
+    assert "the client was the limit" in _findings(trials).invalid[0]
 
 
 def test_a_service_that_holds_nothing_has_no_capacity():

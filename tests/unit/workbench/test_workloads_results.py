@@ -1,9 +1,12 @@
 """Rows in, frames out: exact percentiles, whole folders, and a million requests without strain."""
 
+import errno
 import json
 import math
 import subprocess
 import sys
+import time
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -12,8 +15,14 @@ import pytest
 from workloads.client.recorder import NEVER, ROW, Recorder, RowWriter, RunClock
 from workloads.client.running_stack import Stack, StackError, find_stack
 from workloads.results import reader as results
-from workloads.results.run_folder import Findings, RunFolderError, begin_run, run_path, write_json
+from workloads.results.run_folder import Findings, RunFolderError, RunNotWritten, begin_run, run_path, write_json
 from workloads.results.server_state import client_retries, difference, parse_metrics, server_document
+
+
+@pytest.fixture(autouse=True)
+def balanced_books(monkeypatch):
+    books = {"ok": True, "checks": [{"name": "stock_is_conserved", "ok": True, "violations": 0, "examples": []}]}
+    monkeypatch.setattr("workloads.results.run_folder.audit", lambda stack: books)
 
 
 def written(tmp_path, rows, recorder_count=1):
@@ -87,7 +96,19 @@ def test_the_summary_counts_outcomes_by_route(tmp_path):
     assert summary["seconds"] == 4.0
     assert summary["routes"]["checkout"]["outcomes"] == {"ok": 1, "out_of_stock": 1}
     assert summary["routes"]["checkout"]["p99Ms"] == 30.0
-    assert summary["routes"]["pay"]["maxMs"] == 1000.0
+    assert summary["routes"]["pay"]["maxMs"] is None, "an answer that never came is infinitely slow"
+    assert summary["routes"]["pay"]["answered"]["maxMs"] == 20.0
+
+
+def test_a_refused_connection_is_no_quick_answer(tmp_path):
+    rows = [(n / 10, n / 10, n / 10 + 0.001, "checkout", 0, "error", 0) for n in range(75)]
+    rows += [(n / 10, n / 10, n / 10 + 0.001, "checkout", 429, "throttled", 0) for n in range(5)]
+    rows += [(n / 10, n / 10, n / 10 + 0.2, "checkout", 201, "ok", 0) for n in range(20)]
+    summary = results.summarise(results.load_requests(written(tmp_path, rows)))
+    assert (summary["p50Ms"], summary["p99Ms"]) == (None, None)
+    assert (summary["answered"]["requests"], summary["answered"]["p50Ms"]) == (20, 200.0)
+    work = results.work_of(results.load_requests(tmp_path / "requests.parquet"))
+    assert (work.attempted, work.done, work.failed) == (100, 20, 80)
 
 
 def test_run_clocks_of_two_processes_agree():
@@ -123,8 +144,65 @@ def test_a_result_folder_is_whole_and_readable_with_pandas_alone(tmp_path):
     run = results.load(folder)
     assert run.summary["extra"] == {"answer": None}
     assert (run.manifest["verdict"], run.manifest["seed"], run.manifest["options"]) == ("ok", 7, {"rate": 5})
-    assert "no MONGODB_URI" in run.stock["unavailable"]
+    assert run.stock["checks"]
     assert "unavailable" in run.server["before"]["metrics"]
+
+
+def test_rows_are_readable_while_the_run_lasts_and_after_it_was_killed(tmp_path):
+    """What a kill -9 leaves: a manifest that says it was running, and the parts that had been written."""
+    run = begin_run(tmp_path / "run", Stack("http://127.0.0.1:9"), driver="test", scenario="x", seed=1, options={})
+    assert results.load_manifest(tmp_path / "run")["verdict"] == "running"
+    recorder = Recorder(run.writer())
+    for part, route in enumerate(("checkout", "pay", "checkout")):
+        recorder.row(part, part, part + 0.25, route, 201, "ok", 10)
+        recorder.flush()
+    deadline = time.monotonic() + 10
+    while len(list(run.writer().parts.glob("*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (run.writer().parts / "000003.tmp").write_bytes(b"PAR1 torn")
+    killed = results.load(tmp_path / "run")
+    assert killed.requests["route"].tolist() == ["checkout", "pay", "checkout"]
+    assert killed.requests["done"].tolist() == [0.25, 1.25, 2.25]
+    assert killed.summary["requests"] == 3
+    assert killed.manifest["verdict"] == "running"
+
+
+def test_a_driver_that_breaks_leaves_a_folder_that_says_so(tmp_path):
+    def broken_by(error):
+        stack = Stack("http://127.0.0.1:9")
+        with begin_run(tmp_path / "run", stack, driver="test", scenario="x", seed=1, options={}) as run:
+            Recorder(run.writer()).row(0, 0, 0.25, "checkout", 201, "ok", 10)
+            raise error
+
+    with pytest.raises(KeyError):
+        broken_by(KeyError("a bug"))
+    assert results.load(tmp_path / "run").manifest["reasons"][0] == "the run broke: 'a bug'"
+    with pytest.raises(KeyboardInterrupt):
+        broken_by(KeyboardInterrupt())
+    assert results.load(tmp_path / "run").manifest["verdict"] == "interrupted"
+
+
+def test_a_full_disk_is_one_sentence_whatever_is_being_written(tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("workloads.client.recorder._write_whole", Mock(side_effect=full))
+    run = results.load_manifest(finished_run(tmp_path))
+    assert (run["verdict"], run["reasons"][0]) == ("invalid", "the disk is full: rows are missing")
+    monkeypatch.setattr("workloads.results.run_folder.write_json", Mock(side_effect=full))
+    with pytest.raises(RunNotWritten, match="the disk is full"):
+        finished_run(tmp_path)
+
+
+def test_latest_leads_to_the_newest_run_and_is_no_run_itself(tmp_path):
+    finished_run(tmp_path, name="one")
+    finished_run(tmp_path, name="two")
+    assert results.load(tmp_path / "latest").name == "two"
+    assert [run.name for run in results.load_all(tmp_path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", ["latest", "..", ".", "a/b", "/etc"])
+def test_a_runs_name_is_a_plain_folder_name(tmp_path, name):
+    with pytest.raises(RunFolderError, match="cannot be called"):
+        run_path(tmp_path, name, "steady")
 
 
 def test_the_verdict_says_why_a_run_is_invalid_or_failed(tmp_path):

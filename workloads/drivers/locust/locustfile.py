@@ -6,6 +6,7 @@ as needed."""
 
 import itertools
 import json
+import os
 import random
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -19,10 +20,12 @@ from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from workloads.client import api
 from workloads.client.accounts import PASSWORD, email_of
 from workloads.client.exchange import Request
+from workloads.client.recorder import FLUSH_SECONDS
 from workloads.client.shop_http import READ_ROUTES, Customer, Heard, perform
 from workloads.drivers.locust.rows import LocustRows
-from workloads.drivers.locust.setup import LoadSetup, read_catalogue, setup_from_environment
+from workloads.drivers.locust.setup import SETUP_VARIABLE, LoadSetup, read_catalogue, setup_from_environment
 from workloads.drivers.locust.shapes import SCENARIOS
+from workloads.drivers.parent_death_signal import end_with_parent
 from workloads.model import outcomes
 from workloads.model.actions import Action, Reply, Wait, WalkAway
 from workloads.model.shoppers import Shop, Visit, flash_buyer, shopper, staff_member
@@ -32,6 +35,7 @@ TIMEOUT_SECONDS = 30.0
 IDLE_SECONDS = 60.0
 # Locust gives a worker up after three silent seconds; on a machine shared with the server that is a busy moment.
 runners.HEARTBEAT_LIVENESS = 20
+runners.WORKER_REPORT_INTERVAL = FLUSH_SECONDS
 
 
 class Knowledge:
@@ -189,6 +193,8 @@ if Knowledge.setup.run_seconds and Knowledge.setup.scenario in SCENARIOS:
 def on_init(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
+        if os.environ.get(SETUP_VARIABLE):  # forked by our own locust, not started by hand on another machine
+            end_with_parent()
         runner.register_message(SETUP_MESSAGE, lambda environment, msg, **_: _on_setup(runner, msg.data))
     LocustRows(environment, Knowledge.setup)
 

@@ -7,15 +7,15 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import gevent
 import numpy as np
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from workloads.client.recorder import ROW_FIELDS, Chunk, Recorder, RowWriter
+from workloads.client.recorder import FLUSH_SECONDS, ROW_FIELDS, Chunk, Recorder, RowWriter
 from workloads.drivers.locust.setup import LoadSetup
 from workloads.model import outcomes
 
-ROWS_PER_WRITE = 200_000
 REPORT_KEY = "holdfast_rows"
 TIMEOUTS = (TimeoutError, socket.timeout)
 
@@ -28,6 +28,8 @@ class LocustRows:
         self._recorder = Recorder()
         self._writer = RowWriter(Path(setup.rows_path)) if self._writes(environment, setup) else None
         self._listen(environment.events)
+        if self._writer is not None:
+            gevent.spawn(self._flush_for_ever)
 
     @staticmethod
     def _writes(environment: Environment, setup: LoadSetup) -> bool:
@@ -55,7 +57,10 @@ class LocustRows:
         outcome = context.get("outcome") or (outcomes.TIMEOUT if isinstance(exception, TIMEOUTS) else outcomes.ERROR)
         done = start_time + response_time / 1000
         self._recorder.row(start_time, start_time, done, name, status, outcome, _wire_bytes(response))
-        if self._writer is not None and self._recorder.count % ROWS_PER_WRITE == 0:
+
+    def _flush_for_ever(self) -> None:
+        while True:
+            gevent.sleep(FLUSH_SECONDS)
             self._write(self._recorder.take())
 
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
@@ -70,8 +75,12 @@ class LocustRows:
         if self._writer is None:
             return
         self._write(self._recorder.take())
-        self._writer.close()
-        Path(self._setup.check_path).write_text(json.dumps(self._cross_check()))
+        check = self._cross_check()
+        try:
+            self._writer.close()
+        except OSError as error:
+            check["unwritten"] = str(error)
+        Path(self._setup.check_path).write_text(json.dumps(check))
 
     def _write(self, chunk: Chunk) -> None:
         assert self._writer is not None, "only the process that owns the file writes"

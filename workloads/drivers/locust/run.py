@@ -4,11 +4,13 @@ what it recorded. Locust is never imported here: importing it would patch the ca
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +19,22 @@ from uuid import uuid4
 from workloads.client import api
 from workloads.client.accounts import Account, open_accounts, open_staff
 from workloads.client.event_loop import run_async
-from workloads.client.exchange import Exchange, json_request
-from workloads.client.recorder import Recorder, RowWriter, RunClock
+from workloads.client.exchange import Exchange
+from workloads.client.recorder import FLUSH_SECONDS, Recorder, RunClock
 from workloads.client.running_stack import Stack, StackError
+from workloads.drivers.ending import FAILED, Ended, Ending
 from workloads.drivers.locust.setup import SETUP_VARIABLE, LoadSetup, read_catalogue
 from workloads.drivers.locust.shapes import SCENARIOS, Scenario
+from workloads.drivers.parent_death_signal import end_with_parent
+from workloads.drivers.preflight import check_ready
 from workloads.progress import progress_bar, say
-from workloads.results.run_folder import Findings, RunInProgress, begin_run
+from workloads.results.run_folder import About, Findings, RunInProgress, begin_run
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 20_000
 # Locust stops by itself at the end of its shape; this is how long it may take to say goodbye.
 GOODBYE_SECONDS = 60.0
+POLL_SECONDS = 0.1
 # A run that lost its workers halfway measured another scenario than the one that was asked for.
 RAN_SHARE_MIN = 0.7
 
@@ -49,12 +55,34 @@ class LoadOptions:
     seed: int = 1
 
 
-def load(scenario_name: str, stack: Stack, path: Path, options: LoadOptions) -> dict[str, Any]:
+def load(scenario_name: str, stack: Stack, path: Path, options: LoadOptions, about: About = About()) -> dict[str, Any]:
     """Runs the scenario and writes the result folder. Returns its summary. Raises StackError when it cannot start."""
     scenario = SCENARIOS[scenario_name]
     options = replace(options, run_seconds=options.run_seconds or scenario.run_seconds)
-    setup = run_async(_prepare(scenario, stack, options))
-    run = begin_run(path, stack, driver="locust", scenario=scenario.name, seed=options.seed, options=asdict(options))
+    ending, facts = Ending(), {"name": scenario.name, "about": scenario.about}
+    with ending.on_signals():
+        skus, slugs = run_async(_catalogue(stack))
+        with begin_run(
+            path,
+            stack,
+            driver="locust",
+            scenario=scenario.name,
+            seed=options.seed,
+            options=asdict(options),
+            about=about,
+        ) as run:
+            try:
+                setup = run_async(ending.unless_ended(_prepare(scenario, stack, options, skus, slugs)))
+            except Ended:
+                return _finish(run, Findings(), {"scenario": facts}, ending)
+            run.start_clock()
+            findings, check = _drive(scenario, run, options, setup, ending)
+            return _finish(run, findings, {"locust": check, "scenario": facts}, ending)
+
+
+def _drive(
+    scenario: Scenario, run: RunInProgress, options: LoadOptions, setup: LoadSetup, ending: Ending
+) -> tuple[Findings, dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="holdfast-load-") as private:
         check_path = Path(private) / "check.json"
         setup = replace(
@@ -64,22 +92,30 @@ def load(scenario_name: str, stack: Stack, path: Path, options: LoadOptions) -> 
             started_at=run.clock.started_at_epoch_seconds,
         )
         setup.write(Path(private) / "setup.json")
-        exit_code = _run_locust(scenario, run, options, Path(private) / "setup.json")
+        exit_code = _run_locust(scenario, run, options, Path(private) / "setup.json", ending)
         check = json.loads(check_path.read_text()) if check_path.exists() else {}
-    _make_sure_of_rows(run)
-    findings = _findings(exit_code, check, setup.run_seconds)
-    return run.finish(findings, {"locust": check, "scenario": {"name": scenario.name, "about": scenario.about}})
+    return _findings(exit_code, check, 0.0 if ending else setup.run_seconds), check
 
 
-async def _prepare(scenario: Scenario, stack: Stack, options: LoadOptions) -> LoadSetup:
+def _finish(run: RunInProgress, findings: Findings, more: dict[str, Any], ending: Ending) -> dict[str, Any]:
+    ending.add_to(findings)
+    return run.finish(findings, more)
+
+
+async def _catalogue(stack: Stack) -> tuple[tuple[str, ...], dict[str, str]]:
+    async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as exchange:
+        await check_ready(exchange)
+    skus, slugs = await asyncio.to_thread(read_catalogue, stack.url)
+    if not skus:
+        raise StackError("the shop sells nothing yet: run `holdfast seed` first")
+    return skus, slugs
+
+
+async def _prepare(
+    scenario: Scenario, stack: Stack, options: LoadOptions, skus: tuple[str, ...], slugs: dict[str, str]
+) -> LoadSetup:
     """Accounts signed in and the hot SKU stocked before the clock starts."""
     async with Exchange(stack.url, RunClock(time.time()), Recorder(), timeout_seconds=60.0) as exchange:
-        answer = await exchange.send(json_request("GET", "/health/ready", "ready"))
-        if answer.status != 200:
-            raise StackError(f"the service is not ready: {answer.status or answer.outcome}")
-        skus, slugs = await asyncio.to_thread(read_catalogue, stack.url)
-        if not skus:
-            raise StackError("the shop sells nothing yet: run `holdfast seed` first")
         with progress_bar("signing in", options.users) as step:
             accounts = await open_accounts(exchange, [f"shopper{n + 1}" for n in range(options.users)], step)
         staff = await open_staff(exchange, stack)
@@ -110,21 +146,55 @@ def _session(account: Account) -> dict[str, str]:
     return {"email": account.email, "accessToken": account.access_token, "refreshToken": account.refresh_token}
 
 
-def _run_locust(scenario: Scenario, run: RunInProgress, options: LoadOptions, setup_path: Path) -> int:
-    """Locust's exit code. Its own output goes to stderr, so that stdout stays ours."""
+def _run_locust(scenario: Scenario, run: RunInProgress, options: LoadOptions, setup_path: Path, ending: Ending) -> int:
+    """Locust's exit code. Its own output goes to stderr, so that stdout stays ours. In a process group of its own:
+    Ctrl-C reaches only this process, which ends locust and waits for its rows."""
     seconds = float(options.run_seconds or 0.0)
     command = _locust_command(scenario, run.stack.url, options)
     say(f"{scenario.name}: {scenario.about}; {options.users} users" + ("" if options.web else f" for {seconds:,.0f} s"))
     environment = os.environ | {SETUP_VARIABLE: str(setup_path)}
-    process = subprocess.Popen(command, env=environment, stdout=sys.stderr, stderr=sys.stderr)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=sys.stderr,
+        stderr=sys.stderr,
+        process_group=0,
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - one call, no lock
+    )
     try:
-        return process.wait(None if options.web or options.expect_workers else seconds + GOODBYE_SECONDS)
-    except subprocess.TimeoutExpired:
+        unlimited = options.web or options.expect_workers
+        _wait(process, None if unlimited else seconds + GOODBYE_SECONDS, run, ending)
+        return _ended(process)
+    finally:
+        _kill_group(process)
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float | None, run: RunInProgress, ending: Ending) -> None:
+    """Until locust is done, the run is ended, or its time is over."""
+    watch, began, looked = run.watch(), time.monotonic(), time.monotonic()
+    while process.poll() is None and not ending and (seconds is None or time.monotonic() - began < seconds):
+        time.sleep(POLL_SECONDS)
+        if time.monotonic() - looked >= FLUSH_SECONDS:
+            looked = time.monotonic()
+            if reason := watch.look():
+                ending.end(FAILED, reason)
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int:
+    """Locust's exit code; asked to end where it has not by itself, and given time to write its rows."""
+    if process.poll() is None:
         process.terminate()
+    try:
         return process.wait(GOODBYE_SECONDS)
-    except KeyboardInterrupt:
-        # Locust got the same signal and ends in its own way, writing its rows.
-        return process.wait(GOODBYE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Nothing of locust stays behind, its worker processes included."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _locust_command(scenario: Scenario, url: str, options: LoadOptions) -> list[str]:
@@ -149,20 +219,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _make_sure_of_rows(run: RunInProgress) -> None:
-    """A locust that died left no readable file; the folder is whole all the same, with no rows and a verdict."""
-    if not _is_whole(run.rows_path):
-        RowWriter(run.rows_path).close()
-
-
-def _is_whole(path: Path) -> bool:
-    return path.exists() and path.read_bytes()[-4:] == b"PAR1"
-
-
 def _findings(exit_code: int, check: dict[str, Any], run_seconds: float) -> Findings:
     findings = Findings()
     if exit_code != 0 or not check:
         findings.invalid.append(f"locust ended with exit code {exit_code}")
+    if check.get("unwritten"):
+        findings.invalid.append(f"rows are missing, locust could not write them: {check['unwritten']}")
     if check.get("clientSaturated"):
         findings.invalid.append("the client is saturated: a locust process used more than 90 % of a core")
     if check and check["ranSeconds"] < RAN_SHARE_MIN * run_seconds:

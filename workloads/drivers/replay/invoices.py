@@ -4,8 +4,8 @@ refund with restock of what its customer bought earlier in this replay, and what
 Whatever the network does, an invoice is asked again under the same idempotency key until its fate is known."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from workloads.client.accounts import Account
 from workloads.client.exchange import Answer, Exchange, Request
 from workloads.drivers.open_loop import Flow
 from workloads.model import outcomes
+from workloads.results.verdict import Work
 from workloads.traces.retail import Invoice
 
 UNKNOWN = "unknown"
@@ -23,6 +24,11 @@ PAUSE_SECONDS_MAX = 2.0
 # Another request under the same key, or for the same order, has not ended yet: its answer is still to come.
 STILL_RUNNING = frozenset({"idempotency_in_progress", "payment_in_progress"})
 RECEIVED_LINES_MAX = 500
+
+DONE = frozenset({outcomes.PAID, "refunded", "partly_refunded", "goods_in"})
+LOST = frozenset({UNKNOWN, outcomes.DROPPED})
+# The shop deciding no is what it is there for; anything else that is refused was not meant.
+EXPECTED_REFUSALS = frozenset(outcomes.BY_CODE)
 
 Ask = Callable[[str], Request]
 
@@ -39,6 +45,7 @@ class Fate:
     intended: float
     outcome: str = outcomes.DROPPED
     reason: str = "no free slot in flight"
+    user_id: str = ""
     order_id: str = ""
     order_number: str = ""
     done: float = float("nan")
@@ -66,14 +73,25 @@ class _ReturnPlan:
     goods_in: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who buys and who takes goods back: accounts by the trace's own name of a customer, and guests for the rest."""
+
+    customers: dict[str, Account]
+    guests: list[Account]
+    staff: Account
+
+    @property
+    def user_ids(self) -> set[str]:
+        return {account.user_id for account in (*self.customers.values(), *self.guests)}
+
+
 class InvoiceReplay:
     """Turns invoices into flows of the open loop. Invoices of one customer never overtake each other."""
 
-    def __init__(
-        self, run_id: str, accounts: dict[str, Account], staff: Account, *, retry_seconds: float, guests: int
-    ) -> None:
-        self._run_id, self._accounts, self._staff = run_id, accounts, staff
-        self._retry_seconds, self._guests = retry_seconds, guests
+    def __init__(self, run_id: str, people: People, *, retry_seconds: float) -> None:
+        self._run_id, self._people, self._staff = run_id, people, people.staff
+        self._retry_seconds = retry_seconds
         self._purchases: dict[str, list[_Purchase]] = defaultdict(list)
         self._before: dict[str, asyncio.Event] = {}
         self._guest_of: dict[str, Account] = {}
@@ -131,12 +149,13 @@ class InvoiceReplay:
     def _account(self, invoice: Invoice) -> Account:
         """Who buys. A guest's invoice keeps its guest: a key means something only to the one who used it first."""
         if invoice.customer:
-            return self._accounts[customer_name(invoice.customer)]
-        turn = guest_name(len(self._guest_of) % self._guests)
-        return self._guest_of.setdefault(invoice.number, self._accounts[turn])
+            return self._people.customers[invoice.customer]
+        turn = self._people.guests[len(self._guest_of) % len(self._people.guests)]
+        return self._guest_of.setdefault(invoice.number, turn)
 
     async def _sale(self, exchange: Exchange, intended: float | None, invoice: Invoice, fate: Fate) -> None:
         account = self._account(invoice)
+        fate.user_id = account.user_id
         lines = [(line.sku, line.quantity) for line in invoice.lines]
         key = f"{self._run_id}:{invoice.number}"
         placed = await self._ask(exchange, account, partial(api.checkout, lines=lines, key=key), fate, intended)
@@ -215,12 +234,12 @@ class InvoiceReplay:
             intended, pause = None, min(pause * 2, PAUSE_SECONDS_MAX)
 
 
-def customer_name(customer: str) -> str:
-    return f"customer-{customer}"
-
-
-def guest_name(number: int) -> str:
-    return f"guest-{number}"
+def work_of(fates: Iterable[Fate]) -> Work:
+    """The invoices as the verdict wants them."""
+    fates = list(fates)
+    unexpected = (fate for fate in fates if fate.outcome == outcomes.REFUSED and fate.reason not in EXPECTED_REFUSALS)
+    done, lost = (sum(fate.outcome in kinds for fate in fates) for kinds in (DONE, LOST))
+    return Work("invoices", len(fates), done, lost, Counter(fate.reason for fate in unexpected))
 
 
 def _open(answer: Answer) -> bool:

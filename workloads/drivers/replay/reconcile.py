@@ -51,33 +51,62 @@ async def _page(exchange: Exchange, staff: Account, cursor: str | None) -> dict[
 def reconcile(
     invoices: Iterable[Invoice], fates: Iterable[Fate], orders: Iterable[Mapping[str, Any]], users: set[str]
 ) -> dict[str, Any]:
-    """`{ok, sales, matched, refused, returns, wrong, orphanOrders}`; `orders` are those placed since the run began,
-    `users` the replay's own. Refusals and returns are counted by reason."""
+    """`{ok, sales, matched, refused, returns, wrong, orphanOrders}`; `orders` are those placed since the run
+    began, `users` the replay's own. Every sale counts once: it is matched, refused or wrong."""
     sales = {invoice.number: invoice for invoice in invoices if not invoice.is_return}
     fates = list(fates)
     sold = [fate for fate in fates if not fate.is_return]
     by_id = {order["id"]: order for order in orders}
-    wrong = [f"{fate.invoice}: {why}" for fate in sold if (why := _why_wrong(fate, sales[fate.invoice], by_id))]
     claimed = Counter(fate.order_id for fate in sold if fate.order_id)
-    wrong += [f"order {order_id} answers to {times} invoices" for order_id, times in claimed.items() if times > 1]
-    orphans = [order["id"] for order in by_id.values() if order["userId"] in users and order["id"] not in claimed]
-    returns = [fate for fate in fates if fate.is_return]
+    unclaimed = _Unclaimed(order for order in by_id.values() if order["userId"] in users and order["id"] not in claimed)
+    wrong = {}
+    for fate in sold:
+        if why := _why_wrong(fate, sales[fate.invoice], by_id, unclaimed):
+            wrong[id(fate)] = f"{fate.invoice}: {why}"
+        elif fate.order_id and claimed[fate.order_id] > 1:
+            wrong[id(fate)] = f"{fate.invoice}: order {fate.order_id} answers to {claimed[fate.order_id]} invoices"
+    right = [fate for fate in sold if id(fate) not in wrong]
+    reasons = list(wrong.values())
     return {
-        "ok": not wrong and not orphans,
-        "sales": len(sales),
-        "matched": sum(fate.outcome == outcomes.PAID for fate in sold),
-        "refused": dict(Counter(fate.reason for fate in sold if fate.outcome != outcomes.PAID)),
-        "returns": dict(Counter(_return_kind(fate) for fate in returns)),
+        "ok": not wrong and not unclaimed.left,
+        "sales": len(sold),
+        "matched": sum(fate.outcome == outcomes.PAID for fate in right),
+        "refused": dict(Counter(fate.reason for fate in right if fate.outcome != outcomes.PAID)),
+        "returns": dict(Counter(_return_kind(fate) for fate in fates if fate.is_return)),
         "wrong": len(wrong),
-        "wrongExamples": wrong[:EXAMPLES_MAX],
-        "orphanOrders": len(orphans),
-        "orphanExamples": orphans[:EXAMPLES_MAX],
+        "wrongExamples": reasons[:EXAMPLES_MAX],
+        "orphanOrders": len(unclaimed.left),
+        "orphanExamples": list(unclaimed.left)[:EXAMPLES_MAX],
     }
 
 
-def _why_wrong(fate: Fate, invoice: Invoice, orders: Mapping[str, Mapping[str, Any]]) -> str:
+class _Unclaimed:
+    """Orders of the replay's own users that no invoice has named."""
+
+    def __init__(self, orders: Iterable[Mapping[str, Any]]) -> None:
+        self.left = {order["id"]: order for order in orders}
+
+    def claim(self, fate: Fate, invoice: Invoice) -> str:
+        """The order that an invoice of unknown fate has most likely placed: its customer's, with its lines. Taken away,
+        since an invoice whose answer was lost is one fault, and not also an order too many."""
+        for order_id, order in self.left.items():
+            if order["userId"] == fate.user_id and _units(order) == invoice.units_by_sku():
+                del self.left[order_id]
+                return str(order_id)
+        return ""
+
+
+def _units(order: Mapping[str, Any]) -> Counter[str]:
+    units = Counter[str]()
+    for line in order["items"]:
+        units[line["sku"]] += line["quantity"]
+    return units
+
+
+def _why_wrong(fate: Fate, invoice: Invoice, orders: Mapping[str, Mapping[str, Any]], unclaimed: _Unclaimed) -> str:
     if fate.outcome == "unknown":
-        return f"its fate is unknown ({fate.reason})"
+        order_id = fate.order_id or unclaimed.claim(fate, invoice)
+        return f"its fate is unknown ({fate.reason})" + (f"; order {order_id} is there" if order_id else "")
     if not fate.order_id:
         return "" if fate.reason else "it has neither an order nor a reason"
     order = orders.get(fate.order_id)
@@ -87,10 +116,7 @@ def _why_wrong(fate: Fate, invoice: Invoice, orders: Mapping[str, Mapping[str, A
         return f"paid, but order {fate.order_id} is {order['status']}"
     if fate.outcome == "refused" and order["status"] != "cancelled":
         return f"refused ({fate.reason}), but order {fate.order_id} is {order['status']}"
-    units = Counter[str]()
-    for line in order["items"]:
-        units[line["sku"]] += line["quantity"]
-    return "" if units == invoice.units_by_sku() else f"order {fate.order_id} has other lines"
+    return "" if _units(order) == invoice.units_by_sku() else f"order {fate.order_id} has other lines"
 
 
 def _return_kind(fate: Fate) -> str:
