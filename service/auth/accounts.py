@@ -117,9 +117,9 @@ class Accounts:
         user = await self._users.get(user_id, session)
         if user is None:
             raise UserNotFound()
-        if user.role == "admin" and not user.disabled and not admin_stays:
-            if await self._users.count_admins(session) < 2:
-                raise LastAdmin()
+        leaves = user.role == "admin" and not user.disabled and not admin_stays
+        if leaves and await self._users.count_admins(session) < 2:
+            raise LastAdmin()
         await self._outbox.add([AccountChanged(user_id)], session)
 
     async def sessions(self, user_id: str) -> list[Session]:

@@ -35,5 +35,5 @@ def _camel(part: Any) -> Any:
 
 
 def _name(name: str) -> str:
-    head, *rest = name.split("_")
+    head, *rest = name.lstrip("_").split("_")
     return head + "".join(word.capitalize() for word in rest)
