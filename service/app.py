@@ -35,7 +35,7 @@ from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import docs, notices, ops, storefront
+from service.pages import docs, notices, ops, security_txt, storefront
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -44,7 +44,7 @@ from service.web.http.access import Access
 from service.web.http.compress import setup_compress
 from service.web.http.health import Health
 from service.web.http.health import routes as health_routes
-from service.web.openapi.routes import publisher
+from service.web.openapi.routes import Published
 from service.web.openapi.routes import routes as openapi_routes
 from service.web.security.guest import Guests
 from service.web.security.layers import setup_layers
@@ -65,13 +65,16 @@ def create_app(shop: Shop, front: Front, background: Background, health: Health 
     app.error_handler.add(Exception, front.layers.answer)
     app.ctx.shield = front.shield
     app.ctx.health = health = health or health_of(shop, front, background)
-    for blueprint in (*_blueprints(shop, front, background), health_routes(health, _metrics_for(shop.config))):
+    for blueprint in (*_blueprints(app, shop, front, background), health_routes(health, _metrics_for(shop.config))):
         app.blueprint(blueprint)
     setup_compress(app, front.codecs)
     return app
 
 
-def _blueprints(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
+def _blueprints(app: App, shop: Shop, front: Front, background: Background) -> list[Blueprint]:
+    static_files = StaticFiles()
+    pages = Pages(static_files)
+    app.ctx.problem_page = pages.problem
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
@@ -80,7 +83,7 @@ def _blueprints(shop: Shop, front: Front, background: Background) -> list[Bluepr
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, front, background),
+        *_pages(shop, front, background, pages, static_files),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
@@ -100,18 +103,18 @@ def _metrics_for(settings: Config) -> Access:
     return Access.STAFF if settings.production or settings.ops_port else Access.PUBLIC
 
 
-def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
+def _pages(
+    shop: Shop, front: Front, background: Background, pages: Pages, static_files: StaticFiles
+) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
     def counters() -> dict[str, int]:
         group = shop.ledger.group
         return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
 
-    static_files = StaticFiles()
-    pages = Pages(static_files)
     storefront_pages = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
     overview = Overview(shop.stores.database, shop.clock, shop.config.reservation_ttl_seconds)
-    published = publisher(front.layers.cookies.names, metadata.version("holdfast"))
+    published = Published(front.layers.cookies.names, metadata.version("holdfast"), front.codecs)
     return [
         static_files.routes(),
         storefront.routes(storefront_pages),
@@ -119,6 +122,7 @@ def _pages(shop: Shop, front: Front, background: Background) -> list[Blueprint]:
         docs.routes(published, pages),
         notices.routes(background.notices, pages),
         openapi_routes(published),
+        security_txt.routes(shop.clock, shop.config),
     ]
 
 

@@ -2,7 +2,9 @@
 for pandas, and the service never imports the workbench."""
 
 import importlib
+import re
 import sys
+from importlib import metadata
 from typing import Any
 
 import click
@@ -11,7 +13,7 @@ from service.config import ConfigError
 
 COMMANDS = {
     "up": "service.up:up",
-    "seed": "benchmarks.seeding:seed",
+    "seed": "benchmarks.seeding.command:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",
     "audit": "service.commands:audit",
@@ -30,10 +32,22 @@ COMMANDS = {
     "simulate": "workloads.simulation.commands:simulate",
     "scale": "workloads.scale_model.command:scale",
     "torture": "workloads.torture:torture",
-    "demo": "workloads.demo:demo",
+    "demo": "workloads.demo.command:demo",
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130
+
+
+def _instead_of(module: str) -> str:
+    """What to install for a module that is not here: the extra that brings it, or the workbench, which the image of the
+    service leaves out."""
+    package = module.partition(".")[0]
+    if package in OURS:
+        return f"{module}, which this installation leaves out: run it from the image holdfast-load or a checkout"
+    wanted = re.compile(rf"{re.escape(package).replace('_', '[-_]')}(?![\w-]).*extra == [\"'](\w+)[\"']", re.IGNORECASE)
+    extras = {found[1] for found in map(wanted.match, metadata.requires("holdfast") or ()) if found}
+    named = ",".join(sorted(extras - {"dev"} or {"local", "load"}))
+    return f"{module}: install the extra, `pip install 'holdfast[{named}]'`"
 
 
 class LazyGroup(click.Group):
@@ -47,11 +61,7 @@ class LazyGroup(click.Group):
         try:
             command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
-            if (missing.name or "").partition(".")[0] in OURS:
-                raise
-            raise click.ClickException(
-                f"`holdfast {name}` needs {missing.name}: install the extras, `pip install 'holdfast[local,load]'`"
-            ) from missing
+            raise click.ClickException(f"`holdfast {name}` needs {_instead_of(missing.name or '')}") from missing
         assert isinstance(command, click.Command)
         return command
 

@@ -25,6 +25,7 @@ class Config:
     production: bool = False  # refuses what only a trial may have
     secret: str = DEVELOPMENT_SECRET  # every key is derived from it; a new one goes before the old one and a comma
     public_url: str = "http://127.0.0.1:8000"  # in links of mails; https sets secure cookies
+    security_contact: str = ""  # mailto: or https: of security.txt; empty: the sender of mails
     cors_origins: str = ""  # whose pages may call the API, between commas
     currency: str = "GBP"  # ISO 4217
     timezone: str = "UTC"  # of the times at which jobs are due
@@ -295,6 +296,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     "database": kinds.matching(kinds.DATABASE, "1 to 38 letters, digits, `-` and `_`"),
     "app_name": kinds.matching(kinds.APP_NAME, "1 to 128 visible ASCII signs without blanks, quotes and backslashes"),
     "public_url": kinds.origin,
+    "security_contact": kinds.optional(kinds.contact),
     "cors_origins": kinds.listed(kinds.origin),
     "currency": kinds.currency,
     "timezone": kinds.time_zone,

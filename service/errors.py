@@ -11,6 +11,7 @@ class Problem(Exception):
 
     code: ClassVar[str] = "problem"
     title: ClassVar[str] = "The request cannot be carried out"
+    headers: ClassVar[Mapping[str, str]] = {}  # what the answer says beside the body
 
     def __init__(self, detail: str = "", *, retry_after_seconds: int | None = None, **extra: Any) -> None:
         super().__init__(detail or self.title)

@@ -145,6 +145,14 @@ def web_url(given: str) -> str:
     return given
 
 
+def contact(given: str) -> str:
+    scheme, _, rest = given.partition(":")
+    try:
+        return f"mailto:{address(rest)}" if scheme == "mailto" else web_url(given)
+    except ValueError:
+        raise ValueError("mailto:ADDRESS or an http or https URL") from None
+
+
 def smtp_url(given: str) -> str:
     parts = _split(given, set(SMTP_PORTS), "smtp://, smtp+starttls:// or smtps://[USER:PASSWORD@]HOST[:PORT]")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:

@@ -62,6 +62,12 @@ class SessionNotFound(NotFound):
     code, title = "session_not_found", "You have no such session"
 
 
+class AccountDisabled(Forbidden):
+    """Said only to who has given the right password."""
+
+    code, title = "account_disabled", "This account is closed"
+
+
 class LastAdmin(Conflict):
     code, title = "last_admin", "The last admin stays admin"
 
@@ -80,6 +86,7 @@ class User:
     created_at: datetime
     password_changed_at: datetime
     email_verified: bool = False
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Accounts on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -55,8 +55,17 @@ class VerifyBody(Wire):
     token: LinkToken
 
 
-class RoleBody(Wire):
-    role: Role
+class UserChangeBody(Wire):
+    """At least one of the two. Nobody logs in to a disabled account."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+class PasswordBody(Wire):
+    """Your password, once more."""
+
+    password: Password
 
 
 class UsersQuery(Wire):
@@ -74,6 +83,7 @@ class UserView(Wire):
     name: str
     role: Role
     email_verified: bool
+    disabled: bool
     created_at: datetime
 
 
@@ -113,6 +123,14 @@ class LoginsReply(Wire):
     items: list[LoginView]
 
 
+class ExportReply(Wire):
+    """`records`: by kind, such as `orders`."""
+
+    account: UserView
+    sessions: list[LoginView]
+    records: dict[str, list[dict[str, Any]]]
+
+
 class EndSessionsBody(Wire):
     """Without `sessionId`, all your logins but this one."""
 
@@ -131,6 +149,7 @@ def user_view(user: User) -> UserView:
         name=user.name,
         role=user.role,  # type: ignore[arg-type]
         email_verified=user.email_verified,
+        disabled=user.disabled,
         created_at=user.created_at,
     )
 

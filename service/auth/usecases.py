@@ -7,6 +7,7 @@ from service.auth.attempts import LoginAttempts
 from service.auth.hash_queue import Asker
 from service.auth.mails import Mails, digest
 from service.auth.models import (
+    AccountDisabled,
     BadCredentials,
     BadMailToken,
     BadRefreshToken,
@@ -67,6 +68,8 @@ class Auth:
         match = await self._passwords.check(password, user.password_hash if user else None, asker)
         if not match.ok or user is None:
             raise BadCredentials()
+        if user.disabled:
+            raise AccountDisabled()
         if not match.current:
             await self._users.renew_hash(user, await self._passwords.hash(password, asker))
         return await self._let_in(user, device)
@@ -94,7 +97,7 @@ class Auth:
     async def _check_unchanged(self, user: User, session: Session) -> None:
         """A password or a role that changed during the login has not seen this session, so it must not stay."""
         current = await self._users.get(user.id)
-        if current is None or (current.password_changed_at, current.role) != (user.password_changed_at, user.role):
+        if current is None or _state(current) != _state(user):
             await self._sessions.end(user.id, session.id)
             raise BadCredentials("The account changed during the login; try again")
 
@@ -105,7 +108,7 @@ class Auth:
         if rotation.outcome == "reused":
             raise TokenReused()
         user = await self._users.get(rotation.user_id) if rotation.outcome == "rotated" else None
-        if user is None:
+        if user is None or user.disabled:
             raise BadRefreshToken()
         if user.role != rotation.role:
             await self._sessions.change_role(user.id, user.role)
@@ -139,7 +142,7 @@ class Auth:
     async def forgot_password(self, email: str, device: Device) -> None:
         """Mails a link if there is such an account; the caller learns nothing either way."""
         user = await self._users.by_email(email)
-        if user is not None:
+        if user is not None and not user.disabled:
             account = self.mark(user.email)
             known = await self._attempts.knows(account, device)
             await self._mails.send_reset(user, self._attempts.requester(account, device), known=known)
@@ -175,6 +178,10 @@ class Auth:
         await self._attempts.succeeded(self.mark(user.email), device)
         return user
 
+    async def forget(self, user: User) -> None:
+        """Where an erased account was logged in from."""
+        await self._attempts.forget(self.mark(user.email))
+
     async def request_verification(self, user_id: str) -> None:
         """Mails the link again. Raises TooManyMails."""
         user = await self.get(user_id)
@@ -197,3 +204,8 @@ class Auth:
             self._tokens.refresh(session_id, generation),
             int(self._config.access_token_ttl_seconds),
         )
+
+
+def _state(user: User) -> tuple[object, ...]:
+    """What a login must not have missed."""
+    return user.password_changed_at, user.role, user.disabled

@@ -1,5 +1,6 @@
 """Wires the accounts: everything they need from the rest is given here, once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from service.auth.attempts import LoginAttempts
 from service.auth.devices import Devices
 from service.auth.mails import Mails
 from service.auth.passwords import Passwords
+from service.auth.personal_data import Collect, PersonalData
 from service.auth.repository import UserRepository
 from service.auth.sessions import SessionStore
 from service.auth.tokens import Tokens
@@ -34,10 +36,20 @@ class Stored:
 class AuthDomain:
     auth: Auth
     accounts: Accounts
+    personal_data: PersonalData
     passwords: Passwords
 
 
-def wire(stored: Stored, tokens: Tokens, gate: Gate, clock: Clock, ids: Ids, config: Config) -> AuthDomain:
+def wire(
+    stored: Stored,
+    tokens: Tokens,
+    gate: Gate,
+    clock: Clock,
+    ids: Ids,
+    config: Config,
+    collectors: Mapping[str, Collect] | None = None,
+) -> AuthDomain:
+    """`collectors`: what other domains know about a user."""
     users, passwords = UserRepository(stored.database), Passwords(config)
     sessions = SessionStore(stored.redis, clock, config)
     attempts = LoginAttempts(stored.redis, Devices(clock, ids, config), clock, config)
@@ -45,6 +57,7 @@ def wire(stored: Stored, tokens: Tokens, gate: Gate, clock: Clock, ids: Ids, con
     return AuthDomain(
         Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config),
         Accounts(users, sessions, passwords, stored.transactions, stored.outbox, clock, ids),
+        PersonalData(collectors or {}),
         passwords,
     )
 

@@ -8,6 +8,9 @@ There is no retry here and no result backend: `JobRunner` keeps both in MongoDB,
 retry sends a task again at once on this broker, and loses it with the queue.)"""
 
 import logging
+import os
+import secrets
+import socket
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -31,6 +34,12 @@ GROUP = "workers"
 FROM_THE_START = "0"
 MESSAGES_PER_READ = 1  # what one worker has fetched, another cannot start
 PAUSE_WHILE_DOWN_SECONDS = 0.5
+GONE_AFTER_MS = 86_400_000
+
+
+def _of_this_process(app_name: str) -> str:
+    """Two processes of one name would be one consumer to Redis, and each take the other's messages for its own."""
+    return f"{app_name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 class StreamBroker(RedisStreamBroker):
@@ -39,7 +48,7 @@ class StreamBroker(RedisStreamBroker):
             config.redis_url,
             queue_name=STREAM,
             consumer_group_name=GROUP,
-            consumer_name=config.app_name,
+            consumer_name=_of_this_process(config.app_name),
             consumer_id=FROM_THE_START,
             maxlen=config.queue_length_max,
             xread_block=int(config.queue_block_seconds * 1000),
@@ -59,6 +68,7 @@ class StreamBroker(RedisStreamBroker):
         """Comes up also while Redis is down: `listen` declares the group when it is there."""
         try:
             await super().startup()
+            await self._forget_the_gone()
         except UNREACHABLE as error:
             log.warning("the queue is not there yet: %s", error)
 
@@ -103,6 +113,13 @@ class StreamBroker(RedisStreamBroker):
     def _message(self, entry: Any) -> AckableMessage:
         message_id, fields = entry
         return AckableMessage(data=fields[b"data"], ack=self._ack_generator(id=message_id, queue_name=STREAM))
+
+    async def _forget_the_gone(self) -> None:
+        """Names of processes that were killed; what they still held has been taken over before."""
+        async with Redis(connection_pool=self.connection_pool) as redis:
+            for consumer in await redis.xinfo_consumers(STREAM, GROUP):
+                if not consumer["pending"] and consumer["idle"] > GONE_AFTER_MS:
+                    await redis.xgroup_delconsumer(STREAM, GROUP, consumer["name"])
 
     async def leave(self) -> None:
         """Stopped workers do not gather in the group. What one still holds stays in it, to be taken over."""

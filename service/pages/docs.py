@@ -1,9 +1,11 @@
 """The API for people: the published document as one page, without a script."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 from sanic import Blueprint
 
 from service.pages.render import Pages
@@ -16,12 +18,16 @@ def routes(published: Published, pages: Pages) -> Blueprint:
     """`published` gives the document of the app that was asked."""
     blueprint = Blueprint("docs")
 
+    @lru_cache(maxsize=1)
+    def written(app: Any) -> Markup:
+        """All but what is the caller's: the same for everybody, and long to write."""
+        document = published.document(app)
+        values = {"document": document, "groups": _groups(document), "schemas": document["components"]["schemas"]}
+        return pages.part("docs_main.html", pretty=pretty, kind=kind, **values)
+
     @operation(blueprint, "GET", "/docs", "The API", returns={200: None}, access=Access.PUBLIC, limit="read")
     async def docs(call: Call[Nothing]) -> Reply:
-        document = published(call.request)
-        schemas = document["components"]["schemas"]
-        values = {"document": document, "groups": _groups(document), "schemas": schemas}
-        return pages.page(call.request, "docs.html", pretty=pretty, kind=kind, **values)
+        return pages.page(call.request, "docs.html", written=written(call.request.app))
 
     return blueprint
 

@@ -1,11 +1,13 @@
 """Templates to replies. Everything is escaped unless a template says otherwise, and none does."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from sanic import Request
 
 from service.pages.static_files import StaticFiles
@@ -27,7 +29,7 @@ class Pages:
             auto_reload=False,
         )
         self._templates.globals["static"] = static_files.url
-        self._templates.filters |= {"money": money, "moment": moment}
+        self._templates.filters |= {"money": money, "moment": moment, "duration": duration}
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> Reply:
         """`template` with the caller and this response's nonce beside its values."""
@@ -36,6 +38,14 @@ class Pages:
         )
         return Reply(status, body.encode(), content_type=HTML)
 
+    def part(self, template: str, **values: Any) -> Markup:
+        """A piece of a page that is the same for everybody."""
+        return Markup(self._templates.get_template(template).render(values))  # nosec B704 - escaped as it was written
+
+    def problem(self, _: Request, document: Mapping[str, Any]) -> bytes:
+        """An error for people. It asks nothing of a request that may not have been read."""
+        return self._templates.get_template("problem.html").render(problem=document).encode()
+
 
 def money(amount: int, currency: str) -> str:
     return f"{SYMBOLS.get(currency, currency + ' ')}{amount / 100:,.2f}"
@@ -43,6 +53,15 @@ def money(amount: int, currency: str) -> str:
 
 def moment(at: datetime) -> str:
     return at.strftime("%-d %B %Y, %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that tells it exactly."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            count = int(seconds // size)
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"
 
 
 def link(path: str, query: dict[str, Any], **changes: Any) -> str:

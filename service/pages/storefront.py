@@ -120,7 +120,7 @@ def _browsing(blueprint: Blueprint, shop: Storefront) -> None:
 def _buying(blueprint: Blueprint, shop: Storefront) -> None:
     @operation(blueprint, "GET", "/cart", "The cart's page", returns=PAGE, access=Access.PUBLIC, limit="read")
     async def cart(call: Call[Nothing]) -> Reply:
-        return shop.pages.page(call.request, "cart.html")
+        return shop.pages.page(call.request, "cart.html", hold_seconds=shop.config.reservation_ttl_seconds)
 
     @operation(blueprint, "GET", "/login", "Sign in or register", returns=PAGE, access=Access.PUBLIC, limit="read")
     async def login(call: Call[Nothing]) -> Reply:

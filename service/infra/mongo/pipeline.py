@@ -71,7 +71,8 @@ class _Line:
         if self._session is not None:
             self._take_part(command)
         self._connection.send_cluster_time(command, self._session, self._database.client)
-        self._connection.apply_timeout(command)
+        # A getMore takes no time limit of its own on the server: its cursor has the find's. The socket keeps one.
+        self._connection.apply_timeout(None if "getMore" in command else command)
         request, encoded, _, largest = message._op_msg(
             NO_FLAGS, command, self._database.name, ReadPreference.PRIMARY, self._database.codec_options
         )

@@ -3,6 +3,7 @@ which counts where every request of the service goes through it. Everything else
 
 import asyncio
 import hashlib
+import ssl
 from typing import Any, cast
 
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -64,9 +65,17 @@ async def _opened(given: Any, seconds: float) -> "Exchange":
     loop, path = asyncio.get_running_loop(), given.get("path")
     if path:
         return (await loop.create_unix_connection(lambda: Exchange(seconds), path))[1]
-    secure = given.get("connection_class") is SSLConnection
     host, port = given.get("host", "localhost"), given.get("port", 6379)
-    return (await loop.create_connection(lambda: Exchange(seconds), host, port, ssl=secure or None))[1]
+    return (await loop.create_connection(lambda: Exchange(seconds), host, port, ssl=_tls(given)))[1]
+
+
+def _tls(given: Any) -> ssl.SSLContext | None:
+    """As the URL's own options ask: authority, client certificate, whether to check."""
+    if given.get("connection_class") is not SSLConnection:
+        return None
+    options = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    context: ssl.SSLContext = SSLConnection(**options).ssl_context.get()
+    return context
 
 
 def _greeting(given: Any, name: str) -> list[bytes]:

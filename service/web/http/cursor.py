@@ -9,6 +9,7 @@ import msgspec
 
 from service.errors import Invalid
 from service.infra import json
+from service.web.http.instants import in_utc
 
 Position = TypeVar("Position")
 
@@ -21,8 +22,9 @@ def decode(cursor: str, kind: type[Position]) -> Position:
     """The position as `kind`. Raises Invalid on anything this service did not write."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=kind)
-    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
+        position, turn = msgspec.json.decode(raw, type=kind), in_utc(kind)
+        return position if turn is None else turn(position)
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError, Invalid):
         raise Invalid(errors=[{"path": "cursor", "message": "Not a cursor of this list"}]) from None
 
 

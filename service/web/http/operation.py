@@ -7,20 +7,19 @@ A handler is given a `Call` and returns a `Reply`:
     async def checkout(call: Call[CheckoutBody]) -> Reply: ...
 """
 
-import hashlib
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from types import NoneType
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
-from service.errors import Invalid, Malformed, Problem, Unauthenticated, Unsupported
+from service.errors import Malformed, Problem, Unauthenticated
 from service.infra import json
 from service.web.http.access import Access, Principal
 from service.web.http.body_size import BodySize, size_of
+from service.web.http.reading import body_reader, fingerprint, query_reader, segment
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
@@ -56,6 +55,28 @@ class Operation:
     if_match: bool = False
     gives: Mapping[str, str] = field(default_factory=dict)
     body_size: BodySize = "default"
+    is_page: bool = False  # for people: links to it may carry parameters of others
+
+    @property
+    def methods(self) -> list[str]:
+        """HEAD goes wherever GET goes, but to a stream, which has no end to tell the length of (RFC 9110 §9.1)."""
+        return ["GET", "HEAD"] if self.method == "GET" and EventStream not in self.returns.values() else [self.method]
+
+    @property
+    def reads(self) -> set[str]:
+        """Header fields that a request may carry for this route alone."""
+        given = {"Idempotency-Key": self.idempotent, "If-None-Match": self._has_etag, "If-Match": self.if_match}
+        streams = {"Last-Event-ID": EventStream in self.returns.values()}
+        return {name for name, read in (given | streams).items() if read}
+
+    @property
+    def writes(self) -> set[str]:
+        given = {"Idempotency-Replayed": self.idempotent, "ETag": self._has_etag, "Accept-Encoding": self.takes_body}
+        return {name for name, written in given.items() if written}
+
+    @property
+    def _has_etag(self) -> bool:
+        return 304 in self.returns
 
     @property
     def takes_body(self) -> bool:
@@ -101,6 +122,11 @@ class Call(Generic[Taken]):
         return self.caller
 
 
+def is_page(path: str) -> bool:
+    """Everything that programs do not ask for."""
+    return not (path.startswith(("/api/", "/health/")) or path in {"/metrics", "/openapi.json"})
+
+
 Handler = Callable[..., Coroutine[Any, Any, Reply]]
 
 
@@ -140,12 +166,15 @@ def operation(
         if_match,
         gives or {},
         body_size or size_of(takes, limit),
+        is_page(f"{blueprint.url_prefix or ''}{path}"),
     )
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
-            call = Call(request, read(request), _once(request) if idempotent else None)
+            path_parameters = {name: segment(raw) for name, raw in path_parameters.items()}
+            taken = read(request)
+            call = Call(request, taken, _once(request, taken, path_parameters) if idempotent else None)
             if safe:
                 reply = await handler(call, **path_parameters)
                 if reply.stream is None:
@@ -156,7 +185,7 @@ def operation(
             return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
 
         blueprint.add_route(
-            handle, path, methods=[method], name=handler.__name__, ctx_operation=declared, ctx_compress=compress
+            handle, path, methods=declared.methods, name=handler.__name__, ctx_operation=declared, ctx_compress=compress
         )
         return handler
 
@@ -173,78 +202,16 @@ def render(reply: Reply) -> HTTPResponse:
 
 def _reader(declared: Operation) -> Callable[[Request], Any]:
     if declared.takes_body:
-        decoder = msgspec.json.Decoder(declared.takes)
-        return lambda request: _read_body(request, decoder)
-    shape = {f.encode_name: _is_list(f.type) for f in msgspec.structs.fields(declared.takes)}
-    empty = declared.takes() if all(not f.required for f in msgspec.structs.fields(declared.takes)) else None
-    nullable = frozenset(f.encode_name for f in msgspec.structs.fields(declared.takes) if NoneType in get_args(f.type))
-    return lambda request: _read_query(request, declared.takes, shape, nullable, empty)
+        return body_reader(declared.takes)
+    return query_reader(declared.takes, ignore_unknown=declared.is_page)
 
 
-def _is_list(kind: Any) -> bool:
-    return any(get_origin(t) in {list, tuple} or t in {list, tuple} for t in (kind, *get_args(kind)))
-
-
-def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Unsupported()
-    try:
-        return decoder.decode(request.body)
-    except msgspec.ValidationError as error:
-        if "got `float`" in str(error):
-            return _convert(_with_integers(msgspec.json.decode(request.body)), decoder.type, strict=True)
-        raise _invalid(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(str(error)) from None
-
-
-def _with_integers(part: Any) -> Any:
-    """JSON has one kind of number: 3.0 is the integer 3, to JSON Schema and to clients that know no other."""
-    if isinstance(part, float) and part.is_integer():
-        return int(part)
-    if isinstance(part, dict):
-        return {name: _with_integers(inner) for name, inner in part.items()}
-    return [_with_integers(inner) for inner in part] if isinstance(part, list) else part
-
-
-def _read_query(
-    request: Request, takes: type[Any], shape: Mapping[str, bool], nullable: frozenset[str], empty: Any
-) -> Any:
-    if not request.query_string:
-        if empty is None:
-            return _convert({}, takes)
-        return empty
-    given: dict[str, Any] = {}
-    for name, value in request.get_query_args(keep_blank_values=True):
-        if shape.get(name):
-            given.setdefault(name, []).append(value)
-        elif name in given:
-            raise Invalid(errors=[{"path": name, "message": "Given more than once"}])
-        elif value.lower() == "null" and name in nullable:  # it would be read as if nothing had been asked
-            raise Invalid(errors=[{"path": name, "message": "Leave it out instead"}])
-        else:
-            given[name] = value
-    return _convert(given, takes)
-
-
-def _convert(given: Any, takes: type[Any], *, strict: bool = False) -> Any:
-    try:
-        return msgspec.convert(given, takes, strict=strict)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _invalid(error: msgspec.ValidationError) -> Invalid:
-    message, _, path = str(error).partition(" - at `$")
-    return Invalid(message, errors=[{"path": path.rstrip("`").lstrip("."), "message": message}])
-
-
-def _once(request: Request) -> Once | None:
+def _once(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> Once | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not IDEMPOTENCY_KEY.match(key):
         raise Malformed("Idempotency-Key must be 1 to 255 visible ASCII characters")
     principal: Principal | None = getattr(request.ctx, "principal", None)
-    asked = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
+    asked = fingerprint(request, taken, path_parameters)
     return Once(f"{principal.user_id if principal else '-'}:{key}", asked)

@@ -28,6 +28,7 @@ from service.errors import (
 from service.infra import json
 from service.infra.mongo.client import UNREACHABLE as MONGO_UNREACHABLE
 from service.infra.redis.client import UNREACHABLE as REDIS_UNREACHABLE
+from service.web.http.accept import prefers_html
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ STATUS: dict[type[Problem], int] = {
     Unavailable: 503,
 }
 KIND_BY_STATUS = {status: kind for kind, status in STATUS.items()}
-CONTENT_TYPE = "application/problem+json"
+CONTENT_TYPE, HTML = "application/problem+json", "text/html; charset=utf-8"
 
 
 def status_of(kind: type[Problem]) -> int:
@@ -64,6 +65,7 @@ def respond(request: Request, error: Exception) -> HTTPResponse:
             request, 500, "internal", "Something went wrong on our side", "Try again; if it stays, report it", {}
         )
     response = _render(request, status_of(type(problem)), problem.code, problem.title, problem.detail, problem.extra)
+    response.headers.update(problem.headers)
     if problem.retry_after_seconds is not None:
         response.headers["Retry-After"] = str(problem.retry_after_seconds)
     if problem.replayed:
@@ -97,22 +99,30 @@ def _as_problem(error: Exception) -> Problem | None:
 
 
 def _render(request: Request, status: int, code: str, title: str, detail: str, extra: dict[str, Any]) -> HTTPResponse:
+    """In the form the caller reads: a page for whoever asks for HTML first, as browsers do."""
     request.ctx.outcome = code
-    request_id = getattr(request.ctx, "request_id", "")
-    body = _document(status, code, title, detail, request.path, request_id, extra)
-    return HTTPResponse(body, status=status, content_type=CONTENT_TYPE)
+    document = _document(status, code, title, detail, request.path, getattr(request.ctx, "request_id", ""), extra)
+    page = getattr(request.app.ctx, "problem_page", None)
+    if page is None:
+        return HTTPResponse(json.encode(document), status=status, content_type=CONTENT_TYPE)
+    headers = {"Vary": "Accept"}
+    if prefers_html(", ".join(request.headers.getall("accept", []))):
+        return HTTPResponse(page(request, document), status=status, headers=headers, content_type=HTML)
+    return HTTPResponse(json.encode(document), status=status, headers=headers, content_type=CONTENT_TYPE)
 
 
 def encoded(problem: Problem, path: str, request_id: str) -> bytes:
     """The body that answers a request to `path` with this problem."""
     kind = type(problem)
-    return _document(status_of(kind), kind.code, kind.title, problem.detail, path, request_id, problem.extra)
+    return json.encode(
+        _document(status_of(kind), kind.code, kind.title, problem.detail, path, request_id, problem.extra)
+    )
 
 
 def _document(
     status: int, code: str, title: str, detail: str, path: str, request_id: str, extra: dict[str, Any]
-) -> bytes:
-    document = {
+) -> dict[str, Any]:
+    return {
         "type": f"/problems/{code}",
         "title": title,
         "status": status,
@@ -122,4 +132,3 @@ def _document(
         "requestId": request_id,
         **extra,
     }
-    return json.encode(document)

@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.web.http import problems
 from service.web.http.access import Access
-from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation
+from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation, is_page
 from service.web.openapi.bounds import bounded
 from service.web.openapi.schemas import (
     PLAIN_TEXT,
@@ -35,7 +35,7 @@ from service.web.openapi.schemas import (
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
-from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, OperatorRefused, TooDeep
+from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, Encoded, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
@@ -107,7 +107,7 @@ class Described:
 
 def is_published(path: str) -> bool:
     """The HTML pages and their files are for people."""
-    return path.startswith(("/api/", "/health/")) or path in {"/metrics", "/openapi.json"}
+    return not is_page(path)
 
 
 def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[str, Any]:
@@ -130,6 +130,7 @@ def document(routes: Iterable[Any], names: CookieNames, version: str) -> dict[st
             "title": "Holdfast",
             "version": version,
             "summary": "Stock that is never sold twice, held and released on time.",
+            "description": "HEAD is answered wherever GET is, but for the event stream: alike, without the body.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
@@ -317,7 +318,7 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
     if declared.takes_body:
-        yield from (DuplicateKey, TooDeep, Unsupported)
+        yield from (DuplicateKey, TooDeep, Unsupported, Encoded)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:

@@ -1,12 +1,14 @@
 """CORS layer: pages of the allow-listed origins may call the API and read its answers; nobody else may."""
 
+from collections.abc import Iterable
+
 from sanic import HTTPResponse, Request
 
+from service.web.http.operation import Operation
+
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
-ALLOWED_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-CSRF-Token, X-Request-ID"
-)
-EXPOSED_HEADERS = "ETag, Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
+ALWAYS_ALLOWED = ("Authorization", "Content-Type", "X-CSRF-Token", "X-Request-ID")
+ALWAYS_EXPOSED = ("Allow", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
 PREFLIGHT_SECONDS = 600
 PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"
 
@@ -14,7 +16,16 @@ PREFLIGHT_VARY = "Origin, Access-Control-Request-Method, Access-Control-Request-
 class Cors:
     def __init__(self, origins: str) -> None:
         """`origins`: comma-separated, such as "https://shop.example"."""
+        self._allowed, self._exposed = ", ".join(ALWAYS_ALLOWED), ", ".join(ALWAYS_EXPOSED)
         self.origins = frozenset(part.strip().rstrip("/") for part in origins.split(",") if part.strip())
+
+    def declare(self, operations: Iterable[Operation]) -> None:
+        """Allows and exposes what the routes read and write."""
+        declared = list(operations)
+        allowed = {name for one in declared for name in one.reads}
+        exposed = {name for one in declared for name in one.writes}
+        self._allowed = ", ".join(sorted({*ALWAYS_ALLOWED, *allowed}))
+        self._exposed = ", ".join(sorted({*ALWAYS_EXPOSED, *exposed}))
 
     def preflight(self, request: Request) -> HTTPResponse | None:
         """The answer to a preflight; None for any other request."""
@@ -23,7 +34,7 @@ class Cors:
         headers = {"Vary": PREFLIGHT_VARY}
         if request.headers.get("origin") in self.origins:
             headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-            headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+            headers["Access-Control-Allow-Headers"] = self._allowed
             headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         return HTTPResponse(status=204, headers=headers)
 
@@ -36,5 +47,5 @@ class Cors:
             return b"vary: Origin\r\n"
         return (
             f"vary: Origin\r\naccess-control-allow-origin: {origin}\r\naccess-control-allow-credentials: true\r\n"
-            f"access-control-expose-headers: {EXPOSED_HEADERS}\r\n"
+            f"access-control-expose-headers: {self._exposed}\r\n"
         ).encode("ascii")

@@ -110,6 +110,7 @@ class Layers:
             limit = route.ctx.operation.limit
             return None if limit == UNLIMITED else self.limits.of(limit)
 
+        self.cors.declare(route.ctx.operation for route in router.routes)
         fields = self._json_head + (b"vary: Origin\r\n" if self.cors.origins else b"")
         self._doorkeeper = Doorkeeper(self.refusals, limit_of, self._request_ids.given, fields)
 

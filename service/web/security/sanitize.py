@@ -5,13 +5,15 @@ makes sure that not even a field meant for free-form keys could carry an operato
 a key given twice (two parsers may choose differently), nesting and counts without end."""
 
 import re
+from collections.abc import Mapping
+from typing import ClassVar
 from urllib.parse import unquote
 
 import msgspec
 from sanic import Request
 
 from service.config import Config
-from service.errors import Malformed, TooLarge
+from service.errors import Malformed, TooLarge, Unsupported
 
 # A string with the colon behind it if it is a key, or a bracket. Strings are taken whole, so no bracket in them counts.
 # All repetitions are possessive and an unclosed string runs to the end: the time is linear whatever is sent.
@@ -24,6 +26,11 @@ ENCODED_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 class OperatorRefused(Malformed):
     code, title = "operator_refused", "Keys with an operator are not accepted"
+
+
+class Encoded(Unsupported):
+    code, title = "unsupported_encoding", "Send the body as it is"
+    headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}
 
 
 class DuplicateKey(Malformed):
@@ -42,6 +49,8 @@ class Sanitizer:
     def check(self, request: Request, *, foreign: bool = False) -> None:
         """Raises Malformed or TooLarge. A `foreign` document is a provider's signed one, whose keys are its own."""
         self._check_target(request)
+        if request.body and request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+            raise Encoded("No content coding is taken in requests")
         if request.body:
             self.check_json(request.body, foreign=foreign)
 

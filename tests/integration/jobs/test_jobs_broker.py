@@ -135,3 +135,17 @@ async def test_a_worker_that_leaves_in_order_leaves_no_trace(worker: Worker, cli
     await worker.messages.aclose()
     await worker.broker.leave()
     assert await client.xinfo_consumers(STREAM, GROUP) == []
+
+
+async def test_two_workers_of_one_name_are_two_consumers(config: Config, client: Redis) -> None:
+    """As replicas of one container are: neither may take the other's messages for its own."""
+    pair = [Worker(config, "holdfast") for _ in range(2)]
+    assert pair[0].broker.consumer_name != pair[1].broker.consumer_name
+    await pair[0].broker.startup()
+    await pair[0].queue.send("tidy", "run-1")
+    await pair[0].queue.send("tidy", "run-2")
+    assert {(await worker.next())[0] for worker in pair} == {"run-1", "run-2"}
+    held = {consumer["name"]: consumer["pending"] for consumer in await client.xinfo_consumers(STREAM, GROUP)}
+    assert sorted(held.values()) == [1, 1]
+    for worker in pair:
+        await worker.close()

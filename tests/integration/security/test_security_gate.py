@@ -2,7 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -154,6 +159,49 @@ async def test_a_password_and_a_database_number_in_the_url_are_used(store: redis
         await wrong.ask("", ("k", 9, 1_000))
     wrong.close()
     await store.acl_deluser("gatekeeper")
+
+
+async def test_a_private_authority_and_a_client_certificate_in_the_url_are_used(redis_url: str, tmp_path: Path) -> None:
+    """TLS ends in front of the real Redis, as a sidecar does it, and asks for a certificate."""
+    certified(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(tmp_path / "ca.pem"))
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    behind = urlsplit(redis_url)
+    server = await asyncio.start_server(carrying_to(behind.hostname, behind.port), "127.0.0.1", 0, ssl=context)
+    base = f"rediss://localhost:{server.sockets[0].getsockname()[1]}{behind.path}"
+    options = f"ssl_ca_certs={tmp_path}/ca.pem&ssl_certfile={tmp_path}/server.pem&ssl_keyfile={tmp_path}/server.key"
+    async with server:
+        trusting = new_gate(Config(redis_url=f"{base}?{options}", redis_timeout_seconds=5))
+        assert (await trusting.ask("", ("k", 9, 1_000))).refused == 0
+        trusting.close()
+        strange = new_gate(Config(redis_url=base))
+        with pytest.raises(StoreDown):
+            await strange.ask("", ("k", 9, 1_000))
+
+
+def certified(folder: Path) -> None:
+    """An authority, and a certificate of localhost by it."""
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    authority = ["-subj", "/CN=ours", "-keyout", "ca.key", "-out", "ca.pem"]
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "server.key", "-out", "server.pem"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    for made in (authority, [*subject, *signed]):
+        subprocess.run(["openssl", "req", "-x509", *key, *made], cwd=folder, check=True, capture_output=True)
+
+
+def carrying_to(host: str | None, port: int | None) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(host, port)
+        await asyncio.gather(copy(reader, far_writer), copy(far_reader, writer))
+
+    return carry
 
 
 async def test_whoever_passes_learns_the_generation_of_the_catalogue(

@@ -186,3 +186,19 @@ async def test_whole_numbers_past_31_bits_are_written_as_any_other(stores: Any, 
     client.close()
     for found in (sent, asked):
         assert json.encode(found) == b'{"_id":1,"total":1099511627776,"lines":[{"n":8589934592}]}'
+
+
+async def test_answers_beyond_one_message_come_whole_under_a_time_limit_too(
+    stores: Any, config: Config, database: str
+) -> None:
+    """18 MB in 18 documents: a message of MongoDB holds 16."""
+    client = connect(replace(config, mongodb_uri=stores.mongodb_uri, database=database))
+    filler = "x" * 1_000_000
+    try:
+        await client[database].things.insert_many([{"_id": n, "filler": filler} for n in range(18)])
+        (pipelined,) = await OneThread(client[database]).find_all([Find("things", {})], None)
+        driven = await client[database].things.find({}, batch_size=3).to_list(None)
+        gathered = await client[database].things.aggregate([{"$match": {}}], batchSize=3).to_list(None)
+    finally:
+        client.close()
+    assert len(pipelined) == len(driven) == len(gathered) == 18

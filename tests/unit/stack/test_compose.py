@@ -19,7 +19,7 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 
 def test_everything_that_was_promised_is_there() -> None:
     assert {*SERVICES} == {
-        *("mongodb", "redis", "api", "worker", "scheduler", "locust-master", "locust-worker", "jupyter"),
+        *("mongodb", "redis", "api", "worker", "scheduler", "locust-master", "locust-worker", "jupyter", "tools"),
     }
 
 
@@ -36,6 +36,8 @@ def test_a_command_starts_something_that_exists(name: str) -> None:
             assert importlib.util.find_spec(module)
         case ["locust", "-f", file, *_]:
             assert (REPOSITORY / file).is_file()
+        case ["holdfast", *_]:
+            assert OURS[name]["build"]["target"] == "load", "the image of the service has no workbench"
         case command:
             assert command[:2] == ["jupyter", "lab"]
 
