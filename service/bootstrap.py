@@ -215,7 +215,7 @@ def build(
     transactions = Transactions(stores.client, clock, ids, config)
     outbox = Outbox(database, clock, ids)
     sender = _sender(stores)
-    books = Bookkeeping(sender, config.stock_assumed_after)
+    books = Bookkeeping(sender, config)
     ledger = Ledger(books, transactions, outbox, clock, config)
     inventory = Inventory(InventoryRepository(database), ledger, clock, config)
     offers = Offers(database, sender, config)
@@ -231,7 +231,7 @@ def build(
     carts = Carts(CartRepository(database), offers, inventory, transactions, clock, config)
     coupons = Coupons(CouponRepository(database), clock)
     order_repository = OrderRepository(database, sender, config)
-    limits = HoldLimits(order_repository, clock, config)
+    limits = HoldLimits(UserRepository(database), config)
     orders = Orders(order_repository, ledger, offers, limits, coupons, carts, clock, ids, config)
     return Shop(
         config=config,
@@ -331,7 +331,8 @@ def background(shop: Shop) -> Background:
     waiting = SubscriptionRepository(database)
     buyers = OrderRepository(database, _sender(shop.stores), config)
     recipients = Recipients(RecipientRepository(database, clock), NoticeLinks(config), clock, config)
-    notices = Notices(waiting, shop.inventory, users, buyers, recipients, transactions, outbox, clock, ids, config)
+    stock, offers = shop.inventory, shop.offers
+    notices = Notices(waiting, stock, users, buyers, offers, recipients, transactions, outbox, clock, ids, config)
     wishlists = Wishlists(WishlistRepository(database), shop.offers, shop.inventory, notices, clock, config)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, metrics),
@@ -424,6 +425,7 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
         built = build(config, stores)
         with mongo.patient(config) as client:
             await reconcile(client[config.database], INDEXES)
+        await built.catalog.upgrade()
         yield built
         await built.drain()
         await built.gateway.close()

@@ -31,6 +31,7 @@ class Config:
     timezone: str = "UTC"  # of the times at which jobs are due
     ops_host: str = "127.0.0.1"  # where probes and metrics are listened for
     ops_port: int = 0  # probes and metrics on a port of their own; 0: with everything else
+    image_hosts: str = "https:"  # whose pictures pages show, between commas, such as cdn.example.com; `https:` is any
 
     # stores
     mongo_timeout_seconds: float = 5.0
@@ -59,8 +60,16 @@ class Config:
     sweep_rate_max: float = 2_700  # holds a second: what is left of two cores is the checkouts'
     sweep_seconds_max: float = 240
     idempotency_ttl_seconds: float = 172_800
+    order_units_per_sku_max: int = 1_000  # unless the product says its own; multiplied by `rate_limit_scale`
+    order_units_per_sku_unverified_max: int = 100  # of an account whose address nobody has verified; multiplied too
     open_holds_per_user_max: int = 100  # nobody can hoard by reserving; multiplied by `rate_limit_scale`
-    held_units_per_user_and_sku_max: int = 10_000  # multiplied by `rate_limit_scale`
+    open_holds_unverified_max: int = 30  # multiplied by `rate_limit_scale`
+    held_units_per_user_max: int = 5_000  # multiplied by `rate_limit_scale`
+    held_units_unverified_max: int = 200  # multiplied by `rate_limit_scale`
+    unpaid_holds_free: int = 5  # that run out within what is remembered, before the next one has to wait
+    unpaid_holds_wait_seconds: float = 60  # doubled by each further one
+    unpaid_holds_wait_max_seconds: float = 3_600
+    unpaid_holds_remembered_seconds: float = 86_400
 
     # the catalogue
     search_words_max: int = 6
@@ -228,6 +237,10 @@ class Config:
         """`__Host-` cookies need TLS; a development server on plain http does without."""
         return self.production or self.public_url.startswith("https://")
 
+    @property
+    def image_sources(self) -> tuple[str, ...]:
+        return tuple(host.strip() for host in self.image_hosts.split(",") if host.strip())
+
     def key(self, purpose: str) -> bytes:
         """32 bytes derived from the first secret: no two purposes share a key."""
         return self.keys(purpose)[0]
@@ -300,6 +313,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     "cors_origins": kinds.listed(kinds.origin),
     "currency": kinds.currency,
     "timezone": kinds.time_zone,
+    "image_hosts": kinds.listed(kinds.matching(kinds.IMAGE_SOURCE, "hosts such as cdn.example.com, or `https:`")),
     "ops_host": kinds.optional(kinds.ip),
     "ops_port": kinds.whole(0, 65_535),
     "sweep_rate_max": kinds.decimal(0.001, COUNT_MAX, " of holds a second"),

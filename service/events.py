@@ -19,7 +19,8 @@ class Event(Struct, frozen=True):
 
 
 class StockChanged(Event, frozen=True):
-    """One SKU after one committed batch. `was` is its availability before: crossings are read off the pair."""
+    """One SKU after one committed batch, or after its offer came or went. `was` is what could be bought of it before:
+    crossings are read off the pair."""
 
     name = "stock_changed"
     sku: str
@@ -27,6 +28,7 @@ class StockChanged(Event, frozen=True):
     was: int
     available: int
     threshold: int
+    on_sale: bool = True
 
 
 class OrderPlaced(Event, frozen=True):

@@ -15,6 +15,9 @@ Kind = Callable[[str], Any]
 TEN_YEARS_SECONDS = 315_360_000
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}(?![\s\S])")
 DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,3})?(?![\s\S])")
+IMAGE_SOURCE = re.compile(
+    r"https:(?![\s\S])|(?:https?://)?(?:\*\.)?[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*(?::[0-9]{1,5})?(?![\s\S])"
+)
 DATABASE = re.compile(r"[A-Za-z0-9_-]{1,38}(?![\s\S])")
 APP_NAME = re.compile(r"[!#-\[\]-~]{1,128}(?![\s\S])")  # visible ASCII, as MongoDB and Redis take it
 HOST = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?")

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -13,16 +13,16 @@ import file_watch.sitecustomize as file_watch
 import pytest
 import redis
 import shops
-from needs import missing
 from pymongo import MongoClient
 
 from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
 from service.stack import embedded
+from workloads.traces.names import COMPLETE_JOURNEY
 
-REPOSITORY = Path(__file__).parent.parent
-RETAIL_TRACE = REPOSITORY.parent / "shared" / "data" / "online_retail.parquet"
+if TYPE_CHECKING:
+    from workloads.traces.retail import Trace
 
 TESTS = Path(__file__).parent
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
@@ -141,9 +141,8 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
 
 
 @pytest.fixture(scope="session")
-def retail_trace() -> Path:
-    """The real trace, 541,909 line items: beside the repository, or where HOLDFAST_TRACE says."""
-    path = Path(os.environ.get("HOLDFAST_TRACE", RETAIL_TRACE))
-    if not path.exists():
-        missing(f"no retail trace at {path}; HOLDFAST_TRACE names another place")
-    return path
+def year() -> "Trace":
+    """The packaged year of shopping, read once a process: 1,460,438 line items."""
+    from workloads.traces.retail import read_trace
+
+    return read_trace(COMPLETE_JOURNEY)

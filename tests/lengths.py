@@ -2,10 +2,12 @@
 size."""
 
 import os
+from typing import TypeVar
 
+T = TypeVar("T")
 LONG = os.environ.get("HOLDFAST_TESTS") == "long"
 
 
-def length(short: int, long: int) -> int:
+def length(short: T, long: T) -> T:
     """How many rounds, seeds or samples this run takes."""
     return long if LONG else short

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.markup import escape
 
+from workloads.model.profile_command import profile
 from workloads.progress import say
+from workloads.results.guarding import FAILED, INVALID, guarded
 from workloads.traces.command_options import trace_options
+from workloads.traces.commands import trace as trace_group
+from workloads.traces.names import default_trace
+
+trace_group.add_command(profile)
 
 if TYPE_CHECKING:
     from workloads.results.run_folder import About
 
-FAILED, INVALID, WRONG_USAGE = 1, 2, 3
 RUNS = "runs"
 SPEED_DEFAULT = 3_600.0
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,26 +61,6 @@ def _about(options: dict[str, Any]) -> "About":
     return About(tags, note, fail_if, audit_wanted=not no_audit)
 
 
-def _guarded(action: Callable[[], int]) -> int:
-    """Runs a command's work; what a user can do something about becomes a sentence and an exit code."""
-    from workloads.client.running_stack import StackError
-    from workloads.results.reader import NoRows, ResultError
-    from workloads.results.run_folder import RunFolderError, RunNotWritten
-    from workloads.traces.faults import TraceError
-
-    try:
-        return action()
-    except (StackError, RunNotWritten, NoRows) as error:
-        say(f"[red]invalid:[/] {escape(str(error))}")
-        return INVALID
-    except (TraceError, ResultError, RunFolderError) as error:
-        say(f"[red]cannot be used:[/] {escape(str(error))}")
-        return WRONG_USAGE
-    except KeyboardInterrupt:
-        say("[red]invalid:[/] interrupted")
-        return INVALID
-
-
 def _finish(summary: dict[str, Any], path: Path, as_json: bool) -> int:
     from workloads.results.verdict import EXIT_CODES
 
@@ -105,7 +89,7 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 
 
 @click.command()
-@click.argument("trace", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("trace", default=default_trace)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Times faster than it happened [3600].")
 @click.option("--rate", type=click.FloatRange(0, 10_000, min_open=True), help="Invoices per second, evenly, instead.")
 @trace_options
@@ -114,8 +98,8 @@ def _show_summary(summary: dict[str, Any], path: Path) -> None:
 @click.option("--max-lateness-ms", default=50.0, show_default=True, help="p99 above this makes the run invalid.")
 @click.option("--tokens", type=click.Path(exists=True, dir_okay=False), help="JSON lines of prepared sessions.")
 @_run_options
-def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
-    """Replay the real invoices of TRACE, open loop, and match them with the orders."""
+def replay(trace: str, speed: float | None, rate: float | None, said: dict[str, Any], **options: Any) -> int:
+    """Replay the invoices of TRACE, a name (complete-journey) or a file, open loop, and match them with the orders."""
     if speed and rate:
         raise click.UsageError("--speed follows the trace's times and --rate ignores them: give one")
     about = _about(options)
@@ -143,7 +127,7 @@ def replay(trace: Path, speed: float | None, rate: float | None, said: dict[str,
         )
         return _finish(replay_trace(shop, stack, path, chosen, about), path, options["as_json"])
 
-    return _guarded(run)
+    return guarded(run)
 
 
 @click.command()
@@ -174,7 +158,7 @@ def load(scenario: str, data: str, url: str | None, runs: str, name: str | None,
         chosen = LoadOptions(run_seconds=options.pop("run_time"), **options)
         return _finish(run_load(scenario, find_stack(data, url), path, chosen, about), path, as_json)
 
-    return _guarded(run)
+    return guarded(run)
 
 
 @click.command()
@@ -200,68 +184,7 @@ def capacity(data: str, url: str | None, runs: str, name: str | None, as_json: b
         chosen = CapacityOptions(**options)
         return _finish(find_capacity(find_stack(data, url), path, chosen, about), path, as_json)
 
-    return _guarded(run)
-
-
-@click.command()
-@click.argument("run_a", type=click.Path(file_okay=False, path_type=Path))
-@click.argument("run_b", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--seed", default=1, show_default=True, type=int)
-@click.option("--fail-if-worse", is_flag=True, help="Exit 1 when a figure of the whole run is worse.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def compare(run_a: Path, run_b: Path, seed: int, fail_if_worse: bool, as_json: bool) -> int:
-    """Compare two runs: figures side by side, with confidence intervals and a verdict."""
-
-    def run() -> int:
-        from workloads.results import reader as results
-        from workloads.results.compare import ALL_ROUTES
-        from workloads.results.compare import compare as compare_runs
-
-        found = compare_runs(results.load_measured(run_a), results.load_measured(run_b), seed)
-        click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)
-        if any(run["verdict"] == "invalid" for run in (found["a"], found["b"])):
-            return INVALID
-        worse = any(m["verdict"] == "worse" for m in found["metrics"] if m["route"] == ALL_ROUTES)
-        return FAILED if worse and fail_if_worse else 0
-
-    return _guarded(run)
-
-
-def _show_comparison(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table("route", "metric", found["a"]["name"], found["b"]["name"], "change", "95 % interval", "verdict")
-    for m in found["metrics"]:
-        if m["route"] != "all" and m["verdict"] not in ("better", "worse"):
-            continue
-        sure = m["change"] is not None
-        change = f"{m['change'] * 100:+.1f} %" if sure else "–"
-        interval = f"{m['low'] * 100:+.1f} … {m['high'] * 100:+.1f} %" if sure else "–"
-        table.add_row(m["route"], m["metric"], str(m["a"]), str(m["b"]), change, interval, m["verdict"])
-    console.print(table)
-    for warning in found["warnings"]:
-        console.print(f"[yellow]careful:[/] {warning}")
-    console.print(found["verdict"])
-
-
-@click.command()
-@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="By default report.html in the folder.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def report(run: Path, to: Path | None, as_json: bool) -> int:
-    """Write one self-contained HTML page about a run."""
-
-    def write() -> int:
-        from workloads.results import reader as results
-        from workloads.results.report import write_report
-
-        path = write_report(results.load_measured(run), to)
-        click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}) if as_json else str(path))
-        return 0
-
-    return _guarded(write)
+    return guarded(run)
 
 
 @click.command()
@@ -281,7 +204,7 @@ def stalled(to: Path | None, as_json: bool, **options: Any) -> int:
         click.echo(json.dumps(found) if as_json else found["explanation"])
         return INVALID if found["invalid"] else 0 if found["ok"] else FAILED
 
-    return _guarded(run)
+    return guarded(run)
 
 
 @click.command("client-bench")
@@ -301,33 +224,3 @@ def client_bench(rate: float, seconds: float, seed: int, as_json: bool) -> int:
         say("[red]invalid:[/] the machine is too busy: even a schedule without requests could not be kept")
         return INVALID
     return 0 if found["ok"] else FAILED
-
-
-@click.command()
-@click.argument("runs", type=click.Path(exists=True, file_okay=False, path_type=Path), default=RUNS)
-@click.option(
-    "--metric", default="p99Ms", show_default=True, type=click.Choice(["p50Ms", "p95Ms", "p99Ms", "requestsPerSecond"])
-)
-@click.option("--scenario", help="Only runs of this scenario; levels of different ones mean nothing together.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def history(runs: Path, metric: str, scenario: str | None, as_json: bool) -> int:
-    """Follow one figure over all runs in a folder, and say where its level changed."""
-
-    def run() -> int:
-        from workloads.results import reader as results
-        from workloads.results.history import history as follow
-
-        found = follow(results.load_all(runs), metric, scenario)
-        click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_history(found)
-        return 0
-
-    return _guarded(run)
-
-
-def _show_history(found: dict[str, Any]) -> None:
-    for run in found["runs"]:
-        click.echo(f"{run['startedAt']}  {run['value']:12,.2f}  {(run['commit'] or '')[:10]:10}  {run['name']}")
-    for change in found["changes"]:
-        click.echo(f"from {change['run']} on: {change['before']:,.2f} -> {change['after']:,.2f} {found['metric']}")
-    if not found["changes"]:
-        click.echo(f"no change of level in {len(found['runs'])} runs")

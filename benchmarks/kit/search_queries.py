@@ -5,8 +5,10 @@ Mostly a word or two; often a plural, out of order, or mistyped; as skewed towar
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 
 from benchmarks.kit.catalogue import TraceName
+from benchmarks.kit.outcome import RunInvalid
 from service.catalog.terms import STOPWORDS, stem, words_of
 
 WORDS_IN_A_QUERY = (1, 1, 1, 2, 2, 2, 2, 3, 3, 4)
@@ -15,6 +17,7 @@ SHUFFLED_SHARE = 0.3
 TYPO_SHARE = 0.05
 PAIRED_AT_RANDOM_SHARE = 0.1
 FORGIVEN_LENGTH_MIN = 5
+DRAWS_A_QUERY_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,14 @@ class Query:
 
 
 def judged_queries(names: Sequence[TraceName], count: int, seed: int) -> list[Query]:
-    """Different queries without typos: what the words of a real name are asked with."""
-    chance = random.Random(seed)
+    """Different queries without typos: what the words of a real name are asked with. Raises RunInvalid where a few
+    names have too few words for so many."""
     found: dict[str, Query] = {}
-    for query in _from_names(names, chance):
+    for query in islice(_from_names(names, random.Random(seed)), count * DRAWS_A_QUERY_MAX):
         found.setdefault(query.text, query)
         if len(found) == count:
             return list(found.values())
-    raise AssertionError("the names never end")
+    raise RunInvalid(f"{len(names):,} names give {len(found):,} different queries, not {count:,}: ask for fewer")
 
 
 def query_mix(names: Sequence[TraceName], count: int, seed: int) -> list[str]:
@@ -50,12 +53,15 @@ def query_mix(names: Sequence[TraceName], count: int, seed: int) -> list[str]:
 
 
 def _from_names(names: Sequence[TraceName], chance: random.Random) -> Iterator[Query]:
-    weights = [entry.lines**0.5 for entry in names]
+    """Without end. Raises RunInvalid where no name has a word that is asked for."""
+    asked = {entry.name: [word for word in dict.fromkeys(words_of(entry.name)) if _is_asked(word)] for entry in names}
+    usable = [entry for entry in names if asked[entry.name]]
+    if not usable:
+        raise RunInvalid("no name has a word to search for")
+    weights = list(accumulate(entry.lines**0.5 for entry in usable))
     while True:
-        name = chance.choices(names, weights)[0].name
-        words = [word for word in dict.fromkeys(words_of(name)) if _is_asked(word)]
-        if words:
-            yield Query(" ".join(_some(words, chance)), name)
+        name = chance.choices(usable, cum_weights=weights)[0].name
+        yield Query(" ".join(_some(asked[name], chance)), name)
 
 
 def _is_asked(word: str) -> bool:

@@ -42,7 +42,7 @@ async def discover(url: str, buyers: int = 8, products_max: int = PRODUCTS_MAX) 
 
 async def _read_catalogue(shop: Shopfront, wire: Wire, products_max: int) -> None:
     cursor = ""
-    while len(shop.slugs) < products_max:
+    for _ in range(-(-products_max // PAGE_SIZE)):
         page = expect(await wire.send(request("GET", f"/api/products?limit={PAGE_SIZE}{cursor}")), 200).json()
         for product in page["items"]:
             shop.slugs.append(product["slug"])

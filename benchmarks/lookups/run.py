@@ -9,8 +9,7 @@ from typing import Any
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.kit.catalogue import read_trace_names, trace_path
-from benchmarks.kit.outcome import RunInvalid
+from benchmarks.kit.catalogue import vocabulary
 from benchmarks.kit.percentiles import percentile
 from benchmarks.lookups.data import Sizes, fill
 from benchmarks.lookups.operations import Operation, Run, around, operations, plain_scan, text_search
@@ -67,10 +66,7 @@ def run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
 
 
 async def _run(mongodb_uri: str, plan: Plan, step: Step) -> dict[str, Any]:
-    path = trace_path()
-    if not path.exists():
-        raise RunInvalid(f"no retail trace at {path}; HOLDFAST_TRACE names another place")
-    names = read_trace_names(path)
+    names = vocabulary()
     client: Any = AsyncIOMotorClient(mongodb_uri, tz_aware=True, maxPoolSize=2 * plan.clients, w=1)
     large, small = client[LARGE], client[SMALL]
     try:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from benchmarks.kit.catalogue import CatalogueEntry, catalogue, read_trace_names, trace_path
-from benchmarks.kit.outcome import Outcome, RunInvalid, progress, table
+from benchmarks.kit.catalogue import CatalogueEntry, catalogue, vocabulary
+from benchmarks.kit.outcome import Outcome, progress, table
 from benchmarks.kit.own_stores import own_stores
 from benchmarks.kit.percentiles import percentile
 from benchmarks.kit.search_queries import Query, judged_queries
@@ -132,10 +132,7 @@ def ways(database: Any) -> dict[str, Rank]:
 
 
 async def run(client: Any, plan: Plan, step: Callable[[str], None]) -> dict[str, Any]:
-    path = trace_path()
-    if not path.exists():
-        raise RunInvalid(f"no retail trace at {path}; HOLDFAST_TRACE names another place")
-    names = read_trace_names(path)
+    names = vocabulary()
     entries = list(catalogue(names, plan.products, plan.seed))
     database = client[DATABASE]
     try:

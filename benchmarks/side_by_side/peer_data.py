@@ -5,11 +5,12 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from benchmarks.kit.outcome import RunInvalid
 from benchmarks.kit.shopfront import skus_of
 from benchmarks.kit.wire import Wire, request
 
 AMPLE_UNITS = 10_000_000
-PAGE_SIZE = 100
+PAGE_SIZE, PAGES_MAX = 100, 20_000
 FIELDS = ("slug", "name", "description", "category", "brand", "tags", "price", "currency", "images", "rating", "sku")
 
 
@@ -19,13 +20,14 @@ async def copy_catalogue(from_url: str, mongodb_uri: str, database: str) -> int:
         client.drop_database(database)
         copied, cursor = 0, ""
         async with Wire(from_url) as wire:
-            while True:
+            for _ in range(PAGES_MAX):
                 page = (await wire.send(request("GET", f"/api/products?limit={PAGE_SIZE}{cursor}"))).json()
                 _insert(client[database], page["items"])
                 copied += len(page["items"])
                 if page["nextCursor"] is None:
                     return copied
                 cursor = f"&cursor={page['nextCursor']}"
+    raise RunInvalid(f"the catalogue of {from_url} does not end after {PAGES_MAX:,} pages")
 
 
 def _insert(database: Any, items: list[dict[str, Any]]) -> None:

@@ -80,11 +80,11 @@ class Recipient:
 
 
 def conditions(stock: Stock) -> frozenset[AlertKind]:
-    """What is the matter with a SKU now."""
+    """What is the matter with a SKU now. With one that is not sold, nothing."""
     found = set()
     if stock.low:
         found.add(AlertKind.LOW_STOCK)
-    if stock.available <= 0:
+    if stock.on_sale and stock.available <= 0:
         found.add(AlertKind.OUT_OF_STOCK)
     return frozenset(found)
 

@@ -32,6 +32,8 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         access=Access.STAFF,
     )
     async def alert_list(call: Call[AlertsQuery]) -> Reply:
+        """By default those whose condition still holds, acknowledged or not; `status` and `kind` narrow it down. A
+        sold-out SKU has an alert of each kind it meets."""
         taken = call.taken
         kinds = tuple(AlertKind) if taken.kind is None else (AlertKind(taken.kind),)
         before = None if taken.cursor is None else cursor.decode(taken.cursor, str)
@@ -49,6 +51,8 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         errors=(UnknownAlert,),
     )
     async def acknowledge(call: Call[Nothing], alert_id: str) -> Reply:
+        """Says that somebody looks after it. The alert stays until its condition ends; acknowledging twice changes
+        nothing."""
         return Reply(200, alert_view(await alerts.acknowledge(alert_id, call.user.user_id)))
 
     @operation(
@@ -63,6 +67,8 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         errors=(UnknownSku, InStock, TooManySubscriptions),
     )
     async def notify_me(call: Call[NotifyBody], sku: str) -> Reply:
+        """One mail, once, when the SKU can be bought again: 201 for a new subscription, 200 for one that was there.
+        Nothing is set aside."""
         subscription, new = await notices.subscribe(sku, call.user.user_id, call.taken.email)
         return Reply(201 if new else 200, subscription_view(subscription))
 
@@ -75,6 +81,7 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         access=Access.CUSTOMER,
     )
     async def do_not_notify_me(call: Call[Nothing], sku: str) -> Reply:
+        """Ends the subscription if there is one; 204 either way."""
         await notices.unsubscribe(sku, call.user.user_id)
         return Reply(204)
 

@@ -30,7 +30,7 @@ from service.email_address import parse_address
 from service.events import AddressVerified, AlertRaised, AlertResolved, MailRequested, StockChanged
 from service.ids import Ids
 from service.infra.mongo.client import Session, Transactions
-from service.inventory.models import Stock
+from service.inventory.models import Stock, UnknownSku
 from service.inventory.usecases import Inventory
 from service.messaging.deliveries import Delivery
 from service.messaging.outbox import Fact, Outbox
@@ -46,6 +46,16 @@ class Accounts(Protocol):
     async def get(self, user_id: str) -> User | None: ...
 
     async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]: ...
+
+
+class Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Goods(Protocol):
+    async def of(self, skus: Iterable[str]) -> Mapping[str, Named]:
+        """What those SKUs are called that were ever on sale."""
 
 
 class Buyers(Protocol):
@@ -180,6 +190,7 @@ class Notices:
         inventory: Inventory,
         accounts: Accounts,
         buyers: Buyers,
+        goods: Goods,
         recipients: Recipients,
         transactions: Transactions,
         outbox: Outbox,
@@ -188,13 +199,17 @@ class Notices:
         config: Config,
     ) -> None:
         self._repository, self._inventory, self._accounts, self._buyers = repository, inventory, accounts, buyers
+        self._goods = goods
         self._recipients, self._transactions, self._outbox = recipients, transactions, outbox
         self._clock, self._ids, self._config = clock, ids, config
 
     async def subscribe(self, sku: str, user_id: str, email: str | None) -> tuple[Subscription, bool]:
         """The subscription, and whether it is new; it is pending until its address has agreed. Raises UnknownSku,
         InStock, TooManySubscriptions, BadAddress."""
-        if (await self._inventory.get(sku)).available > 0:
+        stock = await self._inventory.get(sku)
+        if not stock.on_sale:
+            raise UnknownSku(f"{sku} is not sold here")
+        if stock.sellable > 0:
             raise InStock()
         if await self._repository.count_current(user_id) >= self._config.subscriptions_per_user_max:
             raise TooManySubscriptions(f"At most {self._config.subscriptions_per_user_max} at a time")
@@ -264,18 +279,21 @@ class Notices:
             return 0
         told_lately = await self._repository.with_fresh_notice(sku, since)
         bought = await self._buyers.ordered_since(sku, told_lately) if told_lately else set()
-        return await self._transactions.run(partial(self._tell_in, sku, since, bought))
+        offer = (await self._goods.of([sku])).get(sku)
+        name = sku if offer is None else offer.name
+        return await self._transactions.run(partial(self._tell_in, sku, name, since, bought))
 
-    async def _tell_in(self, sku: str, since: datetime, bought: set[str], session: Session) -> int:
+    async def _tell_in(self, sku: str, name: str, since: datetime, bought: set[str], session: Session) -> int:
         await self._repository.lock_queue(sku, session)
         stock = (await self._inventory.stock_in(session, [sku])).get(sku)
         if stock is None:
             return 0
         fresh = (await self._repository.with_fresh_notice(sku, since, session)).keys() - bought
-        wanted = min(to_tell(stock.available, len(fresh)), self._config.alert_skus_max)
+        wanted = min(to_tell(stock.sellable, len(fresh)), self._config.alert_skus_max)
         lucky = await self._repository.oldest_waiting(sku, wanted, session) if wanted else []
         await self._repository.told([one.id for one in lucky], self._clock.now(), session)
-        await self._outbox.add([_notice(one, stock, self._recipients.links.mark(one.email)) for one in lucky], session)
+        marks = self._recipients.links
+        await self._outbox.add([_notice(one, stock, name, marks.mark(one.email)) for one in lucky], session)
         return len(lucky)
 
     async def waited_for(self, after_sku: str) -> list[str]:
@@ -291,7 +309,7 @@ class Notices:
             await self._repository.cancel(subscription.sku, subscription.user_id, self._clock.now())
             return False
         stock = (await self._inventory.availability([subscription.sku])).get(subscription.sku)
-        if stock is not None and stock.available > 0 and await self._recipients.may_be_mailed(subscription):
+        if stock is not None and stock.sellable > 0 and await self._recipients.may_be_mailed(subscription):
             return True
         await self._repository.wait_again(subscription)
         return False
@@ -301,10 +319,11 @@ class Notices:
         return not await self._recipients.has_unsubscribed(delivery.content["values"]["recipient"])
 
 
-def _notice(to: Subscription, stock: Stock, recipient: str) -> MailRequested:
+def _notice(to: Subscription, stock: Stock, name: str, recipient: str) -> MailRequested:
     values = {
         "recipient": recipient,
         "sku": to.sku,
+        "name": name,
         "product_id": stock.product_id,
         "subscription_id": to.id,
         "round": to.round,

@@ -60,6 +60,7 @@ def _own(blueprint: Blueprint, domain: AuthDomain, device_of: Callable[[Request]
         errors=(WrongPassword, LoginLocked),
     )
     async def export_account(call: Call[PasswordBody]) -> Reply:
+        """Your account, your logins, and the newest 10,000 of your orders, wishes, reviews and notices."""
         await domain.auth.confirm(call.user.user_id, call.taken.password, device_of(call.request))
         return Reply(200, await _exported(domain, call.user.user_id, call.user.session_id))
 
@@ -70,6 +71,7 @@ def _own(blueprint: Blueprint, domain: AuthDomain, device_of: Callable[[Request]
         errors=(WrongPassword, LoginLocked, LastAdmin),
     )
     async def erase_account(call: Call[PasswordBody]) -> Reply:
+        """Ends every session. Reviews stay without a name, orders without an account anybody could log in to."""
         user = await domain.auth.confirm(call.user.user_id, call.taken.password, device_of(call.request))
         await domain.accounts.erase(user.id)
         await domain.auth.forget(user)
@@ -83,6 +85,7 @@ def _of_user(blueprint: Blueprint, domain: AuthDomain) -> None:
         "GET", "/users/<user_id:str>/sessions", "A user's logins", returns={200: LoginsReply}, errors=(UserNotFound,)
     )
     async def sessions_of_user(call: Call[Nothing], user_id: str) -> Reply:
+        """Newest first, with where they came from."""
         found = await domain.accounts.sessions(user_id)
         return Reply(200, LoginsReply(items=[login_view(session, "") for session in found]))
 
@@ -94,6 +97,7 @@ def _of_user(blueprint: Blueprint, domain: AuthDomain) -> None:
         errors=(UserNotFound,),
     )
     async def end_sessions_of_user(call: Call[Nothing], user_id: str) -> Reply:
+        """Their access tokens end at once, too."""
         return Reply(200, EndedReply(ended=await domain.accounts.end_sessions(user_id)))
 
     @declare(
@@ -104,6 +108,7 @@ def _of_user(blueprint: Blueprint, domain: AuthDomain) -> None:
         errors=(UserNotFound,),
     )
     async def export_user(call: Call[Nothing], user_id: str) -> Reply:
+        """For a person's request that comes by another way than the shop."""
         return Reply(200, await _exported(domain, user_id))
 
     @declare(
@@ -114,6 +119,7 @@ def _of_user(blueprint: Blueprint, domain: AuthDomain) -> None:
         errors=(UserNotFound, LastAdmin),
     )
     async def erase_user(call: Call[Nothing], user_id: str) -> Reply:
+        """Cannot be undone. The last admin cannot be erased: 409."""
         user = await domain.accounts.get(user_id)
         await domain.accounts.erase(user_id)
         await domain.auth.forget(user)
@@ -132,6 +138,7 @@ def _users(blueprint: Blueprint, accounts: Accounts) -> None:
         compress=False,
     )
     async def users(call: Call[UsersQuery]) -> Reply:
+        """With `email` at most one user; without it all, newest first, narrowed down by `role`."""
         taken = call.taken
         if taken.email is not None:
             found = await accounts.find_by_email(taken.email)
@@ -155,6 +162,7 @@ def _users(blueprint: Blueprint, accounts: Accounts) -> None:
         compress=False,
     )
     async def change_user(call: Call[UserChangeBody], user_id: str) -> Reply:
+        """Sessions keep working under the new role; disabling ends them. The last admin stays an admin: 409."""
         taken = call.taken
         if taken.role is None and taken.disabled is None:
             raise Invalid("Say what to change: role, disabled, or both")

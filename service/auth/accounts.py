@@ -144,11 +144,18 @@ class Accounts:
         return await self.change_role(existing.id, "admin")
 
     async def bulk_create(self, users: Iterable[NewUser], password: str) -> list[str]:
-        """Seeds users fast: they share one password and its hash. Returns their ids, in order."""
-        hashed = await self._passwords.hash(password)
-        made: list[str] = []
-        waiting = (new_user(self._ids, self._clock, user, hashed, verified=True) for user in users)
+        """Seeds users fast: they share one password and its hash. Who is there already is left as they are. Returns
+        the ids of those that were made, in order. Raises EmailTaken."""
+        hashed, made, waiting = await self._passwords.hash(password), list[str](), iter(users)
         while batch := list(islice(waiting, BULK_BATCH)):
-            await self._users.add_many(batch)
-            made += [user.id for user in batch]
+            known = await self._users.ids_by_email([user.email for user in batch])
+            missing = [user for user in batch if user.email.lower() not in known]
+            accounts = [new_user(self._ids, self._clock, user, hashed, verified=True) for user in missing]
+            if accounts:
+                await self._users.add_many(accounts)
+            made += [account.id for account in accounts]
         return made
+
+    async def ids_by_email(self, emails: Sequence[str]) -> dict[str, str]:
+        """The ids of those that have an account, by address in small letters."""
+        return await self._users.ids_by_email(emails)

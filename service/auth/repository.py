@@ -1,13 +1,13 @@
 """All queries on users."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from service.auth.models import EmailTaken, User
-from service.infra.mongo.client import Database, Session
+from service.infra.mongo.client import DUPLICATE_KEY, Database, Session
 
 EMAIL_COLLATION = {"locale": "en", "strength": 2}  # upper and lower case are the same person
 
@@ -52,8 +52,15 @@ class UserRepository:
     async def add_many(self, users: Sequence[User]) -> None:
         try:
             await self._users.insert_many([_document(user) for user in users], ordered=False)
-        except DuplicateKeyError:
+        except BulkWriteError as error:
+            if any(refused["code"] != DUPLICATE_KEY for refused in error.details["writeErrors"]):
+                raise
             raise EmailTaken() from None
+
+    async def ids_by_email(self, emails: Sequence[str]) -> dict[str, str]:
+        """The ids of those that have an account, by address in small letters."""
+        found = self._users.find({"email": {"$in": list(emails)}}, {"email": 1}, collation=EMAIL_COLLATION)
+        return {document["email"].lower(): document["_id"] for document in await found.to_list(None)}
 
     async def get(self, user_id: str, session: Session = None) -> User | None:
         document = await self._users.find_one({"_id": {"$eq": user_id}}, session=session)
@@ -63,6 +70,11 @@ class UserRepository:
         """Whatever the case of the letters."""
         document = await self._users.find_one({"email": {"$eq": email}}, collation=EMAIL_COLLATION, session=session)
         return None if document is None else to_user(document)
+
+    async def verified_among(self, user_ids: Collection[str]) -> set[str]:
+        """Those whose e-mail address is known to be theirs, and staff."""
+        query = {"_id": {"$in": sorted(user_ids)}, "$or": [{"emailVerified": True}, {"role": {"$ne": "customer"}}]}
+        return {document["_id"] for document in await self._users.find(query, {"_id": 1}).to_list(None)}
 
     async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]:
         """Newest first, of one role or of all."""

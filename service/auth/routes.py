@@ -120,6 +120,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def register(call: Call[RegisterBody]) -> Reply:
+        """Answers with the tokens of a first session and sets the same as HttpOnly cookies. The account can be used at
+        once; a mail asks to verify the address."""
         taken = call.taken
         call.request.ctx.subject = front.auth.mark(taken.email)
         issued = await front.auth.register(taken.email, taken.password, taken.name, front.device(call.request))
@@ -139,6 +141,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
+        """Clients take the tokens from the body, browsers the HttpOnly cookies. A wrong address and a wrong password
+        are answered alike, and after a few failures with 429 and `Retry-After`."""
         call.request.ctx.subject = front.auth.mark(call.taken.email)
         issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
         call.request.ctx.subject = issued.user.id
@@ -155,6 +159,8 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def logout(call: Call[Nothing]) -> Reply:
+        """Ends the session of the credential that was sent, clears the cookies, and its access tokens stop working with
+        the next request."""
         await front.auth.logout(call.user.user_id, call.user.session_id)
         return Reply(204, cookies=front.cookies.logout())
 
@@ -173,6 +179,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def refresh(call: Call[RefreshBody]) -> Reply:
+        """Works once; using it again ends the whole session. From the cookie, `X-CSRF-Token` is needed."""
         given = token = call.taken.refresh_token
         if token is None:
             token = front.refresh_cookie(call.request)
@@ -193,6 +200,8 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def csrf(call: Call[Nothing]) -> Reply:
+        """Send it back as `X-CSRF-Token` with every unsafe request made under cookies. Ask again after a login or a
+        refresh; bearer requests do not need it."""
         token = front.csrf.token(call.request, front.session_of(call.request))
         return Reply(200, CsrfReply(csrf_token=token), cookies=front.cookies.csrf(token))
 
@@ -207,6 +216,7 @@ def _tokens(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def me(call: Call[Nothing]) -> Reply:
+        """The account of the credential that was sent: a cheap way to see whether a session still lives."""
         return Reply(200, UserReply(user=user_view(await front.auth.get(call.user.user_id))))
 
 
@@ -221,6 +231,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def sessions(call: Call[Nothing]) -> Reply:
+        """Every login that is still alive, with the device it came from; `current` marks the one that asks."""
         found = await front.auth.sessions(call.user.user_id)
         return Reply(200, LoginsReply(items=[login_view(session, call.user.session_id) for session in found]))
 
@@ -237,6 +248,7 @@ def _sessions(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def end_sessions(call: Call[EndSessionsBody]) -> Reply:
+        """With `sessionId` that device has to log in again, without it all but this one; answers how many."""
         user, taken = call.user, call.taken
         await front.auth.confirm(user.user_id, taken.password, front.device(call.request))
         if taken.session_id is None:
@@ -259,6 +271,8 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def forgot_password(call: Call[ForgotBody]) -> Reply:
+        """202 always, after the same time. If there is such an account, a mail with a link goes out; the link works
+        once and for an hour by default."""
         call.request.ctx.subject = front.auth.mark(call.taken.email)
         email = parse_known_address(call.taken.email)
         # Not awaited: the time would tell whether there is such an account.
@@ -278,6 +292,8 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def reset_password(call: Call[ResetBody]) -> Reply:
+        """The token stands behind `#token=` in the mailed link. It works once, and every session of the account is
+        ended."""
         await front.auth.reset_password(call.taken.token, call.taken.password, front.device(call.request))
         return Reply(204)
 
@@ -294,6 +310,7 @@ def _passwords(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def change_password(call: Call[ChangePasswordBody]) -> Reply:
+        """Needs the current password. The session that asks stays, all others are ended."""
         user, taken = call.user, call.taken
         await front.auth.change_password(
             user.user_id, user.session_id, taken.current_password, taken.new_password, front.device(call.request)
@@ -315,6 +332,7 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def verify_email(call: Call[VerifyBody]) -> Reply:
+        """The token stands behind `#token=` in the mailed link. Who sends it need not be logged in."""
         await front.auth.verify_email(call.taken.token)
         return Reply(204)
 
@@ -330,5 +348,6 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         compress=False,
     )
     async def request_verification(call: Call[Nothing]) -> Reply:
+        """Sends the mail once more, a few times an hour at most. 202 also if the address is verified already."""
         await front.auth.request_verification(call.user.user_id)
         return Reply(202)

@@ -52,6 +52,8 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         guest=True,
     )
     async def cart(call: Call[Nothing]) -> Reply:
+        """Prices and stock are read fresh; `previousUnitPrice` says what a line cost when it was put in, `state`
+        whether it can be bought now. Nothing is held until checkout."""
         whose = owner(call)
         if whose is None:
             return Reply(200, cart_view(carts.none()))
@@ -70,6 +72,8 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         if_match=True,
     )
     async def put_item(call: Call[QuantityBody], sku: str) -> Reply:
+        """The quantity is the new one, not one more; 0 takes the line out. A guest's first change sets a signed cookie
+        that names the cart. With `If-Match` only the version that was read is changed."""
         whose = owner(call) or Owner.visitor(guests.new())
         return reply(whose, await carts.put(whose, sku, call.taken.quantity, _version(call)))
 
@@ -85,6 +89,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         if_match=True,
     )
     async def remove_item(call: Call[Nothing], sku: str) -> Reply:
+        """Takes the whole line out and answers with what is left; a line that is not there changes nothing."""
         whose = owner(call)
         if whose is None:
             return Reply(200, cart_view(carts.none()))
@@ -102,6 +107,7 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         if_match=True,
     )
     async def clear(call: Call[Nothing]) -> Reply:
+        """Takes all lines out. With `If-Match` only if nobody changed the cart meanwhile: 412 otherwise."""
         whose = owner(call)
         if whose is not None:
             await carts.clear(whose, _version(call))
@@ -117,6 +123,8 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
         errors=(CartFull,),
     )
     async def merge(call: Call[Nothing]) -> Reply:
+        """Quantities of a SKU in both carts add up. Doing it twice adds nothing twice; without a guest's cart it
+        answers with the user's."""
         user, guest_id = Owner.user(call.user.user_id), guests.read(call.request)
         if guest_id is None:
             return reply(user, await carts.view(user))
@@ -140,6 +148,7 @@ def wishlist_routes(wishlists: Wishlists) -> Blueprint:
         access=Access.CUSTOMER,
     )
     async def wishes(call: Call[WishesQuery]) -> Reply:
+        """Each with today's price and stock; what is no longer sold stays, marked `archived`."""
         position = None if call.taken.cursor is None else cursor.decode(call.taken.cursor, cursor.TimePosition)
         before = None if position is None else (position.at, position.id)
         page = await wishlists.newest(call.user.user_id, before, call.taken.limit)
@@ -157,6 +166,7 @@ def wishlist_routes(wishlists: Wishlists) -> Blueprint:
         errors=(NotSold, WishlistFull, TooManySubscriptions),
     )
     async def wish(call: Call[WishBody], sku: str) -> Reply:
+        """Wishing twice keeps one wish. With `notify` a mail follows when the SKU comes back."""
         item = await wishlists.put(call.user.user_id, sku, call.taken.notify)
         return Reply(200, WishReply(item=wish_view(item)))
 
@@ -169,6 +179,7 @@ def wishlist_routes(wishlists: Wishlists) -> Blueprint:
         access=Access.CUSTOMER,
     )
     async def unwish(call: Call[Nothing], sku: str) -> Reply:
+        """Takes the wish back and with it the notice; 204 also if it was not there."""
         await wishlists.remove(call.user.user_id, sku)
         return Reply(204)
 

@@ -147,7 +147,7 @@ def _gone(line: CartLine) -> Offer:
 
 
 def _priced_line(line: CartLine, offer: Offer, stock: Stock | None) -> PricedLine:
-    available = stock.available if stock else 0
+    available = stock.sellable if stock else 0
     return PricedLine(
         sku=line.sku,
         product_id=offer.product_id,
@@ -156,7 +156,7 @@ def _priced_line(line: CartLine, offer: Offer, stock: Stock | None) -> PricedLin
         image=offer.image,
         quantity=line.quantity,
         unit_price=offer.unit_price,
-        available=available if offer.active else 0,
+        available=available,
         state=_state(line.quantity, offer.active, available),
         previous_unit_price=None if line.unit_price == offer.unit_price else line.unit_price,
     )

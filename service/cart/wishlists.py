@@ -14,6 +14,7 @@ from service.catalog.offers import Offer, Offers
 from service.clock import Clock
 from service.config import Config
 from service.events import StockChanged
+from service.inventory.models import UnknownSku
 from service.inventory.usecases import Inventory
 from service.messaging.outbox import Fact
 
@@ -79,14 +80,14 @@ class Wishlists:
     async def follow(self, facts: Sequence[Fact]) -> None:
         """Those who wished for what has just sold out wait for it from now on."""
         changes = (fact.event for fact in facts if isinstance(fact.event, StockChanged))
-        for sku in {change.sku for change in changes if change.available <= 0 < change.was}:
+        for sku in {change.sku for change in changes if change.on_sale and change.available <= 0 < change.was}:
             after = ""
             while wishers := await self._repository.wishers(sku, after, WISHERS_AT_ONCE_MAX):
                 await asyncio.gather(*(self._subscribe(sku, user_id) for user_id in wishers))
                 after = wishers[-1]
 
     async def _subscribe(self, sku: str, user_id: str) -> None:
-        with contextlib.suppress(TooManySubscriptions, InStock):
+        with contextlib.suppress(TooManySubscriptions, InStock, UnknownSku):
             await self._notices.subscribe(sku, user_id, None)
 
     async def newest(self, user_id: str, before: tuple[datetime, str] | None, limit: int) -> WishPage:
@@ -101,6 +102,6 @@ class Wishlists:
             return []
         offers, stock = await asyncio.gather(self._offers.of(skus), self._inventory.availability(skus))
         return [
-            WishedItem(wish, offers.get(wish.sku), stock[wish.sku].available if wish.sku in stock else 0)
+            WishedItem(wish, offers.get(wish.sku), stock[wish.sku].sellable if wish.sku in stock else 0)
             for wish in wishes
         ]

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,10 @@ from service.errors import Conflict, Invalid, NotFound
 
 SLUG_LENGTH_MAX = 80
 SLUG_MARK_LENGTH = 8
-RESERVED_SLUGS = frozenset({"brands", "categories", "reviews", "search", "suggest"})
+RESERVED_SLUGS = frozenset({"brands", "by-sku", "categories", "reviews", "search", "suggest"})
+RESERVED_SKUS = frozenset(
+    {"alerts", "availability", "dead-letters", "import", "jobs", "low-stock", "receive", "stream"}
+)  # words of the API at the place where it takes a SKU
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*(?![\s\S])"
 POINTS_PER_DOUBLED_SALES = 10
 POINTS_PER_STAR = 10
@@ -89,11 +92,12 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """`price` in minor units."""
+    """`price` in minor units. One without a price of its own follows its product's."""
 
     sku: str
     name: str
     price: int
+    own_price: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`price` in minor units of `currency`; `sku` is None when it is sold in variants, each with its own."""
+    """`price` in minor units of `currency`; `sku` is None when it is sold in variants, each with its own.
+    `max_per_order` is of each SKU, None what the shop allows of any; `verified_only` keeps it for verified accounts."""
 
     id: str
     slug: str
@@ -134,6 +139,8 @@ class Product:
     status: ProductStatus = ProductStatus.ACTIVE
     version: int = 1
     old_slugs: tuple[str, ...] = ()
+    max_per_order: int | None = None
+    verified_only: bool = False
 
     def __post_init__(self) -> None:
         assert (self.sku is None) == bool(self.variants), "either one SKU of its own, or variants"
@@ -150,6 +157,11 @@ class Product:
     def sold(self) -> tuple[Variant, ...]:
         """Everything that can be put in a cart: its variants, or itself as the only one."""
         return self.variants or (Variant(str(self.sku), self.name, self.price),)
+
+    @property
+    def price_from(self) -> int:
+        """The lowest price it can be had for: what lists show, filter and sort by."""
+        return min(variant.price for variant in self.sold)
 
     @property
     def skus(self) -> tuple[str, ...]:
@@ -185,6 +197,8 @@ class NewProduct:
     sku: str | None = None
     slug: str | None = None
     popularity: int = 0
+    max_per_order: int | None = None
+    verified_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +210,10 @@ class Filters:
     tag: str | None = None
     min_price: int | None = None
     max_price: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_price is not None and self.max_price is not None and self.min_price > self.max_price:
+            raise Invalid(errors=[{"path": "maxPrice", "message": "The highest price is below the lowest"}])
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +267,13 @@ def check_slug(slug: str) -> None:
         raise Invalid(errors=[{"path": "slug", "message": "This word is the API's own"}])
 
 
+def check_skus(skus: Iterable[str | None], path: str) -> None:
+    """Refuses what the API would take for one of its own words: the stock of such a SKU could never be reached."""
+    reserved = sorted({sku for sku in skus if sku is not None} & RESERVED_SKUS)
+    if reserved:
+        raise Invalid(errors=[{"path": path, "message": f"{sku} is the API's own word"} for sku in reserved])
+
+
 def follows_name(slug: str, name: str) -> bool:
     """Whether a slug was made from the name, perhaps with a mark that made it unique."""
     return re.fullmatch(re.escape(slugify(name)) + r"(-[0-9a-z]{4})?", slug) is not None
@@ -267,7 +292,9 @@ def rank_of(name: str, standing: int) -> int:
 
 
 def check_variants(variants: Sequence[Variant], sku: str | None) -> None:
-    """Refuses a SKU of its own beside variants, and one SKU twice."""
+    """Refuses a SKU of its own beside variants, one SKU twice, and the API's own words."""
+    check_skus([sku], "sku")
+    check_skus((variant.sku for variant in variants), "variants")
     if variants and sku is not None:
         raise Invalid(errors=[{"path": "sku", "message": "A product with variants has no SKU of its own"}])
     if len({variant.sku for variant in variants}) < len(variants):
@@ -292,4 +319,10 @@ def edited(product: Product, changes: dict[str, Any]) -> Product:
     check_variants(after["variants"], after["sku"])
     if not after["variants"] and after["sku"] is None:
         raise Invalid(errors=[{"path": "variants", "message": "Without variants the product needs a sku"}])
-    return replace(product, **changes)
+    return repriced(replace(product, **changes))
+
+
+def repriced(product: Product) -> Product:
+    """Variants without a price of their own cost what the product does."""
+    variants = tuple(each if each.own_price else replace(each, price=product.price) for each in product.variants)
+    return replace(product, variants=variants)

@@ -18,7 +18,8 @@ WAITING_MAX = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`unit_price` in minor units. An archived product's offers are kept, inactive."""
+    """`unit_price` in minor units. An archived product's offers are kept, inactive. `max_per_order`: None is what the
+    shop allows of any SKU; `verified_only` keeps it for accounts with a verified e-mail address."""
 
     sku: str
     product_id: str
@@ -28,6 +29,8 @@ class Offer:
     active: bool
     slug: str = ""
     image: str = ""
+    max_per_order: int | None = None
+    verified_only: bool = False
 
 
 class Offers:
@@ -54,6 +57,11 @@ class Offers:
         found = self._offers.find({"_id": {"$in": sorted(skus)}}, {"productId": 1}, session=session)
         return {document["_id"]: document["productId"] for document in await found.to_list(None)}
 
+    async def inactive(self, after_sku: str, limit: int) -> list[str]:
+        """SKUs that are not sold any more, in their order."""
+        found = self._offers.find({"active": False, "_id": {"$gt": after_sku}}, {"_id": 1}).sort("_id", 1)
+        return [document["_id"] for document in await found.limit(limit).to_list(limit)]
+
     async def _read_together(self, batch: Sequence[tuple[str, ...]]) -> list[dict[str, Offer]]:
         skus = {sku for wanted in batch for sku in wanted}
         (found,) = await self._sender.find_all([Find(COLLECTION, {"_id": {"$in": sorted(skus)}})], None)
@@ -70,6 +78,8 @@ def _fields(offer: Offer) -> dict[str, Any]:
         "active": offer.active,
         "slug": offer.slug,
         "image": offer.image,
+        "maxPerOrder": offer.max_per_order,
+        "verifiedOnly": offer.verified_only,
     }
 
 
@@ -83,4 +93,6 @@ def _to_offer(document: Mapping[str, Any]) -> Offer:
         document["active"],
         document["slug"],
         document["image"],
+        document.get("maxPerOrder"),
+        document.get("verifiedOnly", False),
     )

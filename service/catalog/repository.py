@@ -94,6 +94,11 @@ class CatalogRepository:
                 break
         return [(to_product(document), (value_at(document, field), document["_id"])) for document in found]
 
+    async def add_lowest_prices(self) -> None:
+        """To products of an older version, whose `price` was not the lowest of their variants'."""
+        lowest = {"$set": {"basePrice": "$price", "price": {"$min": "$variants.price"}}}
+        await self._products.update_many({"basePrice": {"$exists": False}, "variants.0": {"$exists": True}}, [lowest])
+
     async def taken_slugs(self, slugs: Iterable[str]) -> set[str]:
         found = self._products.find({"slug": {"$in": sorted(slugs)}}, {"slug": 1})
         return {document["slug"] for document in await found.to_list(None)}
@@ -237,15 +242,20 @@ def to_document(product: Product) -> dict[str, Any]:
         "category": product.category,
         "brand": product.brand,
         "tags": list(product.tags),
-        "price": product.price,
+        "price": product.price_from,
+        "basePrice": product.price,
         "currency": product.currency,
         "images": [{"url": image.url, "alt": image.alt} for image in product.images],
-        "variants": [{"sku": v.sku, "name": v.name, "price": v.price} for v in product.variants],
+        "variants": [
+            {"sku": v.sku, "name": v.name, "price": v.price, "ownPrice": v.own_price} for v in product.variants
+        ],
         "sku": product.sku,
         "rating": rating_document(product.rating),
         "popularity": product.popularity,
         "standing": product.standing,
         "version": product.version,
+        "maxPerOrder": product.max_per_order,
+        "verifiedOnly": product.verified_only,
         "createdAt": product.created_at,
         "updatedAt": product.updated_at,
     }
@@ -253,6 +263,8 @@ def to_document(product: Product) -> dict[str, Any]:
 
 
 def to_product(document: Mapping[str, Any]) -> Product:
+    """Of a variant that an older version wrote, another price than the product's is its own."""
+    price = document.get("basePrice", document["price"])
     return Product(
         id=document["_id"],
         slug=document["slug"],
@@ -261,10 +273,13 @@ def to_product(document: Mapping[str, Any]) -> Product:
         category=document["category"],
         brand=document["brand"],
         tags=tuple(document["tags"]),
-        price=document["price"],
+        price=price,
         currency=document["currency"],
         images=tuple(Image(each["url"], each["alt"]) for each in document["images"]),
-        variants=tuple(Variant(each["sku"], each["name"], each["price"]) for each in document["variants"]),
+        variants=tuple(
+            Variant(each["sku"], each["name"], each["price"], each.get("ownPrice", each["price"] != price))
+            for each in document["variants"]
+        ),
         sku=document["sku"],
         created_at=document["createdAt"],
         updated_at=document["updatedAt"],
@@ -273,6 +288,8 @@ def to_product(document: Mapping[str, Any]) -> Product:
         status=ProductStatus(document["status"]),
         version=document["version"],
         old_slugs=tuple(document.get("oldSlugs", ())),
+        max_per_order=document.get("maxPerOrder"),
+        verified_only=document.get("verifiedOnly", False),
     )
 
 

@@ -91,6 +91,8 @@ def _reading(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> Non
         limit="read",
     )
     async def products(call: Call[ProductsQuery]) -> Reply:
+        """Filters combine. A category includes everything below it; prices are in minor units, both ends included.
+        Carries an `ETag`."""
         return await ready.reply(call, partial(_listed, catalog, call.taken))
 
     @operation(
@@ -104,6 +106,8 @@ def _reading(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> Non
         errors=(ProductNotFound,),
     )
     async def product(call: Call[Nothing], id_or_slug: str) -> Reply:
+        """An address that a product once had still finds it; archived products are answered with 404. Carries an
+        `ETag`."""
         if call.caller is not None and call.caller.access >= Access.STAFF:  # they see what is archived, too
             return ready.fresh(await _with_stock(catalog, await catalog.get(id_or_slug)))
 
@@ -127,6 +131,8 @@ def _searching(
         limit="read",
     )
     async def search_products(call: Call[SearchQuery]) -> Reply:
+        """Finds words of names, brands, categories and descriptions; `corrected` says what was searched for when a word
+        looked like a typo. `"in quotes"` keeps words together, `-word` leaves out."""
         return await ready.reply(call, partial(_found, catalog, search, ready, call.taken))
 
     @operation(
@@ -140,6 +146,8 @@ def _searching(
         limit="read",
     )
     async def suggest(call: Call[SuggestQuery]) -> Reply:
+        """Product names and words for an input field, few and fast. Made to be asked with every keystroke."""
+
         async def view() -> SuggestReply:
             found = await suggestions.complete(call.taken.q)
             return SuggestReply(items=[suggestion_view(each) for each in found])
@@ -157,9 +165,11 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         returns={201: ProductView},
         access=Access.STAFF,
         errors=EDITED,
-        gives={"id_or_slug": "/id", "product_id": "/id", "sku": "/sku"},
+        gives={"id_or_slug": "/id", "sku": "/sku"},
     )
     async def create(call: Call[NewProductBody]) -> Reply:
+        """A product has one `sku` of its own or `variants` with one each. The slug is made from the name unless given.
+        Stock begins at 0: receive goods next."""
         _check_currency(call.taken.currency, config)
         made = await catalog.create(call.taken.product())
         await ready.forget()
@@ -168,30 +178,33 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
     @operation(
         blueprint,
         "PATCH",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Change a product",
         takes=EditProductBody,
         returns={200: ProductView},
         access=Access.STAFF,
         errors=(ProductNotFound, VersionConflict, *EDITED),
     )
-    async def edit(call: Call[EditProductBody], product_id: str) -> Reply:
+    async def edit(call: Call[EditProductBody], id_or_slug: str) -> Reply:
+        """Only the fields that are sent change. Send the `version` that was read to refuse overwriting somebody else's
+        change: 409 `version_conflict`."""
         _check_currency(call.taken.currency, config)
-        changed = await catalog.edit(product_id, call.taken.changes(), call.taken.version)
+        changed = await catalog.edit(id_or_slug, call.taken.changes(), call.taken.version)
         await ready.forget()
         return Reply(200, await _with_stock(catalog, changed))
 
     @operation(
         blueprint,
         "DELETE",
-        "/<product_id:str>",
+        "/<id_or_slug:str>",
         "Archive a product: off the shelves, but never forgotten",
         returns={204: None},
         access=Access.STAFF,
         errors=(ProductNotFound,),
     )
-    async def archive(call: Call[Nothing], product_id: str) -> Reply:
-        await catalog.archive(product_id)
+    async def archive(call: Call[Nothing], id_or_slug: str) -> Reply:
+        """It can no longer be found or bought; orders that hold it keep their lines, and its stock stays counted."""
+        await catalog.archive(id_or_slug)
         await ready.forget()
         return Reply(204)
 
@@ -207,6 +220,8 @@ def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> 
         limit="read",
     )
     async def categories(call: Call[Nothing]) -> Reply:
+        """The whole tree, each node with its children. Carries an `ETag`."""
+
         async def view() -> CategoriesReply:
             return CategoriesReply(items=[category_view(root) for root in await catalog.categories()])
 
@@ -223,6 +238,7 @@ def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> 
         errors=(CategoryNotFound, CategoryCycle, CategoryLimit),
     )
     async def put_category(call: Call[CategoryBody], category_id: str) -> Reply:
+        """Products keep their category's id, so moving it moves them along."""
         category = await catalog.put_category(category_id, call.taken.name, call.taken.parent)
         await ready.forget()
         return Reply(200, category_view(CategoryNode(category)))
@@ -237,6 +253,8 @@ def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> 
         limit="read",
     )
     async def brands(call: Call[Nothing]) -> Reply:
+        """Every brand that has at least one product on sale, in alphabetical order."""
+
         async def view() -> BrandsReply:
             return BrandsReply(items=await catalog.brands())
 
@@ -256,6 +274,8 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         errors=(ProductNotFound,),
     )
     async def published(call: Call[PageQuery], id_or_slug: str) -> Reply:
+        """Only those that staff have published."""
+
         async def view() -> ReviewsReply:
             return _reviews(await reviews.published(id_or_slug, _moment(call.taken.cursor), call.taken.limit))
 
@@ -273,6 +293,7 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         gives={"review_id": "/id"},
     )
     async def submit(call: Call[ReviewBody], id_or_slug: str) -> Reply:
+        """One review a customer and product; it is shown, and counts in the rating, when staff have published it."""
         taken = call.taken
         review = await reviews.submit(id_or_slug, call.user.user_id, taken.author, taken.rating, taken.text)
         return Reply(201, review_view(review))
@@ -287,6 +308,7 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         errors=(ProductNotFound, ReviewNotFound),
     )
     async def own(call: Call[Nothing], id_or_slug: str) -> Reply:
+        """404 `review_not_found` if you have written none."""
         return Reply(200, review_view(await reviews.own(id_or_slug, call.user.user_id)))
 
     @operation(
@@ -299,6 +321,7 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         access=Access.STAFF,
     )
     async def waiting(call: Call[PageQuery]) -> Reply:
+        """Oldest first, for staff to publish or refuse one after the other."""
         return Reply(200, _reviews(await reviews.waiting(_moment(call.taken.cursor), call.taken.limit)))
 
     @operation(
@@ -312,6 +335,7 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         errors=(ReviewNotFound,),
     )
     async def moderate(call: Call[ModerationBody], review_id: str) -> Reply:
+        """Publishing adds its stars to the product's rating, refusing takes them away again."""
         moderated = await reviews.moderate(review_id, ReviewStatus(call.taken.status))
         await ready.forget()
         return Reply(200, review_view(moderated))

@@ -38,6 +38,9 @@ Description = Annotated[str, msgspec.Meta(max_length=10_000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX, description="In minor units", examples=[1299])]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?![\s\S])", examples=["GBP"])]
 Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN, max_length=SLUG_LENGTH_MAX, examples=["red-enamel-mug"])]
+MaxPerOrder = Annotated[
+    int, msgspec.Meta(ge=1, le=1_000_000, description="Units of each of its SKUs in one order", examples=[2])
+]
 Tags = Annotated[list[Label], msgspec.Meta(max_length=20)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000, pattern=URL_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -113,6 +116,8 @@ class NewProductBody(Wire):
     variants: Variants = msgspec.field(default_factory=list)
     sku: Sku | None = None
     slug: Slug | None = None
+    max_per_order: MaxPerOrder | None = None
+    verified_only: bool = False
 
     def product(self) -> NewProduct:
         return NewProduct(
@@ -126,6 +131,8 @@ class NewProductBody(Wire):
             variants=_variants(self.variants),
             sku=self.sku,
             slug=self.slug,
+            max_per_order=self.max_per_order,
+            verified_only=self.verified_only,
         )
 
 
@@ -145,6 +152,8 @@ class EditProductBody(Wire):
     variants: Variants | UnsetType = UNSET
     sku: Sku | UnsetType = UNSET
     slug: Slug | UnsetType = UNSET
+    max_per_order: MaxPerOrder | UnsetType | None = UNSET
+    verified_only: bool | UnsetType = UNSET
     status: Literal["active", "archived"] | UnsetType = UNSET
 
     def changes(self) -> dict[str, Any]:
@@ -180,11 +189,14 @@ class VariantView(Wire):
     sku: str
     name: str
     price: int
+    own_price: bool
     availability: AvailabilityView
 
 
 class ProductView(Wire):
-    """`sku` is null when it is sold in `variants`; `availability` is of all of them together."""
+    """`sku` is null when it is sold in `variants`; `availability` is of all of them together. `priceFrom`
+    is the lowest price it can be had for, by which lists are filtered and sorted; variants without `ownPrice` follow
+    `price`."""
 
     id: str
     slug: str
@@ -194,6 +206,7 @@ class ProductView(Wire):
     brand: str
     tags: list[str]
     price: int
+    price_from: int
     currency: str
     images: list[ImageView]
     rating: RatingView
@@ -202,6 +215,8 @@ class ProductView(Wire):
     availability: AvailabilityView
     status: Literal["active", "archived"]
     version: int
+    max_per_order: int | None
+    verified_only: bool
     created_at: datetime
     updated_at: datetime
 
@@ -282,7 +297,7 @@ class ReviewsReply(Wire):
 
 
 def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
-    levels = {sku: max(0, stock[sku].available) if sku in stock else 0 for sku in product.skus}
+    levels = {sku: max(0, stock[sku].sellable) if sku in stock else 0 for sku in product.skus}
     return ProductView(
         id=product.id,
         slug=product.slug,
@@ -292,17 +307,22 @@ def product_view(product: Product, stock: Mapping[str, Stock]) -> ProductView:
         brand=product.brand,
         tags=list(product.tags),
         price=product.price,
+        price_from=product.price_from,
         currency=product.currency,
         images=[ImageView(url=image.url, alt=image.alt) for image in product.images],
         rating=RatingView(average=product.rating.average, count=product.rating.count),
         variants=[
-            VariantView(sku=v.sku, name=v.name, price=v.price, availability=_availability(levels[v.sku]))
+            VariantView(
+                sku=v.sku, name=v.name, price=v.price, own_price=v.own_price, availability=_availability(levels[v.sku])
+            )
             for v in product.variants
         ],
         sku=product.sku,
         availability=_availability(sum(levels.values())),
         status=product.status.value,
         version=product.version,
+        max_per_order=product.max_per_order,
+        verified_only=product.verified_only,
         created_at=product.created_at,
         updated_at=product.updated_at,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from service.catalog.models import (
@@ -25,6 +26,7 @@ from service.catalog.models import (
     check_variants,
     edited,
     follows_name,
+    repriced,
     slugify,
     tree_of,
 )
@@ -45,6 +47,7 @@ from service.messaging.outbox import Outbox
 SLUG_MARK_DIGITS = 4
 SKU_DIGITS = 8
 SLUG_ATTEMPTS_MAX = 5
+UPGRADED_TOGETHER_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +135,19 @@ class Catalog:
             return products
         raise AssertionError("the last attempt returns or raises")
 
-    async def edit(self, product_id: str, changes: Mapping[str, Any], version: int | None = None) -> Product:
+    async def edit(self, id_or_slug: str, changes: Mapping[str, Any], version: int | None = None) -> Product:
         """Replaces the given fields. With `version` it must be the current one, else VersionConflict."""
-        before = await self._by_id(product_id)
+        before = await self.get(id_or_slug)
+        product_id = before.id
         after = self._changed(before, changes)
         await self._prepare({after.category}, {after.brand}, [_told(after)])
         if "slug" not in changes and after.name != before.name and follows_name(before.slug, before.name):
             changes = {**changes, "slug": await self._free_slug(after.name, besides=product_id)}
         return await self._change(product_id, lambda product: self._changed(product, changes), version)
 
-    async def archive(self, product_id: str) -> None:
+    async def archive(self, id_or_slug: str) -> None:
         """Off the shelves; orders keep what they know of it, and its stock is kept. Archiving twice changes nothing."""
+        product_id = (await self.get(id_or_slug)).id
         await self._change(product_id, lambda product: replace(product, status=ProductStatus.ARCHIVED))
 
     async def _prepare(self, categories: set[str], brands: set[str], texts: Iterable[str]) -> None:
@@ -151,12 +156,6 @@ class Catalog:
             await self._repository.need_category(category)
         await self._repository.need_brands(brands - {""})
         await self._vocabulary.learn(texts)
-
-    async def _by_id(self, product_id: str) -> Product:
-        product = await self._repository.find(product_id)
-        if product is None:
-            raise ProductNotFound()
-        return product
 
     async def _change(
         self, product_id: str, change: Callable[[Product], Product], version: int | None = None
@@ -200,7 +199,9 @@ class Catalog:
         offers += [_offer(product, each, active=False) for product, each in dropped]
         await self._offers.put(offers, session)
         await self._inventory.open({sku: owner for sku, owner in owners.items() if sku not in taken}, session)
-        await self._outbox.add([ProductChanged(product.id, product.version) for product in products], session)
+        sold = {sku: product.active for product in products for sku in product.skus}
+        moved = await self._inventory.set_on_sale(sold | {each.sku: False for _, each in dropped}, session)
+        await self._outbox.add([*moved, *(ProductChanged(each.id, each.version) for each in products)], session)
 
     async def _free_slug(self, name: str, besides: str) -> str:
         slug = slugify(name)
@@ -223,9 +224,9 @@ class Catalog:
 
     def _new_product(self, new: NewProduct, slug: str) -> Product:
         now = self._clock.now()
-        variants = self._variants(new.variants, new.price)
+        variants = self._variants(new.variants)
         check_variants(variants, new.sku)
-        return Product(
+        product = Product(
             id=self._ids.new(),
             slug=slug,
             name=new.name,
@@ -241,11 +242,14 @@ class Catalog:
             created_at=now,
             updated_at=now,
             popularity=new.popularity,
+            max_per_order=new.max_per_order,
+            verified_only=new.verified_only,
         )
+        return repriced(product)
 
-    def _variants(self, given: Sequence[NewVariant], price: int) -> tuple[Variant, ...]:
+    def _variants(self, given: Sequence[NewVariant]) -> tuple[Variant, ...]:
         return tuple(
-            Variant(each.sku or self._new_sku(), each.name, price if each.price is None else each.price)
+            Variant(each.sku or self._new_sku(), each.name, each.price or 0, own_price=each.price is not None)
             for each in given
         )
 
@@ -257,7 +261,7 @@ class Catalog:
         slug = given.pop("slug", product.slug)
         check_slug(slug)
         if "variants" in given:
-            given["variants"] = self._variants(given["variants"], given.get("price", product.price))
+            given["variants"] = self._variants(given["variants"])
         after = edited(product, given)
         return after if slug == product.slug else after.renamed(slug)
 
@@ -301,6 +305,18 @@ class Catalog:
         """Makes products as popular as they sold since the last call. Returns how many sold."""
         return await self._popularity.count()
 
+    async def upgrade(self) -> None:
+        """Brings what an older version wrote in step: lowest prices, and which stock has a live offer. Once done it
+        changes nothing; safe to run anywhere, any number at once."""
+        await self._repository.add_lowest_prices()
+        after = ""
+        while gone := await self._offers.inactive(after, UPGRADED_TOGETHER_MAX):
+            await self._transactions.run(partial(self._take_off_sale, gone))
+            after = gone[-1]
+
+    async def _take_off_sale(self, skus: Sequence[str], session: Session) -> None:
+        await self._outbox.add(await self._inventory.set_on_sale(dict.fromkeys(skus, False), session), session)
+
     async def recount(self) -> int:
         """Counts the words of the catalogue anew and forgets words and brands that are gone. Returns how many words
         there are."""
@@ -329,4 +345,6 @@ def _offer(product: Product, variant: Variant, active: bool) -> Offer:
         active=active,
         slug=product.slug,
         image=product.images[0].url if product.images else "",
+        max_per_order=product.max_per_order,
+        verified_only=product.verified_only,
     )

@@ -19,6 +19,8 @@ from service.inventory.models import (
     Expire,
     Hold,
     HoldChange,
+    Holder,
+    HoldLimits,
     HoldResolved,
     HoldStatus,
     InsufficientStock,
@@ -113,6 +115,7 @@ class _Step:
         self._stock: dict[str, Stock] = {}
         self._movements: list[Movement] = []
         self._holds: list[HoldChange] = []
+        self._holders: dict[str, Holder] = {}
 
     def run(self) -> Accepted:
         match self._posting.action:
@@ -132,9 +135,11 @@ class _Step:
                 self._stock = {line.sku: replace(self._known(line.sku), threshold=line.quantity) for line in lines}
         self._books.stock |= self._stock
         self._books.holds |= {change.hold.order_id: change.hold for change in self._holds}
+        self._books.holders |= self._holders
         return Accepted(tuple(self._movements), tuple(self._holds), tuple(self._stock.values()))
 
     def _change(self, kind: MovementKind, lines: tuple[Line, ...]) -> None:
+        self._check_known(lines)
         for line in lines:
             after = self._known(line.sku)
             if after.on_hand + line.quantity < after.reserved:
@@ -144,10 +149,20 @@ class _Step:
     def _reserve(self, reserve: Reserve) -> None:
         lines = merge(reserve.lines)
         self._require(lines)
+        if reserve.limits is not None:
+            self._admit(reserve, lines, reserve.limits)
         for line in lines:
             self._move(MovementKind.RESERVE, line.sku, reserved=line.quantity)
         hold = Hold(reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at)
         self._holds.append(HoldChange(hold, None))
+
+    def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
+        """What the customer holds is looked at as the earlier postings of the batch leave it."""
+        holder = self._books.holders.get(reserve.user_id) or Holder(reserve.user_id)
+        holds = [self._books.holds[order_id] for order_id in holder.orders if order_id in self._books.holds]
+        limits.check(lines, holds, self._now)
+        remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
+        self._holders[holder.user_id] = Holder(holder.user_id, (*remembered, reserve.order_id), holder.seq + 1)
 
     def _confirm(self, hold: Hold) -> None:
         alive = hold.status is HoldStatus.ACTIVE and self._now < hold.expires_at
@@ -165,7 +180,7 @@ class _Step:
         if hold.status is HoldStatus.ACTIVE:
             self._free(MovementKind.EXPIRE, hold, HoldStatus.EXPIRED)
         try:
-            self._require(hold.lines)
+            self._require(hold.lines, ordered_before=True)
         except InsufficientStock as short:
             raise ReservationExpired(**short.extra) from short
         for line in hold.lines:
@@ -188,17 +203,26 @@ class _Step:
     def _free(self, kind: MovementKind, hold: Hold, status: HoldStatus) -> None:
         for line in hold.lines:
             self._move(kind, line.sku, reserved=-line.quantity)
-        self._holds.append(HoldChange(replace(hold, status=status), hold.status))
+        self._holds.append(HoldChange(replace(hold, status=status, resolved_at=self._now), hold.status))
 
-    def _require(self, lines: Sequence[Line]) -> None:
+    def _require(self, lines: Sequence[Line], ordered_before: bool = False) -> None:
+        """What was ordered while it was on sale is sold even if it has left the catalogue meanwhile."""
+        self._check_known(lines)
         states = [(line, self._known(line.sku)) for line in lines]
+        free = [(line, stock.available if ordered_before else stock.sellable) for line, stock in states]
         shortages = [
-            {"sku": line.sku, "requested": line.quantity, "available": stock.available}
-            for line, stock in states
-            if stock.available < line.quantity
+            {"sku": line.sku, "requested": line.quantity, "available": left}
+            for line, left in free
+            if left < line.quantity
         ]
         if shortages:
             raise InsufficientStock(shortages=shortages)
+
+    def _check_known(self, lines: Sequence[Line]) -> None:
+        """Every line is answered for: not the first unknown SKU is named, but all."""
+        unknown = [line.sku for line in lines if line.sku not in self._books.stock]
+        if unknown:
+            raise UnknownSku(f"There is no SKU {', '.join(unknown)}", sku=unknown[0], skus=unknown)
 
     def _known(self, sku: str) -> Stock:
         stock = self._stock.get(sku) or self._books.stock.get(sku)

@@ -28,6 +28,13 @@ INDEXES = (
         partial={"status": "active"},
     ),
     Index(
+        "holders",
+        (("expiresAt", 1),),
+        serves="what a customer held deletes itself once it counts no more",
+        probe=Probe({"expiresAt": {"$lte": A_MOMENT}}),
+        expire_after_seconds=0,
+    ),
+    Index(
         "idempotency",
         (("expiresAt", 1),),
         serves="idempotency keys delete themselves after two days",

@@ -17,6 +17,7 @@ from service.inventory.models import (
     Books,
     Claim,
     Decision,
+    Holder,
     Posting,
     Recorded,
     Replayed,
@@ -79,7 +80,7 @@ class Ledger:
     async def _decide_and_write(self, books: Books, batch: Sequence[Posting], session: Session) -> list[Decision]:
         now = self._clock.now()
         before = dict(books.stock)
-        known = set(books.recorded)
+        known, holders = set(books.recorded), dict(books.holders)
         decisions = decide(books, batch, now)
         accepted = [(p, d) for p, d in zip(batch, decisions, strict=True) if isinstance(d, Accepted)]
         changed = [(before[sku], stock) for sku, stock in books.stock.items() if stock is not before[sku]]
@@ -95,8 +96,13 @@ class Ledger:
             self._outbox.commands([*facts, *(_stock_fact(before, after) for before, after in changed)]),
             now,
             session,
+            [(holders.get(user_id), holder) for user_id, holder in _moved(holders, books.holders)],
         )
         return decisions
+
+
+def _moved(before: Mapping[str, Holder], after: Mapping[str, Holder]) -> list[tuple[str, Holder]]:
+    return [(user_id, holder) for user_id, holder in after.items() if holder is not before.get(user_id)]
 
 
 def _records(batch: Sequence[Posting], books: Books, known: set[str]) -> list[Mapping[str, Any]]:
@@ -117,4 +123,4 @@ def _record(claim: Claim, recorded: Recorded) -> Mapping[str, Any]:
 
 
 def _stock_fact(before: Stock, after: Stock) -> Event:
-    return StockChanged(after.sku, after.seq, before.available, after.available, after.threshold)
+    return StockChanged(after.sku, after.seq, before.sellable, after.sellable, after.threshold, after.on_sale)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -31,6 +31,8 @@ class StockLimit(Conflict):
 
 
 class UnknownSku(NotFound):
+    """`skus` are all that there are none of."""
+
     code, title = "unknown_sku", "There is no such SKU"
 
 
@@ -82,7 +84,8 @@ class Line(Struct, frozen=True):
 
 
 class Stock(Struct, frozen=True):
-    """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history."""
+    """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history.
+    `on_sale`: whether there is a live offer of it; the catalogue says so in the transaction that changes the offer."""
 
     sku: str
     on_hand: int
@@ -90,14 +93,20 @@ class Stock(Struct, frozen=True):
     seq: int
     threshold: int = 0
     product_id: str = ""
+    on_sale: bool = True
 
     @property
     def available(self) -> int:
         return self.on_hand - self.reserved
 
     @property
+    def sellable(self) -> int:
+        """What anybody but staff is told there is: stock that has a live offer."""
+        return self.available if self.on_sale else 0
+
+    @property
     def low(self) -> bool:
-        return self.available <= self.threshold
+        return self.on_sale and self.available <= self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,26 @@ class Hold(Struct, frozen=True):
     lines: tuple[Line, ...]
     status: HoldStatus
     expires_at: datetime
+    resolved_at: datetime | None = None
+
+
+class Holder(Struct, frozen=True):
+    """A customer and the orders whose holds count against what they may hold. `seq` is the version of the document:
+    every batch that adds a hold writes it, so two processes never add one each for the same customer."""
+
+    user_id: str
+    orders: tuple[str, ...] = ()
+    seq: int = 0
+
+
+class HoldLimits(Protocol):
+    """How much one customer may hold unpaid."""
+
+    def check(self, lines: Sequence[Line], holds: Sequence[Hold], now: datetime) -> None:
+        """Raises the refusal if the lines are more than may be held beside `holds`, the customer's own."""
+
+    def worth_remembering(self, hold: Hold, now: datetime) -> bool:
+        """Whether the hold still counts against the customer."""
 
 
 # What a posting asks for.
@@ -140,6 +169,7 @@ class Reserve(Struct, frozen=True):
     user_id: str
     lines: tuple[Line, ...]
     expires_at: datetime
+    limits: HoldLimits | None = None
 
 
 class Confirm(Struct, frozen=True):
@@ -274,6 +304,7 @@ class Books:
     holds: dict[str, Hold] = field(default_factory=dict)
     documents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     recorded: dict[str, Recorded] = field(default_factory=dict)
+    holders: dict[str, Holder] = field(default_factory=dict)
     assumed: bool = False  # the stock was not read, but is as this process left it
 
 

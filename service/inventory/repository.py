@@ -1,12 +1,14 @@
 """All queries of inventory. `Bookkeeping` is the ledger's: the only code that writes quantities."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
 from pymongo import UpdateOne
 
+from service.config import Config
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, Find, Sender, insert, update
 from service.inventory.known_stock import KnownStock
@@ -16,6 +18,7 @@ from service.inventory.models import (
     Expire,
     Hold,
     HoldChange,
+    Holder,
     HoldStatus,
     Line,
     Movement,
@@ -23,13 +26,18 @@ from service.inventory.models import (
     Posting,
     Recorded,
     Release,
+    Reserve,
     Stock,
     StockMoved,
     Write,
 )
 
-STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1}
-HOLD_FIELDS = {"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1, "status": 1, "expiresAt": 1}
+STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
+HOLD_FIELDS = {
+    **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
+    **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
+}
+HOLDERS = "holders"
 HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
 SEQ_DIGITS = 12
 
@@ -42,6 +50,7 @@ def to_stock(document: Mapping[str, Any]) -> Stock:
         document["seq"],
         document["lowStockThreshold"],
         document["productId"],
+        document.get("onSale", True),
     )
 
 
@@ -53,8 +62,9 @@ def history_id(sku: str, seq: int) -> str:
 class Bookkeeping:
     """Reads what a batch needs in one snapshot and writes what was decided, inside the ledger's transaction."""
 
-    def __init__(self, sender: Sender, stock_assumed_after: int) -> None:
-        self._sender, self._known = sender, KnownStock(stock_assumed_after)
+    def __init__(self, sender: Sender, config: Config) -> None:
+        self._sender, self._known = sender, KnownStock(config.stock_assumed_after)
+        self._holders_kept = timedelta(seconds=config.reservation_ttl_seconds + config.unpaid_holds_remembered_seconds)
 
     def keep(self, left: Mapping[str, Stock]) -> None:
         """The stock as a committed batch left it, for the next one to go by."""
@@ -65,32 +75,36 @@ class Bookkeeping:
         self._known.forget()
 
     async def open(self, batch: Sequence[Posting], session: Session, assume: bool = False) -> Books:
-        holds = await self._holds(batch, session)
+        holds = await self._holds(_resolved(batch), session)
         skus = {line.sku for p in batch for line in getattr(p.action, "lines", ())}
         skus |= {line.sku for hold in holds.values() for line in hold.lines}
         assumed = self._known.assumed(skus) if assume else None
         reading = skus if assumed is None else set()
         claims = {posting.claim.id for posting in batch if posting.claim is not None}
+        limited = _limited(batch)
         guarded = _guarded(batch)
         finds = [
             *([Find("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
             *([Find("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
+            *([Find(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
             *guarded,
         ]
         found = iter(await self._sender.find_all(finds, session) if finds else [])
         read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
         recorded = {d["_id"]: Recorded(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
+        holders = {d["_id"]: Holder(d["_id"], tuple(d["orders"]), d["seq"]) for d in next(found)} if limited else {}
         documents = {(find.collection, d["_id"]): d for find, each in zip(guarded, found, strict=True) for d in each}
         self._known.compare(read)
-        return Books(assumed or read, holds, documents, recorded, assumed=bool(assumed))
+        counted = {order_id for holder in holders.values() for order_id in holder.orders}
+        holds |= await self._holds(counted - holds.keys(), session)
+        return Books(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
 
-    async def _holds(self, batch: Sequence[Posting], session: Session) -> dict[str, Hold]:
-        """Read first: the stock to be read depends on what the resolved orders hold."""
-        resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
-        if not resolved:
+    async def _holds(self, order_ids: Collection[str], session: Session) -> dict[str, Hold]:
+        """Those the batch resolves are read first: the stock to be read depends on them."""
+        if not order_ids:
             return {}
         (found,) = await self._sender.find_all(
-            [Find("reservations", {"orderId": {"$in": sorted(resolved)}}, HOLD_FIELDS)], session
+            [Find("reservations", {"orderId": {"$in": sorted(order_ids)}}, HOLD_FIELDS)], session
         )
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
@@ -107,9 +121,10 @@ class Bookkeeping:
         facts: Sequence[Command],
         now: datetime,
         session: Session,
+        holders: Sequence[tuple[Holder | None, Holder]] = (),
     ) -> None:
-        """`stock` holds each changed SKU as it was read and as it is now; `facts` are the outbox's."""
-        guarded = self._stock_commands(stock, now)
+        """`stock` and `holders` have each as it was read and as it is now; `facts` are the outbox's."""
+        guarded = [*self._stock_commands(stock, now), *self._holder_commands(holders, now)]
         commands = [
             *guarded,
             *self._history_commands(movements),
@@ -120,20 +135,41 @@ class Bookkeeping:
         ]
         if commands:
             replies = await self._sender.send_all(commands, session)
-            if sum(reply["n"] for reply in replies[: len(guarded)]) != len(stock):
+            if sum(reply["n"] for reply in replies[: len(guarded)]) != len(stock) + len(holders):
                 raise StockMoved
 
     def _stock_commands(self, stock: Sequence[tuple[Stock, Stock]], now: datetime) -> list[Command]:
         """One guarded update per SKU: it must still be what the books were opened with. A threshold is changed without
-        a movement, so `seq` alone does not tell."""
+        a movement, and so is whether it is on sale: `seq` alone does not tell."""
         updates = [
             {
-                "q": {"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                "q": {
+                    **{"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
+                    "onSale": {"$ne": not before.on_sale},
+                },
                 "u": {"$set": _stock_fields(after, now)},
             }
             for before, after in stock
         ]
         return [update("inventory", updates)] if updates else []
+
+    def _holder_commands(self, holders: Sequence[tuple[Holder | None, Holder]], now: datetime) -> list[Command]:
+        """Customers who hold for the first time are inserted; of the others each must still be as it was read."""
+        expires_at = now + self._holders_kept
+        new = [
+            {"_id": after.user_id, "orders": list(after.orders), "seq": after.seq, "expiresAt": expires_at}
+            for before, after in holders
+            if before is None
+        ]
+        updates = [
+            {
+                "q": {"_id": after.user_id, "seq": before.seq},
+                "u": {"$set": {"orders": list(after.orders), "seq": after.seq, "expiresAt": expires_at}},
+            }
+            for before, after in holders
+            if before is not None
+        ]
+        return _commands(HOLDERS, new, updates)
 
     def _history_commands(self, movements: Sequence[Movement]) -> list[Command]:
         return [insert("stock_history", [_history_document(movement) for movement in movements])] if movements else []
@@ -161,6 +197,15 @@ class Bookkeeping:
             for collection, wanted in by_collection.items()
             for command in _commands(collection, _new_documents(wanted), _statements(wanted))
         ]
+
+
+def _resolved(batch: Sequence[Posting]) -> set[str]:
+    return {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+
+
+def _limited(batch: Sequence[Posting]) -> set[str]:
+    """The customers whose holds a batch counts."""
+    return {p.action.user_id for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None}
 
 
 def _guarded(batch: Sequence[Posting]) -> list[Find]:
@@ -208,6 +253,7 @@ def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
         tuple(Line(document["sku"], document["quantity"]) for document in lines),
         status,
         lines[0]["expiresAt"],
+        lines[0].get("resolvedAt"),
     )
 
 
@@ -291,7 +337,7 @@ class InventoryRepository:
         self, products: Mapping[str, str], threshold: int, now: datetime, session: Session = None
     ) -> None:
         """An empty SKU for each of `products` (SKU → product id) that is not there yet."""
-        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0}
+        empty = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0, "onSale": True}
         fields = {"lowStockThreshold": threshold, "updatedAt": now, **empty}
         writes = [
             UpdateOne({"_id": sku}, {"$setOnInsert": {"productId": product_id, **fields}}, upsert=True)
@@ -299,6 +345,20 @@ class InventoryRepository:
         ]
         if writes:
             await self._inventory.bulk_write(writes, ordered=False, session=session)
+
+    async def set_on_sale(self, skus: Mapping[str, bool], now: datetime, session: Session) -> list[tuple[Stock, Stock]]:
+        """Whether each of the SKUs has a live offer. Returns those for which that is new, as they were and are."""
+        found = await self.stock(skus, session)
+        changed = [
+            (stock, replace(stock, on_sale=skus[sku])) for sku, stock in found.items() if stock.on_sale is not skus[sku]
+        ]
+        writes = [
+            UpdateOne({"_id": after.sku}, {"$set": {"onSale": after.on_sale, "low": after.low, "updatedAt": now}})
+            for _, after in changed
+        ]
+        if writes:
+            await self._inventory.bulk_write(writes, ordered=False, session=session)
+        return changed
 
     async def stock(self, skus: Iterable[str], session: Session = None) -> dict[str, Stock]:
         found = self._inventory.find({"_id": {"$in": sorted(skus)}}, STOCK_FIELDS, session=session)
@@ -309,6 +369,16 @@ class InventoryRepository:
         end = f"{sku}$" if before_seq is None else history_id(sku, before_seq)
         found = self._history.find({"_id": {"$gt": f"{sku}#", "$lt": end}}).sort("_id", -1).limit(limit)
         return [to_movement(document) for document in await found.to_list(limit)]
+
+    async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
+        """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
+        of_skus = [{"_id": {"$gt": f"{sku}#", "$lt": f"{sku}$"}} for sku in skus]
+        stages = [
+            {"$match": {"$or": of_skus, "actor": {"$eq": actor}, "kind": MovementKind.RECEIVE.value}},
+            {"$group": {"_id": "$sku", "units": {"$sum": "$onHandDelta"}}},
+        ]
+        found = await self._history.aggregate(stages).to_list(None) if of_skus else []
+        return {document["_id"]: document["units"] for document in found}
 
     async def low(self, after_sku: str, limit: int) -> list[Stock]:
         """SKUs at or under their own threshold, by SKU."""

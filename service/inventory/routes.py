@@ -52,6 +52,8 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         limit="read",
     )
     async def availability(call: Call[AvailabilityQuery]) -> Reply:
+        """For each SKU what is left to buy and whether to offer it (`add_to_cart`) or to offer a notice (`notify_me`).
+        Unknown SKUs are answered as sold out."""
         stock = await inventory.availability(dict.fromkeys(call.taken.sku))
         return Reply(200, AvailabilityReply(items=[availability_view(found) for found in stock.values()]))
 
@@ -65,6 +67,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         access=Access.STAFF,
     )
     async def low_stock(call: Call[PageQuery]) -> Reply:
+        """What should be reordered, with everything that is on hand and reserved."""
         after = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
         page = await inventory.low_stock(after, call.taken.limit)
         next_cursor = None if page.next_sku is None else cursor.encode(page.next_sku)
@@ -82,6 +85,8 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         idempotent=True,
     )
     async def receive(call: Call[ReceiveBody]) -> Reply:
+        """Adds to what is on hand. Send an `Idempotency-Key`: a delivery whose answer was lost is then counted once
+        however often it is sent."""
         lines = [Line(goods.sku, goods.quantity) for goods in call.taken.lines]
         changed = await inventory.receive(lines, call.user.user_id, call.taken.reason, claim(call.once))
         body = ReceiveReply(items=[inventory_view(stock) for stock in changed.items])
@@ -97,6 +102,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         errors=(UnknownSku,),
     )
     async def stock(call: Call[Nothing], sku: str) -> Reply:
+        """`available` is `onHand` less `reserved`; `version` grows with every movement."""
         return Reply(200, inventory_view(await inventory.get(sku)))
 
     @operation(
@@ -111,6 +117,8 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         idempotent=True,
     )
     async def adjust(call: Call[AdjustBody], sku: str) -> Reply:
+        """`delta` is added, a negative one taken away; 409 `below_reserved` if holds would lose their stock. The reason
+        is kept in the history."""
         changed = await inventory.adjust(sku, call.taken.delta, call.taken.reason, call.user.user_id, claim(call.once))
         return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
 
@@ -125,6 +133,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         errors=(UnknownSku,),
     )
     async def threshold(call: Call[ThresholdBody], sku: str) -> Reply:
+        """At or below it the SKU is low and raises an alert; at 0 only being sold out counts."""
         changed = await inventory.set_threshold(sku, call.taken.low_stock_threshold, call.user.user_id)
         return Reply(200, inventory_view(changed))
 
@@ -139,6 +148,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         errors=(UnknownSku,),
     )
     async def history(call: Call[PageQuery], sku: str) -> Reply:
+        """Every movement ever, with who caused it, why, and the stock after it. Entries are never changed."""
         before = None if call.taken.cursor is None else cursor.decode(call.taken.cursor, int)
         found = await inventory.history(sku, before, call.taken.limit + 1)
         page = found[: call.taken.limit]
@@ -163,6 +173,10 @@ def stream_routes(feed: Feed) -> Blueprint:
         compress=False,
     )
     async def stream(call: Call[StreamQuery]) -> Reply:
+        """Open it with `EventSource`. It begins with the state of every SKU asked for; afterwards each change is one
+        event, and comments keep the line open. After a break the browser sends `Last-Event-ID` and misses nothing that
+        is still kept."""
+
         async def send(request: Request) -> None:
             after = parse_id(request.headers.get("last-event-id"))
             client = getattr(request.ctx, "client", "")

@@ -26,11 +26,13 @@ class AvailabilityQuery(Wire):
 
 
 class AvailabilityView(Wire):
+    """What is not sold (archived, dropped) has `available: 0` and `action: "unavailable"`, whatever is on the shelf."""
+
     sku: str
     available: int
     in_stock: bool
     low_stock: bool
-    action: Literal["add_to_cart", "notify_me"]
+    action: Literal["add_to_cart", "notify_me", "unavailable"]
 
 
 class StreamQuery(Wire):
@@ -59,6 +61,7 @@ class InventoryReply(Wire):
     available: int
     low_stock_threshold: int
     version: int
+    on_sale: bool
 
 
 class Goods(Wire):
@@ -125,24 +128,29 @@ class HistoryReply(Wire):
 
 
 def availability_view(stock: Stock) -> AvailabilityView:
-    in_stock = stock.available > 0
     return AvailabilityView(
         sku=stock.sku,
-        available=stock.available,
-        in_stock=in_stock,
+        available=stock.sellable,
+        in_stock=stock.sellable > 0,
         low_stock=stock.low,
-        action="add_to_cart" if in_stock else "notify_me",
+        action=_action(stock.sellable, stock.on_sale),
     )
 
 
-def stock_state(sku: str, version: int, available: int, threshold: int) -> State:
-    """What the stock stream sends of a SKU."""
+def _action(available: int, on_sale: bool) -> Literal["add_to_cart", "notify_me", "unavailable"]:
+    if not on_sale:
+        return "unavailable"
+    return "add_to_cart" if available > 0 else "notify_me"
+
+
+def stock_state(sku: str, version: int, available: int, threshold: int, on_sale: bool = True) -> State:
+    """What the stock stream sends of a SKU. `available` is what can be bought."""
     event = StockEvent(
         sku=sku,
         available=available,
         in_stock=available > 0,
-        low_stock=available <= threshold,
-        action="add_to_cart" if available > 0 else "notify_me",
+        low_stock=on_sale and available <= threshold,
+        action=_action(available, on_sale),
         version=version,
     )
     return State(sku, version, msgspec.Raw(json.encode(event)))
@@ -157,6 +165,7 @@ def inventory_view(stock: Stock) -> InventoryReply:
         available=stock.available,
         low_stock_threshold=stock.threshold,
         version=stock.seq,
+        on_sale=stock.on_sale,
     )
 
 

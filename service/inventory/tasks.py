@@ -18,7 +18,7 @@ def publish_to(writer: FeedWriter) -> Consumer:
     async def publish(facts: Sequence[Fact]) -> None:
         changes = [fact.event for fact in facts if isinstance(fact.event, StockChanged)]
         changes.sort(key=lambda change: change.seq)
-        await writer.publish([stock_state(c.sku, c.seq, c.available, c.threshold) for c in changes])
+        await writer.publish([stock_state(c.sku, c.seq, c.available, c.threshold, c.on_sale) for c in changes])
 
     return publish
 
@@ -28,6 +28,6 @@ def states_of(inventory: Inventory) -> Snapshot:
 
     async def states(skus: Collection[str]) -> list[State]:
         stock = await inventory.availability(skus)
-        return [stock_state(found.sku, found.seq, found.available, found.threshold) for found in stock.values()]
+        return [stock_state(s.sku, s.seq, s.sellable, s.threshold, s.on_sale) for s in stock.values()]
 
     return states

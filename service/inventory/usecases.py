@@ -7,6 +7,7 @@ from datetime import datetime
 from service.clock import Clock
 from service.config import Config
 from service.errors import revive
+from service.events import StockChanged
 from service.infra.batcher import GroupCommit
 from service.infra.mongo.client import Session
 from service.inventory.ledger import Ledger
@@ -54,6 +55,14 @@ class Inventory:
         """Empty stock for each new SKU (SKU → product id), in the transaction that makes its product."""
         threshold = self._config.low_stock_threshold
         await self._repository.create_all(products, threshold, self._clock.now(), session)
+
+    async def set_on_sale(self, skus: Mapping[str, bool], session: Session) -> list[StockChanged]:
+        """Whether each SKU has a live offer, in the transaction that changes the offers; the facts that follow."""
+        changed = await self._repository.set_on_sale(skus, self._clock.now(), session)
+        return [
+            StockChanged(after.sku, after.seq, before.sellable, after.sellable, after.threshold, after.on_sale)
+            for before, after in changed
+        ]
 
     async def availability(self, skus: Iterable[str]) -> dict[str, Stock]:
         """The stock of those SKUs that exist."""
@@ -103,6 +112,10 @@ class Inventory:
         """The SKU's movements, newest first."""
         await self.get(sku)
         return await self._repository.history(sku, before_seq, limit)
+
+    async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
+        """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
+        return await self._repository.received_from(actor, skus)
 
     async def expired_orders(self, limit: int) -> list[tuple[str, datetime]]:
         """Orders whose hold is past its expiry and still active, the oldest, with that expiry."""

@@ -11,12 +11,15 @@ from typing import Any, Literal
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from service.errors import Unavailable
 from service.infra.mongo.client import Database
 from service.infra.mongo.indexes import Index, Probe
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)  # due also on a clock that has been put back since
 KEPT_SECONDS = 30 * 86_400
+OPENINGS_MAX = 100
+BUSY = "The job's runs come and go too fast to join one"
 Status = Literal["queued", "running", "succeeded", "failed"]
 
 INDEXES = (
@@ -84,8 +87,9 @@ class JobRuns:
         self._runs, self._schedules = database["job_runs"], database["schedules"]
 
     async def open(self, run_id: str, name: str, actor: str, now: datetime, look_at: datetime) -> Run:
-        """The new run, or the job's open one that is joined."""
-        while True:
+        """The new run, or the job's open one that is joined. Raises Unavailable when others keep opening and ending
+        runs in between."""
+        for _ in range(OPENINGS_MAX):
             try:
                 document = _new(run_id, name, actor, now, look_at)
                 await self._runs.insert_one(document)
@@ -94,12 +98,16 @@ class JobRuns:
                 joined = await self._runs.find_one({"name": name, "open": True})
             if joined is not None:
                 return to_run(joined)
+        raise Unavailable(BUSY, retry_after_seconds=1)
 
     async def open_for_ticks(
         self, run_id: str, name: str, ticks: Sequence[datetime], now: datetime, look_at: datetime
     ) -> Run | None:
-        """The run that stands for these ticks, new or joined. None when they have all been run already."""
-        while new := await self._not_run_yet(name, ticks):
+        """The run that stands for these ticks, new or joined. None when they have all been run already. Raises
+        Unavailable as `open` does."""
+        for _ in range(OPENINGS_MAX):
+            if not (new := await self._not_run_yet(name, ticks)):
+                return None
             try:
                 document = _new(run_id, name, "schedule", now, look_at) | {"ticks": new}
                 await self._runs.insert_one(document)
@@ -108,7 +116,7 @@ class JobRuns:
                 joined = await self._join(name, new)
             if joined is not None:
                 return joined
-        return None
+        raise Unavailable(BUSY, retry_after_seconds=1)
 
     async def _not_run_yet(self, name: str, ticks: Sequence[datetime]) -> list[datetime]:
         found = await self._runs.find({"name": name, "ticks": {"$in": list(ticks)}}, {"ticks": 1}).to_list(None)

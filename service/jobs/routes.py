@@ -79,6 +79,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         gives={"job_id": "/jobId"},
     )
     async def trigger_job(call: Call[Nothing], name: str) -> Reply:
+        """202 with the run's id; a job that is running already is joined, not started twice."""
         run = await jobs.trigger(name, call.user.user_id)
         return Reply(202, JobAccepted(job_id=run.id), {"Location": f"/api/inventory/jobs/{run.id}"})
 
@@ -92,6 +93,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         errors=(UnknownJob,),
     )
     async def job(call: Call[Nothing], job_id: str) -> Reply:
+        """`queued`, `running`, `succeeded` with `result`, or `failed` with `error`."""
         return Reply(200, _job_view(await jobs.get(job_id)))
 
     @operation(
@@ -104,6 +106,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         access=Access.STAFF,
     )
     async def job_list(call: Call[PageQuery]) -> Reply:
+        """Runs by schedule and by hand alike, newest first."""
         before = None if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
         found = await jobs.newest(before, call.taken.limit + 1)
         page = found[: call.taken.limit]
@@ -120,6 +123,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         access=Access.STAFF,
     )
     async def dead_letter_list(call: Call[PageQuery]) -> Reply:
+        """Deliveries and jobs that failed every attempt, with the last error, kept until somebody decides."""
         position = None if call.taken.cursor is None else cursor.decode(call.taken.cursor, cursor.TimePosition)
         before = None if position is None else (position.at, position.id)
         found = await dead_letters.newest(before, call.taken.limit + 1)
@@ -138,6 +142,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         errors=(UnknownDeadLetter,),
     )
     async def replay_dead_letter(call: Call[Nothing], letter_id: str) -> Reply:
+        """It gets all its attempts again and leaves the list if it succeeds."""
         return Reply(200, _letter_view(await dead_letters.replay(letter_id, call.user.user_id)))
 
     return blueprint

@@ -60,9 +60,13 @@ class Jobs:
         return run
 
     async def run_now(self, name: str) -> Mapping[str, Any]:
-        """Runs the job in this process, or waits for the run it joins. Raises UnknownJob, JobFailed."""
+        """Runs the job in this process, or waits for the run it joins, at most as long as all its attempts may take.
+        Raises UnknownJob, JobFailed."""
         run = await self._open(name, "command line")
+        give_up = self._clock.monotonic() + self._config.job_seconds_max * self._config.job_attempts_max
         while run.status in OPEN:
+            if self._clock.monotonic() > give_up:
+                raise JobFailed("It is still running elsewhere", jobId=run.id)
             await self._runner.execute(run.id)
             run = await self.get(run.id)
             if run.status in OPEN:

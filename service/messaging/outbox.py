@@ -134,4 +134,4 @@ def _to_event(document: Mapping[str, Any]) -> Event:
     kind = BY_NAME.get(document["name"])
     if kind is None:
         raise UnknownFact(f"This version does not know the fact {document['name']}")
-    return kind(*[document[name] for name in kind.__struct_fields__])
+    return kind(**{name: document[name] for name in kind.__struct_fields__ if name in document})

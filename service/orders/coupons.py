@@ -48,6 +48,7 @@ class Coupons:
             uses_max=uses_max,
             uses_per_user_max=uses_per_user_max,
         )
+        coupon.check()
         if not await self._repository.add(coupon):
             raise CouponExists(f"There is a coupon {coupon.code}")
         return coupon
@@ -63,7 +64,9 @@ class Coupons:
         coupon = await self.get(code)
         if version is not None and version != coupon.version:
             raise CouponMoved(version=coupon.version)
-        if not await self._repository.edit(coupon, replace(coupon, **changes)):
+        after = replace(coupon, **changes)
+        after.check()
+        if not await self._repository.edit(coupon, after):
             raise CouponMoved()
         return await self.get(code)
 

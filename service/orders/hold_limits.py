@@ -1,45 +1,71 @@
-"""How much one customer may hold without paying, so that nobody can empty the shelves by reserving.
+"""Hold limits of an account: what the ledger is told of how much a customer may hold unpaid.
 
-Asked before the checkout is posted: of one account's simultaneous checkouts a few may pass together, as many as its
-rate limit admits at once. What is promised exactly is never to sell twice; this is only a bound."""
+An account that never showed that its e-mail address is its own holds fewer and smaller: making another one is free.
+The limits themselves are kept by the ledger, in the posting that places the order."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
-from service.clock import Clock
+from msgspec.structs import replace
+
+from service.catalog.offers import Offer
 from service.config import Config
 from service.infra.batcher import GroupCommit
-from service.inventory.models import Line
-from service.orders.models import Held, TooMuchHeld
-from service.orders.repository import OrderRepository
+from service.inventory.allowance import Allowance
 
-NOTHING_HELD = Held(0, {})
-UNLIMITED = 10**6  # a scale that allows so many holds has lifted the limit: then nothing is counted
+LIFTED_FROM_SCALE = 1_000  # a load test's: then nothing is counted
+
+
+class Accounts(Protocol):
+    async def verified_among(self, user_ids: Collection[str]) -> set[str]:
+        """Those of the accounts whose e-mail address is known to be theirs."""
 
 
 class HoldLimits:
-    def __init__(self, repository: OrderRepository, clock: Clock, config: Config) -> None:
-        self._repository, self._clock = repository, clock
-        self._ttl = timedelta(seconds=config.reservation_ttl_seconds)
-        self._held: GroupCommit[str, Held] = GroupCommit(
-            self._held_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
+    def __init__(self, accounts: Accounts, config: Config) -> None:
+        self._accounts, self.lifted = accounts, config.rate_limit_scale >= LIFTED_FROM_SCALE
+        self.sku_units_max = config.order_units_per_sku_max * config.rate_limit_scale
+        self._verified: GroupCommit[str, bool] = GroupCommit(
+            self._verified_together, items_max=config.batch_postings_max, waiting_max=config.postings_waiting_max
         )
-        self._orders_max = config.open_holds_per_user_max * config.rate_limit_scale
-        self._units_max = config.held_units_per_user_and_sku_max * config.rate_limit_scale
+        self.verified = _allowance(
+            config, config.open_holds_per_user_max, config.held_units_per_user_max, config.order_units_per_sku_max
+        )
+        self.unverified = _allowance(
+            config,
+            config.open_holds_unverified_max,
+            config.held_units_unverified_max,
+            config.order_units_per_sku_unverified_max,
+        )
 
-    async def check(self, user_id: str, lines: Sequence[Line]) -> None:
-        """Raises TooMuchHeld. A single order is bounded by what an order may be, not here."""
-        if self._orders_max >= UNLIMITED:
-            return
-        held = await self._held(user_id)
-        if held.orders >= self._orders_max:
-            raise TooMuchHeld(f"You have {held.orders} unpaid orders: pay or cancel one of them first")
-        for line in lines:
-            before = held.units.get(line.sku, 0)
-            if before and before + line.quantity > self._units_max:
-                raise TooMuchHeld(f"You hold {before} of {line.sku} already: pay or cancel that first", sku=line.sku)
+    async def is_verified(self, user_id: str) -> bool:
+        return await self._verified(user_id)
 
-    async def _held_together(self, batch: Sequence[str]) -> Sequence[Held]:
-        now = self._clock.now()
-        held = await self._repository.held_by(set(batch), now - self._ttl, now)
-        return [held.get(user_id, NOTHING_HELD) for user_id in batch]
+    def allowance(self, verified: bool, offers: Mapping[str, Offer]) -> Allowance | None:
+        """What the customer may hold of these SKUs and in all. None: as much as there is."""
+        if self.lifted:
+            return None
+        allowed = self.verified if verified else self.unverified
+        own = {sku: offer.max_per_order for sku, offer in offers.items() if offer.max_per_order is not None}
+        if not verified:
+            own = {sku: min(sku_max, allowed.sku_units_max) for sku, sku_max in own.items()}
+        return replace(allowed, sku_limits=own) if own else allowed
+
+    async def _verified_together(self, batch: Sequence[str]) -> Sequence[bool]:
+        verified = await self._accounts.verified_among(set(batch))
+        return [user_id in verified for user_id in batch]
+
+
+def _allowance(config: Config, orders_max: int, units_max: int, sku_units_max: int) -> Allowance:
+    scale = config.rate_limit_scale
+    return Allowance(
+        orders_max=max(1, round(orders_max * scale)),
+        units_max=max(1, round(units_max * scale)),
+        sku_units_max=max(1, round(sku_units_max * scale)),
+        sku_limits={},
+        lapses_free=max(1, round(config.unpaid_holds_free * scale)),
+        wait_seconds=config.unpaid_holds_wait_seconds,
+        wait_max_seconds=config.unpaid_holds_wait_max_seconds,
+        remembered_seconds=config.unpaid_holds_remembered_seconds,
+        hold_seconds=config.reservation_ttl_seconds,
+    )

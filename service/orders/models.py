@@ -8,7 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.errors import Conflict, Invalid, NotFound
+from service.errors import Conflict, Forbidden, Invalid, NotFound
 from service.inventory.models import HoldStatus, Line
 
 
@@ -17,25 +17,27 @@ class OrderNotFound(NotFound):
 
 
 class UnknownItems(Invalid):
+    """`unavailable` has each: {"sku", "reason"}, archived or unknown."""
+
     code, title = "unknown_sku", "Some items are not sold here"
 
 
 class OrderTooLarge(Invalid):
+    """`limits` has each line above its maximum: {"sku", "maxPerOrder"}."""
+
     code, title = "order_too_large", "The order is larger than allowed"
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What one customer holds and has not paid: how many orders, and how many units of each SKU."""
+class VerificationNeeded(Forbidden):
+    """`skus` are those that only verified accounts may order."""
 
-    orders: int
-    units: Mapping[str, int]
+    code, title = "verification_needed", "This can be ordered with a verified e-mail address only"
 
 
-class TooMuchHeld(Conflict):
-    """The customer holds as much unpaid stock as anybody may."""
+class TotalChanged(Conflict):
+    """`total` is what the order comes to now."""
 
-    code, title = "too_much_held", "You hold too much that is not paid"
+    code, title = "total_changed", "The order comes to another total than you expect"
 
 
 class WrongStatus(Conflict):
@@ -269,6 +271,18 @@ class Coupon:
     active: bool = True
     used: int = 0
     version: int = 0
+
+    def check(self) -> None:
+        """Refuses what could never take anything off. Raises Invalid."""
+        errors = []
+        if self.starts_at is not None and self.ends_at is not None and self.ends_at <= self.starts_at:
+            errors.append({"path": "endsAt", "message": "It ends before it starts"})
+        if self.kind is CouponKind.PERCENTAGE and not 1 <= self.value <= 100:
+            errors.append({"path": "value", "message": "A percentage is from 1 to 100"})
+        if self.uses_max is not None and (self.uses_per_user_max or 0) > self.uses_max:
+            errors.append({"path": "usesPerUserMax", "message": "One customer cannot use it more often than all can"})
+        if errors:
+            raise Invalid(errors=errors)
 
     def discount(self, subtotal: int, now: datetime) -> int:
         """What it takes off, in minor units: never more than there is. Raises CouponNotValid."""

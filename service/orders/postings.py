@@ -14,6 +14,7 @@ from service.inventory.models import (
     Confirm,
     Expect,
     Expire,
+    HoldLimits,
     HoldStatus,
     Line,
     MovementKind,
@@ -56,7 +57,13 @@ def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True, kept
     return None if key is None else Claim(key.id, key.fingerprint, outcome, key.expires_at, refusals, kept)
 
 
-def placed(order: Order, key: Key | None, coupon: Coupon | None = None, cart: Emptied | None = None) -> Posting:
+def placed(
+    order: Order,
+    key: Key | None,
+    coupon: Coupon | None = None,
+    cart: Emptied | None = None,
+    limits: HoldLimits | None = None,
+) -> Posting:
     """The order, its holds and its key appear together; its coupon is used and its cart emptied with them."""
     return Posting(
         Reserve(
@@ -64,6 +71,7 @@ def placed(order: Order, key: Key | None, coupon: Coupon | None = None, cart: Em
             order.user_id,
             tuple(Line(line.sku, line.quantity) for line in order.lines),
             order.reservation.expires_at,
+            limits,
         ),
         actor=order.user_id,
         reason="checkout",

@@ -1,6 +1,5 @@
 """All queries of orders. Statuses change only by a write that names the status it expects."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,6 @@ from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
     CouponKind,
-    Held,
     Key,
     Order,
     OrderLine,
@@ -36,18 +34,9 @@ def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
     return {"refunds.done": False, "refunds": {"$elemMatch": {"done": False, "at": {"$lt": made_before}}}}
 
 
-def held_filter(user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Any]:
-    return {
-        "userId": {"$in": sorted(user_ids)},
-        "createdAt": {"$gte": placed_after},
-        "status": OrderStatus.PENDING.value,
-        "reservation.expiresAt": {"$gt": now},
-    }
-
-
 class OrderRepository:
     def __init__(self, database: Database, sender: Sender, config: Config) -> None:
-        self._orders, self._sender, self._reads = database[COLLECTION], sender, SharedReads(sender, config)
+        self._orders, self._reads = database[COLLECTION], SharedReads(sender, config)
         self._idempotency = database["idempotency"]
 
     async def find(self, order_id: str) -> Order | None:
@@ -86,19 +75,9 @@ class OrderRepository:
         newest = Find(COLLECTION, query, sort=(("createdAt", -1), ("_id", -1)), limit=limit)
         return [to_order(document) for document in await self._reads.find(newest)]
 
-    async def held_by(self, user_ids: Iterable[str], placed_after: datetime, now: datetime) -> dict[str, Held]:
-        """What each of those who hold anything holds, by orders whose hold has not ended. `placed_after` bounds the
-        search: no hold is older."""
-        fields = {"userId": 1, "items.sku": 1, "items.quantity": 1}
-        wanted = Find(COLLECTION, held_filter(user_ids, placed_after, now), fields)
-        orders: Counter[str] = Counter()
-        units: dict[str, Counter[str]] = defaultdict(Counter)
-        (found,) = await self._sender.find_all([wanted], None)
-        for order in found:
-            orders[order["userId"]] += 1
-            for line in order["items"]:
-                units[order["userId"]][line["sku"]] += line["quantity"]
-        return {user_id: Held(count, units[user_id]) for user_id, count in orders.items()}
+    async def count_of(self, user_ids: Iterable[str]) -> int:
+        """How many orders these customers have ever placed."""
+        return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
 
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""

@@ -10,6 +10,7 @@ from service.cart.models import CartChanged, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
+from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders.coupons import CouponMoved, Coupons
 from service.orders.models import (
@@ -27,8 +28,9 @@ from service.orders.models import (
     OrderTooLarge,
     PaymentInProgress,
     RefundTooLarge,
-    TooMuchHeld,
+    TotalChanged,
     UnknownItems,
+    VerificationNeeded,
     WrongStatus,
 )
 from service.orders.refunds import Refunds
@@ -46,11 +48,12 @@ from service.orders.schemas import (
     PayBody,
     RefundBody,
     coupon_view,
+    order_example,
     order_view,
 )
 from service.orders.settlement import Settlement
 from service.orders.usecases import Answer, Orders
-from service.payments.models import BadSignature, PaymentDeclined, PaymentUnknown
+from service.payments.models import BadSignature, CardNumber, PaymentDeclined, PaymentUnknown
 from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
@@ -84,6 +87,8 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             UnknownItems,
             OrderTooLarge,
             TooMuchHeld,
+            VerificationNeeded,
+            TotalChanged,
             EmptyCart,
             CartChanged,
             CouponNotValid,
@@ -93,12 +98,17 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         ),
         idempotent=True,
         gives={"order_id": "/order/id"},
+        example={"order": order_example("pending")},
     )
     async def checkout(call: Call[CheckoutBody]) -> Reply:
-        user_id, once, coupon_code = call.user.user_id, key(call.once), call.taken.coupon_code
-        if call.taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, coupon_code), 201)
-        return _reply(await orders.checkout(user_id, call.taken.lines(), once, coupon_code), 201)
+        """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
+        `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
+        and after a lost answer the same request again: it answers with the same order."""
+        taken, user_id, once = call.taken, call.user.user_id, key(call.once)
+        if taken.from_cart:
+            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
+        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
+        return _reply(placed, 201)
 
     @operation(
         blueprint,
@@ -118,10 +128,15 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             IdempotencyInProgress,
             KeyReused,
             PaymentUnknown,
+            CardNumber,
         ),
         idempotent=True,
+        example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
+        """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
+        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
+        provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
         return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))
 
@@ -134,8 +149,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.CUSTOMER,
         errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
         idempotent=True,
+        example={"order": order_example("cancelled")},
     )
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
+        """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
         order = await visible(call.user, order_id)
         return _reply(await orders.cancel(order, call.user.user_id, key(call.once)))
 
@@ -149,8 +166,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus, RefundTooLarge, KeyReused),
         idempotent=True,
+        example={"order": order_example("refunded")},
     )
     async def refund(call: Call[RefundBody], order_id: str) -> Reply:
+        """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
+        the way it came."""
         lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
         answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call.once))
         return _reply(answer)
@@ -163,8 +183,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("shipped")},
     )
     async def ship(call: Call[Nothing], order_id: str) -> Reply:
+        """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
         return _reply(Answer(await orders.ship(order_id, call.user.user_id)))
 
     @operation(
@@ -175,8 +197,10 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
+        example={"order": order_example("delivered")},
     )
     async def deliver(call: Call[Nothing], order_id: str) -> Reply:
+        """Only a shipped order can be delivered: 409 `wrong_status` otherwise."""
         return _reply(Answer(await orders.deliver(order_id, call.user.user_id)))
 
     @operation(
@@ -188,8 +212,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={200: OrdersReply},
         access=Access.CUSTOMER,
         errors=(Forbidden,),
+        example={"items": [order_example("paid"), order_example("cancelled")]},
     )
     async def history(call: Call[OrdersQuery]) -> Reply:
+        """Customers see their own orders; `userId` is for staff. `number` finds one order by what is printed on its
+        papers."""
         taken = call.taken
         position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
         page = await orders.newest(
@@ -210,8 +237,11 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns=ONE,
         access=Access.CUSTOMER,
         errors=(OrderNotFound,),
+        example={"order": order_example("pending")},
     )
     async def one(call: Call[Nothing], order_id: str) -> Reply:
+        """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:
+        ask again in a moment."""
         return _reply(Answer(await visible(call.user, order_id)))
 
     return blueprint
@@ -232,6 +262,8 @@ def webhook_routes(settlement: Settlement, webhooks: Webhooks) -> Blueprint:
         errors=(BadSignature,),
     )
     async def payment_event(call: Call[dict[str, Any]]) -> Reply:
+        """Verified by the provider's signature over the body. The same event twice changes nothing: `repeated` says so.
+        No credentials are needed or looked at."""
         signature = call.request.headers.get(webhooks.header)
         new = await webhooks.receive(call.request.body, signature, settlement.settled_by_provider)
         return Reply(200, EventReply(received=True, repeated=not new))
@@ -255,6 +287,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         gives={"code": "/coupon/code"},
     )
     async def create_coupon(call: Call[CouponBody]) -> Reply:
+        """`value` is in percent or in minor units by `kind`. Limits that are not given do not apply."""
         fields = {name: getattr(call.taken, name) for name in call.taken.__struct_fields__}
         coupon = await coupons.create(**{**fields, "kind": CouponKind(call.taken.kind)})
         return Reply(201, CouponReply(coupon=coupon_view(coupon)))
@@ -269,6 +302,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         access=Access.STAFF,
     )
     async def list_coupons(call: Call[CouponsQuery]) -> Reply:
+        """All coupons in the order of their codes, with how often each was used."""
         position = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
         page = await coupons.by_code(position, call.taken.limit)
         items = [coupon_view(coupon) for coupon in page.items]
@@ -287,6 +321,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         errors=(CouponNotFound,),
     )
     async def one_coupon(call: Call[Nothing], code: str) -> Reply:
+        """Codes are found as they were made; `used` counts orders that stand."""
         return Reply(200, CouponReply(coupon=coupon_view(await coupons.get(code))))
 
     @operation(
@@ -300,6 +335,7 @@ def coupon_routes(coupons: Coupons) -> Blueprint:
         errors=(CouponNotFound, CouponMoved),
     )
     async def edit_coupon(call: Call[CouponChanges], code: str) -> Reply:
+        """Orders that were placed keep their discount. Send `version` to refuse overwriting somebody else's change."""
         version = None if call.taken.version is UNSET else call.taken.version
         coupon = await coupons.edit(code, version, **call.taken.changes())
         return Reply(200, CouponReply(coupon=coupon_view(coupon)))

@@ -30,7 +30,7 @@ from service.orders.models import (
 )
 from service.orders.repository import OrderRepository
 from service.orders.usecases import Answer, Orders, repeated, replayed_order, wrong_status
-from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown
+from service.payments.models import Charge, Gateway, Outcome, PaymentDeclined, PaymentUnknown, check_method
 
 log = logging.getLogger(__name__)
 RECONCILED_PER_RUN_MAX = 1_000
@@ -53,7 +53,8 @@ class Settlement:
     async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
         ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
-        PaymentInProgress, IdempotencyInProgress, KeyReused."""
+        PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
+        check_method(method)
         payment = order.payment
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
             return await self._pay_again(order, payment, key)

@@ -1,21 +1,22 @@
 """Placing, cancelling, sending and finding orders."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.cart.models import Owner
 from service.cart.usecases import Carts, Emptied
-from service.catalog.offers import Offer, Offers
+from service.catalog.offers import Offers
 from service.clock import Clock
 from service.config import Config
-from service.errors import Invalid, Problem, revive
+from service.errors import Forbidden, Invalid, Problem, revive
 from service.ids import Ids
 from service.infra.batcher import GroupCommit
+from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, Replayed, StateMoved, merge
-from service.orders import postings
+from service.orders import postings, pricing
 from service.orders.coupons import Coupons
 from service.orders.hold_limits import HoldLimits
 from service.orders.models import (
@@ -25,17 +26,15 @@ from service.orders.models import (
     OrderLine,
     OrderNotFound,
     OrderStatus,
-    OrderTooLarge,
     PaymentInProgress,
     ReservationState,
     StatusChange,
-    TooMuchHeld,
-    UnknownItems,
+    TotalChanged,
     WrongStatus,
 )
 from service.orders.repository import OrderRepository
 
-TOTAL_MAX = 10**12  # minor units
+REPEATABLE = (Invalid, Forbidden, TooMuchHeld, TotalChanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +72,33 @@ class Orders:
         )
 
     async def checkout(
-        self, user_id: str, lines: Sequence[Line], key: Key | None = None, coupon_code: str | None = None
+        self,
+        user_id: str,
+        lines: Sequence[Line],
+        key: Key | None = None,
+        coupon_code: str | None = None,
+        expected_total: int | None = None,
     ) -> Answer:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
-        Raises UnknownItems, OrderTooLarge, TooMuchHeld, InsufficientStock, KeyReused, CouponNotValid, CouponUsedUp,
-        CouponChanged; Unavailable when the store did not answer."""
+        Raises UnknownItems, OrderTooLarge, VerificationNeeded, TotalChanged, TooMuchHeld, InsufficientStock, KeyReused,
+        CouponNotValid, CouponUsedUp, CouponChanged; Unavailable when the store did not answer."""
         try:
-            posting, order = await self._prepare(user_id, lines, key, coupon_code)
-        except (
-            Invalid,
-            TooMuchHeld,
-        ) as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
+            posting, order = await self._prepare(user_id, lines, key, coupon_code, expected_total)
+        except REPEATABLE as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
-    async def checkout_cart(self, user_id: str, key: Key | None = None, coupon_code: str | None = None) -> Answer:
+    async def checkout_cart(
+        self, user_id: str, key: Key | None = None, coupon_code: str | None = None, expected_total: int | None = None
+    ) -> Answer:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
         Raises EmptyCart and CartChanged too."""
         try:
             cart = await self._carts.taken(Owner.user(user_id))
-            posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, cart)
-        except (Invalid, TooMuchHeld) as refusal:
+            posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, expected_total, cart)
+        except REPEATABLE as refusal:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
 
@@ -111,14 +114,20 @@ class Orders:
         lines: Sequence[Line],
         key: Key | None,
         coupon_code: str | None,
+        expected_total: int | None,
         cart: Emptied | None = None,
     ) -> tuple[Posting, Order]:
         wanted = merge(lines)
-        priced = await self._priced(wanted)
-        await self._limits.check(user_id, wanted)
+        offers, verified = await asyncio.gather(
+            self._offers.of(line.sku for line in wanted), self._limits.is_verified(user_id)
+        )
+        priced = pricing.priced(wanted, offers)
+        pricing.check_quantities(wanted, offers, self._limits.sku_units_max)
+        pricing.check_account(wanted, offers, verified)
         coupon = None if coupon_code is None else await self._coupons.usable(coupon_code)
         order = self._new_order(user_id, priced, coupon)
-        return postings.placed(order, key, coupon, cart), order
+        pricing.check_total(expected_total, order.total, order.currency)
+        return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers)), order
 
     async def _place(self, posting: Posting, order: Order) -> Answer:
         outcome = await self._ledger.post(posting)
@@ -126,19 +135,8 @@ class Orders:
             return Answer((await replayed_order(self._repository, outcome)).as_placed(), replayed=True)
         return Answer(order)
 
-    async def _priced(self, lines: tuple[Line, ...]) -> tuple[OrderLine, ...]:
-        offers = await self._offers.of(line.sku for line in lines)
-        unknown = [line.sku for line in lines if line.sku not in offers or not offers[line.sku].active]
-        if unknown:
-            raise UnknownItems(errors=[{"path": "items", "message": f"{sku} is not sold here"} for sku in unknown])
-        return tuple(_line(line, offers[line.sku]) for line in lines)
-
     def _new_order(self, user_id: str, lines: tuple[OrderLine, ...], coupon: Coupon | None) -> Order:
-        if len(lines) > self._config.order_lines_max:
-            raise OrderTooLarge(f"An order has at most {self._config.order_lines_max} lines")
-        subtotal = sum(line.line_total for line in lines)
-        if subtotal > TOTAL_MAX:
-            raise OrderTooLarge(f"An order comes to at most {TOTAL_MAX} minor units")
+        subtotal = pricing.check_size(lines, self._config.order_lines_max)
         now = self._clock.now()
         discount = 0 if coupon is None else coupon.discount(subtotal, now)
         return Order(
@@ -221,6 +219,10 @@ class Orders:
         found = {order.id: order.seen_at(now) for order in await self._repository.find_all(set(batch))}
         return [found.get(order_id) for order_id in batch]
 
+    async def count_of(self, user_ids: Iterable[str]) -> int:
+        """How many orders these customers have ever placed."""
+        return await self._repository.count_of(user_ids)
+
     async def own(self, user_id: str, order_id: str) -> Order:
         """Another user's order is answered as if it did not exist."""
         order = await self.get(order_id)
@@ -266,7 +268,3 @@ async def replayed_order(repository: OrderRepository, replay: Replayed) -> Order
 
 def wrong_status(order: Order) -> Problem:
     return WrongStatus(f"The order is {order.status}", orderStatus=order.status.value)
-
-
-def _line(line: Line, offer: Offer) -> OrderLine:
-    return OrderLine(line.sku, offer.product_id, offer.name, line.quantity, offer.unit_price)

@@ -23,7 +23,7 @@ def routes(published: Published, pages: Pages) -> Blueprint:
         """All but what is the caller's: the same for everybody, and long to write."""
         document = published.document(app)
         values = {"document": document, "groups": _groups(document), "schemas": document["components"]["schemas"]}
-        return pages.part("docs_main.html", pretty=pretty, kind=kind, **values)
+        return pages.part("docs_main.html", pretty=pretty, kind=kind, marked=marked, **values)
 
     @operation(blueprint, "GET", "/docs", "The API", returns={200: None}, access=Access.PUBLIC, limit="read")
     async def docs(call: Call[Nothing]) -> Reply:
@@ -48,6 +48,11 @@ def _resolved(response: Mapping[str, Any], document: Mapping[str, Any]) -> Mappi
         return response
     shared: Mapping[str, Any] = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
     return shared
+
+
+def marked(text: str) -> list[tuple[str, bool]]:
+    """Text cut into plain parts and parts between backticks, which are code."""
+    return [(part, bool(number % 2)) for number, part in enumerate(text.split("`")) if part]
 
 
 def pretty(value: Any) -> str:

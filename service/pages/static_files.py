@@ -1,6 +1,8 @@
 """Scripts and styles, read once, under names that change with their content, so that clients may keep them for good."""
 
 import hashlib
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from sanic import Blueprint
@@ -14,16 +16,20 @@ FOLDER = Path(__file__).parent / "static"
 FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-def _imports(path: Path) -> tuple[bool, str]:
+IMPORT = re.compile(rb'(?:from|import) "\./([\w.-]+)"')
+
+
+def _in_order(folder: Path) -> list[Path]:
     """What others import comes first, so that its served name is known."""
-    return b'from "./' in path.read_bytes(), path.name
+    imports = {path.name: {name.decode() for name in IMPORT.findall(path.read_bytes())} for path in folder.iterdir()}
+    return [folder / name for name in TopologicalSorter(dict(sorted(imports.items()))).static_order()]
 
 
 class StaticFiles:
     def __init__(self, folder: Path = FOLDER) -> None:
         self._files: dict[str, tuple[bytes, str]] = {}
         self._names: dict[str, str] = {}
-        for path in sorted(folder.iterdir(), key=_imports):
+        for path in _in_order(folder):
             content = self._with_served_imports(path.read_bytes())
             served = f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
             self._files[served], self._names[path.name] = (content, TYPES[path.suffix]), served

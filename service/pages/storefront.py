@@ -1,24 +1,25 @@
-"""The shop for people: list, product, cart, checkout, orders. Reading works without JavaScript; buying uses the API."""
+"""The shop for people to look at: the list, with search and filters, and a product's page."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import msgspec
 from sanic import Blueprint
 
-from service.catalog.models import Filters, ProductNotFound, Sort
+from service import money
+from service.catalog.models import Filters, Product, ProductNotFound, Sort
 from service.catalog.positions import cursor_of, place_of
 from service.catalog.search.usecases import Position, Search
 from service.catalog.usecases import Catalog, Listed
 from service.config import Config
-from service.orders.models import OrderNotFound
-from service.orders.usecases import Orders
+from service.pages.api import Api, see_other
 from service.pages.render import Pages, link
 from service.web.http import cursor
 from service.web.http.access import Access
-from service.web.http.operation import Call, Nothing, Reply, Wire, operation
+from service.web.http.operation import Call, Form, PageQuery, Reply, operation
 
-PAGE = {200: None}
+PAGE, SEE_OTHER = {200: None}, {303: None}
 SORTS = {
     "relevance": "Best match",
     "newest": "Newest",
@@ -27,57 +28,131 @@ SORTS = {
     "rating": "Rating",
     "popular": "Most bought",
 }
+PAGE_MAX = 100
+SEARCHES_MAX = 12  # a page of filtered results looks at so many pages of unfiltered ones at most
 Text = Annotated[str, msgspec.Meta(max_length=200)]
-Pence = Annotated[str, msgspec.Meta(max_length=12, pattern=r"^\d*(\.\d{1,2})?(?![\s\S])")]
 
 
-class ListQuery(Wire):
+class ListQuery(PageQuery):
     """What the search form sends: an empty field is no filter."""
 
     q: Text = ""
     category: Text = ""
     brand: Text = ""
-    min_price: Pence = ""
-    max_price: Pence = ""
-    sort: Annotated[str, msgspec.Meta(max_length=16)] = "relevance"
+    min_price: Text = ""
+    max_price: Text = ""
+    sort: Text = "relevance"
     cursor: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
+    limit: Text = ""
 
 
-class HistoryQuery(Wire):
-    cursor: Annotated[str, msgspec.Meta(max_length=4_000)] = ""
+class NotifyForm(Form):
+    sku: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The query as it was understood; `faults` says, by field, what was not."""
+
+    query: ListQuery
+    lowest: int | None
+    highest: int | None
+    sort: Sort
+    limit: int
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of products; `corrected` is the search that was answered in place of the one that was asked."""
+
+    page: Listed
+    next: str | None
+    corrected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Storefront:
     catalog: Catalog
     search: Search
-    orders: Orders
+    api: Api
     pages: Pages
     config: Config
 
-    async def listed(self, asked: ListQuery) -> tuple[Listed, str | None, str | None]:
-        """The page of products, the cursor of the next one, and the query as it was understood."""
-        if asked.q.strip():
-            position = cursor.decode(asked.cursor, Position) if asked.cursor else None
-            found = await self.search.find(asked.q, position, asked.limit)
-            page = await self.catalog.with_stock(found.items)
-            return page, None if found.next is None else cursor.encode(found.next), found.corrected
-        sort = Sort(asked.sort) if asked.sort in SORTS else Sort.RELEVANCE
-        filters = Filters(None, asked.brand or None, None, _minor(asked.min_price), _minor(asked.max_price))
-        after = place_of(asked.cursor or None, sort)
-        page = await self.catalog.listed(asked.category or None, filters, sort, after, asked.limit)
-        return page, None if page.next is None else cursor_of(sort, page.next), None
+    def understood(self, query: ListQuery) -> Asked:
+        faults: dict[str, str] = {}
+        lowest = self._price("minPrice", query.min_price, faults)
+        highest = self._price("maxPrice", query.max_price, faults)
+        if lowest is not None and highest is not None and lowest > highest:
+            lowest, highest = highest, lowest
+        sort = Sort(query.sort) if query.sort in SORTS else Sort.RELEVANCE
+        limit = int(query.limit) if query.limit.isascii() and query.limit.isdigit() and len(query.limit) < 4 else 0
+        return Asked(query, lowest, highest, sort, min(limit or self.config.page_size, PAGE_MAX), faults)
+
+    def _price(self, name: str, text: str, faults: dict[str, str]) -> int | None:
+        if not text.strip():
+            return None
+        try:
+            return money.parse(text, self.config.currency)
+        except money.NotMoney as error:
+            faults[name] = str(error)
+            return None
+
+    async def found(self, asked: Asked, categories: Sequence[Any]) -> Found:
+        if asked.query.q.strip():
+            return await self._searched(asked, categories)
+        query = asked.query
+        filters = Filters(None, query.brand or None, None, asked.lowest, asked.highest)
+        after = place_of(query.cursor or None, asked.sort)
+        page = await self.catalog.listed(query.category or None, filters, asked.sort, after, asked.limit)
+        return Found(page, None if page.next is None else cursor_of(asked.sort, page.next))
+
+    async def _searched(self, asked: Asked, categories: Sequence[Any]) -> Found:
+        """A search goes on until the page is full of what the filters let through, or has looked far enough."""
+        position = cursor.decode(asked.query.cursor, Position) if asked.query.cursor else None
+        wanted = frozenset(_below(categories, asked.query.category))
+        kept: list[Product] = []
+        corrected = None
+        for _ in range(SEARCHES_MAX):
+            found = await self.search.find(asked.query.q, position, asked.limit - len(kept))
+            corrected = corrected or found.corrected
+            kept += [product for product in found.items if _passes(product, asked, wanted)]
+            position = found.next
+            if position is None or len(kept) == asked.limit:
+                break
+        page = await self.catalog.with_stock(kept)
+        return Found(page, None if position is None else cursor.encode(position), corrected)
 
 
-def _minor(pounds: str) -> int | None:
-    return round(float(pounds) * 100) if pounds.strip(".") else None
+def _passes(product: Product, asked: Asked, categories: frozenset[str]) -> bool:
+    query = asked.query
+    return (
+        (not query.category or product.category in categories)
+        and (not query.brand or product.brand == query.brand)
+        and (asked.lowest is None or product.price >= asked.lowest)
+        and (asked.highest is None or product.price <= asked.highest)
+    )
+
+
+def _below(nodes: Sequence[Any], category: str) -> Iterator[str]:
+    """The ids of a category and of all below it."""
+    for node in nodes:
+        if node.category.id == category:
+            yield from _all(node)
+        else:
+            yield from _below(node.children, category)
+
+
+def _all(node: Any) -> Iterator[str]:
+    yield node.category.id
+    for child in node.children:
+        yield from _all(child)
 
 
 def routes(shop: Storefront) -> Blueprint:
     blueprint = Blueprint("storefront")
     _browsing(blueprint, shop)
-    _buying(blueprint, shop)
+    _waiting(blueprint, shop)
     return blueprint
 
 
@@ -86,19 +161,22 @@ def _browsing(blueprint: Blueprint, shop: Storefront) -> None:
         blueprint, "GET", "/", "The storefront", takes=ListQuery, returns=PAGE, access=Access.PUBLIC, limit="read"
     )
     async def home(call: Call[ListQuery]) -> Reply:
-        asked = call.taken
-        page, after, corrected = await shop.listed(asked)
-        query = {name: value for name, value in msgspec.to_builtins(asked).items() if name != "cursor"}
+        asked, categories = shop.understood(call.taken), await shop.catalog.categories()
+        found = await shop.found(asked, categories)
+        query = {name: value for name, value in msgspec.to_builtins(call.taken).items() if name != "cursor"}
         return shop.pages.page(
             call.request,
             "list.html",
-            page=page,
-            asked=asked,
-            corrected=corrected,
-            categories=await shop.catalog.categories(),
+            422 if asked.faults else 200,
+            page=found.page,
+            asked=call.taken,
+            faults=asked.faults,
+            corrected=found.corrected,
+            categories=categories,
             brands=await shop.catalog.brands(),
             sorts=SORTS,
-            next_url=after and link("/", query, cursor=after),
+            next_url=found.next and link("/", query, cursor=found.next),
+            everything_url=link("/", {"q": call.taken.q}),
         )
 
     @operation(
@@ -106,59 +184,34 @@ def _browsing(blueprint: Blueprint, shop: Storefront) -> None:
         "GET",
         "/p/<slug:str>",
         "A product's page",
+        takes=PageQuery,
         returns=PAGE,
         access=Access.PUBLIC,
         limit="read",
         errors=(ProductNotFound,),
     )
-    async def product(call: Call[Nothing], slug: str) -> Reply:
+    async def product(call: Call[PageQuery], slug: str) -> Reply:
         found = await shop.catalog.on_sale(slug)
         page = await shop.catalog.with_stock([found])
         return shop.pages.page(call.request, "product.html", product=found, stock=page.stock)
 
 
-def _buying(blueprint: Blueprint, shop: Storefront) -> None:
-    @operation(blueprint, "GET", "/cart", "The cart's page", returns=PAGE, access=Access.PUBLIC, limit="read")
-    async def cart(call: Call[Nothing]) -> Reply:
-        return shop.pages.page(call.request, "cart.html", hold_seconds=shop.config.reservation_ttl_seconds)
-
-    @operation(blueprint, "GET", "/login", "Sign in or register", returns=PAGE, access=Access.PUBLIC, limit="read")
-    async def login(call: Call[Nothing]) -> Reply:
-        return shop.pages.page(call.request, "login.html")
-
+def _waiting(blueprint: Blueprint, shop: Storefront) -> None:
     @operation(
         blueprint,
-        "GET",
-        "/orders",
-        "The order history's page",
-        takes=HistoryQuery,
-        returns=PAGE,
+        "POST",
+        "/p/<slug:str>/notify-me",
+        "Ask by form to be told when it is back",
+        takes=NotifyForm,
+        returns=SEE_OTHER,
         access=Access.PUBLIC,
-        limit="read",
+        guest=True,
+        errors=(ProductNotFound,),
     )
-    async def orders(call: Call[HistoryQuery]) -> Reply:
+    async def notify_me(call: Call[NotifyForm], slug: str) -> Reply:
+        found = await shop.catalog.on_sale(slug)
         if call.caller is None:
-            return shop.pages.page(call.request, "login.html")
-        at = cursor.decode(call.taken.cursor, cursor.TimePosition) if call.taken.cursor else None
-        before = None if at is None else (at.at, at.id)
-        page = await shop.orders.newest(call.caller.user_id, None, before, shop.config.page_size)
-        after = page.next_before and cursor.encode(cursor.TimePosition(*page.next_before))
-        return shop.pages.page(
-            call.request, "orders.html", orders=page.items, next_url=after and link("/orders", {}, cursor=after)
-        )
-
-    @operation(
-        blueprint,
-        "GET",
-        "/orders/<order_id:str>",
-        "An order's page: pay it before the hold runs out",
-        returns=PAGE,
-        access=Access.PUBLIC,
-        limit="read",
-        errors=(OrderNotFound,),
-    )
-    async def order(call: Call[Nothing], order_id: str) -> Reply:
-        if call.caller is None:
-            return shop.pages.page(call.request, "login.html")
-        found = await shop.orders.own(call.caller.user_id, order_id)
-        return shop.pages.page(call.request, "order.html", order=found)
+            return see_other("/login", next=f"/p/{found.slug}")
+        name = "POST /api/inventory/<sku:str>/notify-me"
+        await shop.api.call(call.request, name, sku=call.taken.sku)
+        return see_other(f"/p/{found.slug}", said="noted")

@@ -1,10 +1,14 @@
 """Payments as the shop sees them: an attempt has one id, and one of three outcomes."""
 
+import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import combinations
 from typing import Protocol
 
-from service.errors import PaymentRequired, Unauthenticated, Unavailable
+from service.errors import Invalid, PaymentRequired, Unauthenticated, Unavailable
 
 
 class PaymentDeclined(PaymentRequired):
@@ -15,6 +19,33 @@ class PaymentUnknown(Unavailable):
     """Money may have moved. The attempt stays open and is reconciled; asking again is safe."""
 
     code, title = "payment_unknown", "The payment provider did not answer; the payment is being checked"
+
+
+class CardNumber(Invalid):
+    code, title = "card_number", "Card numbers are for the payment provider only: send the token it gave you"
+
+
+DIGITS = re.compile(r"(?<![0-9A-Za-z_])\d+(?:[ .-]\d+)*(?![0-9A-Za-z_])")  # in groups, as cards print them
+CARD_DIGITS = range(12, 20)
+
+
+def check_method(method: str) -> None:
+    """Refuses what holds a card number (12 to 19 digits that pass Luhn's check), so that none is ever stored or logged.
+    Raises CardNumber, which does not repeat it."""
+    for found in DIGITS.findall(unicodedata.normalize("NFKC", method)):
+        if _holds_card_number(re.split(r"[ .-]", found)):
+            raise CardNumber(errors=[{"path": "paymentMethod", "message": "Send the provider's token instead"}])
+
+
+def _holds_card_number(groups: Sequence[str]) -> bool:
+    """Whether some neighbouring groups of digits make one."""
+    joined = ("".join(groups[start:end]) for start, end in combinations(range(len(groups) + 1), 2))
+    return any(len(digits) in CARD_DIGITS and _passes_luhn([int(digit) for digit in digits]) for digits in joined)
+
+
+def _passes_luhn(digits: list[int]) -> bool:
+    doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 class Outcome(StrEnum):

@@ -1,6 +1,7 @@
 """What a running stack leaves in its data directory for others: `stack.json`, its secret, its logs.
 
-`stack.json` is there while the stack serves: {"url", "mongodbUri", "redisUrl", "pid", "processes": {name: pid}}."""
+`stack.json` is there while the stack serves: {"url", "mongodbUri", "redisUrl", "currency", "pid",
+"processes": {name: pid}}."""
 
 import json
 import os

@@ -35,5 +35,6 @@ def configuration(data: Path) -> Config:
         settings,
         mongodb_uri=os.environ.get("MONGODB_URI", note["mongodbUri"]),
         redis_url=os.environ.get("REDIS_URL", note["redisUrl"]),
+        currency=note.get("currency", settings.currency),  # what it sells in, whatever this terminal says
         secret=os.environ.get("HOLDFAST_SECRET", folder.secret()),
     )

@@ -21,6 +21,7 @@ import click
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
+from service.config import Config
 from service.stack.dead_sessions import end_sessions, end_sessions_seen
 from service.stack.embedded import DataInUse, EmbeddedError
 from service.stack.embedded.stores import owned, prepared, starting
@@ -234,6 +235,7 @@ class Supervisor:
                 "url": self._url,
                 "mongodbUri": self._stores.mongodb_uri,
                 "redisUrl": self._stores.redis_url,
+                "currency": os.environ.get("HOLDFAST_CURRENCY") or Config().currency,
                 "pid": os.getpid(),
                 "processes": {member.daemon.name: member.daemon.process.pid for member in self._members},
             }

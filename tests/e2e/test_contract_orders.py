@@ -308,13 +308,13 @@ def test_paying_after_the_stock_went_to_somebody_else_returns_the_money(hasty: S
 
 
 def test_amounts_past_31_bits_come_back_as_they_went(customer: Api, staff: Api, sell: Sell):
-    sku = sell(stock=900, price=1_000_000_000)
-    placed = checkout(customer, sku, 900)
+    sku = sell(stock=100, price=1_000_000_000)
+    placed = checkout(customer, sku, 100)
     assert placed.status == 201, placed.body
-    assert placed.json["order"]["total"] == 900_000_000_000
+    assert placed.json["order"]["total"] == 100_000_000_000
     paid = customer.post(f"/api/orders/{placed.json['order']['id']}/pay", CARD)
-    assert (paid.status, paid.json["order"]["total"]) == (200, 900_000_000_000)
-    assert customer.get("/api/orders").json["items"][0]["total"] == 900_000_000_000
+    assert (paid.status, paid.json["order"]["total"]) == (200, 100_000_000_000)
+    assert customer.get("/api/orders").json["items"][0]["total"] == 100_000_000_000
     code = f"BIG-{uuid4().hex[:8].upper()}"
     staff.post("/api/orders/coupons", {"code": code, "kind": "fixed", "value": 10, "minimumSubtotal": 10**12})
     assert staff.get(f"/api/orders/coupons/{code}").json["coupon"]["minimumSubtotal"] == 10**12

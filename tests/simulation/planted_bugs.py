@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from service.infra.mongo.commands import Command, update
 from service.inventory import decisions, models, repository
+from service.inventory.allowance import TooMuchHeld
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
 from service.inventory.repository import Bookkeeping
@@ -118,9 +119,9 @@ def same_sku_twice() -> Iterator[None]:
     """Two lines of one SKU in one order are each compared with the same number."""
     original = decisions._Step._require
 
-    def require(self: Any, lines: Sequence[Line]) -> None:
+    def require(self: Any, lines: Sequence[Line], ordered_before: bool = False) -> None:
         for line in lines:
-            original(self, (line,))
+            original(self, (line,), ordered_before)
 
     def move(self: Any, kind: Any, sku: str, on_hand: int = 0, reserved: int = 0) -> None:
         before = self._known(sku)
@@ -274,4 +275,24 @@ def assumed_stock_never_doubted() -> Iterator[None]:
         return books
 
     with patch.object(Bookkeeping, "open", open_undoubted):
+        yield
+
+
+@planted
+@contextmanager
+def hold_limit_asked_before_the_posting() -> Iterator[None]:
+    """What a customer holds is read before the checkout is posted: of simultaneous ones each passes by itself."""
+    original = Ledger.post
+
+    async def post(self: Ledger, posting: models.Posting) -> Any:
+        action = posting.action
+        if not isinstance(action, models.Reserve) or action.limits is None:
+            return await original(self, posting)
+        held = self._outbox._entries.database["reservations"].find({"userId": action.user_id, "status": "active"})
+        orders = {document["orderId"] for document in await held.to_list(None)}
+        if len(orders) >= action.limits.orders_max:
+            raise TooMuchHeld()
+        return await original(self, replace(posting, action=replace(action, limits=None)))
+
+    with patch.object(Ledger, "post", post):
         yield

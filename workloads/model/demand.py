@@ -1,7 +1,7 @@
-"""Owns the demand profile: what real shoppers do, derived once from the retail trace and committed as profile.json, so
-that load and simulation are skewed like a real shop without the trace at hand.
+"""Owns the demand profile: what shoppers do, derived once from the packaged year and committed as profile.json, so that
+load and simulation are skewed like a real shop without the trace at hand.
 
-Derive it again with `python -m workloads.model.demand TRACE`."""
+Derive it again with `holdfast trace profile`."""
 
 import bisect
 import json
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from workloads.traces.retail import Trace
+
 PROFILE_FILE = Path(__file__).with_name("profile.json")
 QUANTILES = (*(percent / 100 for percent in range(100)), 0.999)
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Shares add up to 1. Quantile tables hold percentiles 0 to 99 and, last, 99.9: one wholesale line of 74,215 units
-    must not become the size of every hundredth basket."""
+    """Shares add up to 1. Quantile tables hold percentiles 0 to 99 and, last, 99.9: one line of 144 units must
+    not become the size of every hundredth basket."""
 
     source: str
     attribution: str
@@ -75,19 +77,17 @@ def _quantile(table: list[float], uniform: float) -> float:
     return table[below] + (table[below + 1] - table[below]) * (position - below)
 
 
-def derive_profile(trace_path: Path) -> Profile:
+def derive_profile(trace: "Trace") -> Profile:
     """The profile of the whole trace: sales only, since returns follow from them."""
-    from workloads.traces.retail import ATTRIBUTION, read_trace
-
-    rows = read_trace(trace_path).rows
+    rows = trace.rows
     sales = rows[~rows["returned"]]
     invoices = sales.groupby("invoice", sort=False).agg(
         at=("at", "first"), lines=("sku", "size"), customer=("customer", "max")
     )
     popularity = sales.groupby("sku").size().sort_values(ascending=False).to_numpy()
     return Profile(
-        source=trace_path.name,
-        attribution=ATTRIBUTION,
+        source=trace.provenance["name"],
+        attribution=trace.attribution or "",
         first_invoice=rows["at"].min().isoformat(),
         last_invoice=rows["at"].max().isoformat(),
         sales=len(invoices),
@@ -133,21 +133,3 @@ def _curve(popularity: "NDArray[Any]") -> list[tuple[int, float]]:
     total, cumulative = popularity.sum(), popularity.cumsum()
     ranks = [rank for power in range(5) for rank in (10**power, 2 * 10**power, 5 * 10**power) if rank < len(popularity)]
     return [(rank, round(float(cumulative[rank - 1] / total), 5)) for rank in [*ranks, len(popularity)]]
-
-
-def main() -> None:
-    import click
-
-    @click.command(help="Derive the demand profile from a retail trace and save it beside this module.")
-    @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-    @click.option("--to", type=click.Path(path_type=Path), default=PROFILE_FILE, show_default=True)
-    def derive(trace: Path, to: Path) -> None:
-        profile = derive_profile(trace)
-        save_profile(profile, to)
-        click.echo(f"{profile.sales:,} sales of {profile.skus:,} SKUs, Zipf exponent {profile.zipf_exponent} -> {to}")
-
-    derive()
-
-
-if __name__ == "__main__":
-    main()

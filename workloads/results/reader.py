@@ -79,7 +79,7 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     """The manifest alone. Raises ResultError."""
     if not (folder / "manifest.json").is_file():
         raise ResultError(f"{folder} is not a result folder: it has no manifest.json")
-    manifest = _read_json(folder / "manifest.json")
+    manifest = read_json(folder / "manifest.json")
     version = manifest.get("formatVersion", 0)
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ResultError(f"{folder} has format version {version}; this program reads up to {FORMAT_VERSION}")
@@ -220,10 +220,11 @@ def _summarise(rows: pd.DataFrame, seconds: float) -> dict[str, Any]:
 def _read_part(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Empty where a run that was killed did not come to write it."""
     unfinished = manifest.get("verdict") == RUNNING and not path.exists()
-    return {} if unfinished else _read_json(path)
+    return {} if unfinished else read_json(path)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """One document of a result folder. Raises ResultError."""
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:

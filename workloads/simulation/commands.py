@@ -1,7 +1,6 @@
 """`holdfast simulate`: one seed with its verdict, or many with their sum. The simulation is loaded when it runs."""
 
 import json
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -12,23 +11,24 @@ import click
 
 from workloads.progress import terminal_is_watching
 from workloads.simulation.run_log import OtherRun, RunLog
+from workloads.traces.command_options import TRACE_HELP, guarded, read_options, trace_options
+from workloads.traces.names import default_trace
 
 if TYPE_CHECKING:
     from workloads.simulation.runs import Scenarios
     from workloads.simulation.world.faults import FaultPlan
 
-TRACE = Path(__file__).parents[3] / "shared" / "data" / "online_retail.parquet"
-
 
 @click.command()
-@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "trace"]))
+@click.argument("scenario", type=click.Choice(["steady", "flash-sale", "hoarders", "trace"]))
 @click.option("--seed", type=int, default=1, show_default=True, help="The run, or the first of many.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many seeds, one run each.")
 @click.option(
     "--days", type=click.FloatRange(0.01), default=1.0, show_default=True, help="Virtual days (steady, trace)."
 )
 @click.option("--faults", is_flag=True, help="Crashes, lost replies, conflicts, late webhooks, skewed clocks …")
-@click.option("--trace", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A retail trace.")
+@click.option("--trace", default=default_trace, help=TRACE_HELP)
+@trace_options
 @click.option(
     "--processes", type=click.IntRange(1, 64), default=1, show_default=True, help="Cores to use for many seeds."
 )
@@ -44,7 +44,8 @@ def simulate(
     seeds: int,
     days: float,
     faults: bool,
-    trace: Path | None,
+    trace: str,
+    said: dict[str, Any],
     processes: int,
     log: Path | None,
     as_json: bool,
@@ -61,7 +62,7 @@ def simulate(
     if log is not None and seeds == 1:
         raise click.UsageError("--log is for many seeds: say how many with --seeds")
     prepare()
-    chosen = _scenario(scenario, days, trace)
+    chosen = guarded(lambda: _scenario(scenario, days, trace, said))
     plan = FAULTS if faults else NO_FAULTS
     if seeds == 1:
         document = run_seed(chosen, Setting(), plan, seed).document()
@@ -77,17 +78,16 @@ def simulate(
         sys.exit(1)
 
 
-def _scenario(name: str, days: float, trace: Path | None) -> "Scenarios":
-    from workloads.simulation.scenarios import FlashSale, Steady, Trace
+def _scenario(name: str, days: float, trace: str, said: dict[str, Any]) -> "Scenarios":
+    from workloads.simulation.scenarios import HOARDED_SALE, FlashSale, Steady, Trace
 
     if name == "flash-sale":
         return FlashSale()
+    if name == "hoarders":
+        return HOARDED_SALE
     if name == "steady":
         return Steady(days=days)
-    path = trace or Path(os.environ.get("HOLDFAST_TRACE", TRACE))
-    if not path.exists():
-        raise click.UsageError(f"no retail trace at {path}: give one with --trace or HOLDFAST_TRACE")
-    return Trace(path, days=days)
+    return Trace(trace, options=read_options(said), days=days).read()
 
 
 def _many(scenario: "Scenarios", seeds: range, plan: "FaultPlan", processes: int, log: RunLog | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What can be simulated: who comes when, wanting what, and how much there is of it.
 
 `steady` is a shop day with the real shop's hours, baskets and popularity; `flash-sale` fifty buyers for 46 units;
+`hoarders` the same sale with more on the shelf and customers who would hold all of it and pay for none;
 `trace` the invoices of a real trace at their real times; `Drop` is the bench of the what-if studies.
 """
 
@@ -8,21 +9,25 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workloads.model.demand import load_profile
 from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
-from workloads.simulation.world.customers import Customer, staff_rounds
+from workloads.simulation.world.customers import Customer, hoard, staff_rounds
 from workloads.simulation.world.shop import SimulatedShop
+from workloads.traces.names import COMPLETE_JOURNEY
 
 # Pandas and NumPy are loaded by the scenarios that need them: a flash sale starts in half the time without.
 if TYPE_CHECKING:
     from workloads.model.arrivals import Schedule
-    from workloads.traces.retail import Invoice
+    from workloads.traces.retail import Invoice, ReadOptions
+
+    Sales = tuple[float, list[Invoice]]
 
 VisitMaker = Callable[[random.Random], Visit]
+HOARDED_SKUS = 40
 SECONDS_PER_DAY = 86_400.0
 LATE = Habits(payment_median_seconds=900.0, payment_sigma=0.25, cancel_chance=0.3)
 
@@ -38,6 +43,8 @@ class Scenario:
     seconds: float = 0.0
     staff_every_seconds: float = 0.0
     refund_share: float = 0.5
+    hoarders: int = 0
+    limited: bool = True  # whether what one customer may hold is bounded, or lifted as for a load test
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class FlashSale:
     late_share: float = 0.3
     back_share: float = 0.2
     back_after_seconds: float = 900.0
+    hoarders: int = 0
     habits: Habits = field(default_factory=Habits)
     late_habits: Habits = field(default_factory=lambda: LATE)
 
@@ -62,7 +70,8 @@ class FlashSale:
         times = sorted(self._arrival(chance) for _ in range(self.buyers))
         visits = [(at, self._visit(chance, late if chance.random() < self.late_share else prompt)) for at in times]
         stock = {"hot": self.hot_stock, "warm": self.other_stock, "cold": self.other_stock}
-        return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0)
+        stock |= {f"shelf-{number}": 2 * self.hoarders for number in range(HOARDED_SKUS if self.hoarders else 0)}
+        return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0, hoarders=self.hoarders)
 
     def _arrival(self, chance: random.Random) -> float:
         if chance.random() < self.back_share:
@@ -75,6 +84,9 @@ class FlashSale:
             lines = (("hot", chance.randint(1, 2)), (other, 1))
             return lambda random: buy(random, shop, lines)
         return lambda random: flash_buyer(random, shop, "hot")
+
+
+HOARDED_SALE = FlashSale(buyers=20, hoarders=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,37 +148,48 @@ class Steady:
         times = arrivals.daily(profile, self.visits_per_day, self.days, seed)
         stock = dict.fromkeys(skus, self.units)
         visits = ((float(at), lambda random: shopper(random, shop)) for at in times)
-        return Scenario("steady", stock, visits, self.days * SECONDS_PER_DAY, staff_every_seconds=3600.0)
+        seconds = self.days * SECONDS_PER_DAY
+        return Scenario("steady", stock, visits, seconds, staff_every_seconds=3600.0, limited=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """Every invoice of the trace's first `days` days is one checkout; `stock_share` of what they want is in stock."""
 
-    path: Path
+    trace: str | Path = COMPLETE_JOURNEY
+    options: "ReadOptions | None" = None
     days: float = 1.0
     stock_share: float = 0.9
+    sales: "Sales | None" = None
     habits: Habits = field(default_factory=Habits)
 
     def scenario(self, seed: int) -> Scenario:
-        begins_at, invoices = self._invoices()
+        begins_at, invoices = self.sales or _sales(self.trace, self.options, self.days)
         asked = Counter[str]()
         for invoice in invoices:
             asked.update(invoice.units_by_sku())
         stock = {sku: max(1, round(units * self.stock_share)) for sku, units in asked.items()}
         shop = Shop(tuple(stock), habits=self.habits)
         visits = [(begins_at + invoice.at_seconds, _purchase(shop, invoice)) for invoice in invoices]
-        return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY)
+        return Scenario("trace", stock, visits, seconds=self.days * SECONDS_PER_DAY, limited=False)
 
-    def _invoices(self) -> tuple[float, "list[Invoice]"]:
-        """When the first begins, in seconds after midnight, and the sales of the wanted days."""
-        from workloads.traces.retail import read_trace
+    def read(self) -> "Trace":
+        """Reads it now, once for all seeds: its faults are told before anything is simulated. Raises TraceError."""
+        return replace(self, sales=_sales(self.trace, self.options, self.days))
 
-        trace = read_trace(self.path)
-        midnight = trace.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        begins_at = (trace.begins_at - midnight).total_seconds()
-        end = self.days * SECONDS_PER_DAY - begins_at
-        return begins_at, [found for found in trace.invoices() if not found.is_return and found.at_seconds < end]
+
+def _sales(trace: str | Path, options: "ReadOptions | None", days: float) -> "Sales":
+    """When the first begins, in seconds after midnight, and the sales of the wanted days."""
+    from workloads.traces.retail import ReadOptions, TraceError, read_with
+
+    found = read_with([trace], options or ReadOptions())
+    midnight = found.begins_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins_at = (found.begins_at - midnight).total_seconds()
+    wanted = found.first_seconds(days * SECONDS_PER_DAY - begins_at).invoices()
+    sales = [invoice for invoice in wanted if not invoice.is_return]
+    if not sales:
+        raise TraceError(f"nothing was sold in the first {days:g} days of {trace}")
+    return begins_at, sales
 
 
 def _wants_one(shop: Shop, sku: str) -> VisitMaker:
@@ -186,7 +209,9 @@ async def play(scenario: Scenario, shop: SimulatedShop) -> None:
         asyncio.ensure_future(_visitor(f"user-{number}", at, visit, shop))
         for number, (at, visit) in enumerate(scenario.visits)
     ]
-    await asyncio.gather(*visitors, asyncio.sleep(scenario.seconds))
+    shelf = [sku for sku in scenario.stock if sku.startswith("shelf-")]
+    hoarders = [hoard(f"hoarder-{number}", shop.desk, shelf) for number in range(scenario.hoarders)]
+    await asyncio.gather(*visitors, *hoarders, asyncio.sleep(scenario.seconds))
     staff.cancel()
     await shop.rest()
 

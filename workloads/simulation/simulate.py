@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workloads.simulation.checks.auditor import SUCCESS, UNKNOWN
@@ -14,6 +14,7 @@ from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
 from workloads.simulation.world.loop import Deadlock, Livelock
 from workloads.simulation.world.shop import Setting, SimulatedShop
 
+LIFTED = 1_000_000.0
 OVERSELLING = {"oversold", "sold_without_stock"}
 MakeScenario = Callable[[int], Scenario]
 
@@ -88,15 +89,19 @@ class Outcome:
 def simulate(make: MakeScenario, seed: int, setting: Setting | None = None, plan: FaultPlan = NO_FAULTS) -> Outcome:
     """Runs the scenario of this seed. The same seed and code give the same digest, in any process."""
     started = time.perf_counter()
-    shop = SimulatedShop(seed, setting or Setting(), plan)
+    scenario = make(seed)
+    shop = SimulatedShop(seed, _setting_for(scenario, setting or Setting()), plan)
     digest = Digest(shop.world.loop.time)
     shop.world.store.listeners.append(digest.hear)
-    scenario = make(seed)
     try:
         shop.world.run(lambda: play(scenario, shop))
     except (Deadlock, Livelock) as stuck:
         shop.auditor.conservation.violate("stuck", f"{type(stuck).__name__}: {stuck}")
     return _outcome(shop, digest.text(), time.perf_counter() - started)
+
+
+def _setting_for(scenario: Scenario, setting: Setting) -> Setting:
+    return setting if scenario.limited else replace(setting, config=replace(setting.config, rate_limit_scale=LIFTED))
 
 
 def _outcome(shop: SimulatedShop, digest: str, wall_seconds: float) -> Outcome:

@@ -13,6 +13,7 @@ from workloads.client.exchange import Answer, Exchange, Request
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 PAUSE_MAX_SECONDS = 0.05
 RETRY_PAUSE_SECONDS = 0.5
+ORDER_PAGES_MAX = 10_000
 BUSY = {"idempotency_in_progress", "payment_in_progress", "payment_unknown"}
 MakeRequest = Callable[[str], Request]  # from an access token
 WALK_AWAY_SHARE, CANCEL_SHARE, BAD_CARD_SHARE = 0.15, 0.1, 0.1
@@ -76,7 +77,7 @@ class Buyer:
         """This account's orders as the shop tells them, by id. Raises LookupError when it does not."""
         found: dict[str, Mapping[str, object]] = {}
         cursor: str | None = None
-        while True:
+        for _ in range(ORDER_PAGES_MAX):
             answer = await self._send(lambda token, at=cursor: api.orders(token, cursor=at))
             if answer.status != 200:
                 raise LookupError(f"the orders of {self.account.email}: {answer.status} {answer.code}")
@@ -85,6 +86,7 @@ class Buyer:
             cursor = page["nextCursor"]
             if cursor is None:
                 return found
+        raise LookupError(f"the orders of {self.account.email} do not end after {ORDER_PAGES_MAX:,} pages")
 
     async def _carry_out(self, operation: Operation) -> Operation:
         self.operations.append(operation)

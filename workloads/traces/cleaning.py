@@ -70,7 +70,6 @@ class _Cleaner:
         self._refuse(ids == "", column, lambda row: "blank")
         self._refuse(ids.str.len() > TEXT_LENGTH_MAX, column, lambda row: f"longer than {TEXT_LENGTH_MAX} characters")
         if column == "StockCode":
-            ids = ids.str.normalize("NFC")
             hopeless = ~ids.str.contains(r"\w", regex=True) | ids.str.fullmatch(r"_+")
             self._refuse(hopeless, column, lambda row: f"no letter or digit in {ids.iloc[row]!r}")
         return ids
@@ -227,6 +226,8 @@ def _with_skus(rows: pd.DataFrame, repairs: Repairs) -> pd.DataFrame:
 
 def _refuse_shared(codes: "pd.Series[str]", skus: "pd.Series[str]", lines: "pd.Series[int]") -> None:
     pairs = pd.DataFrame({"code": codes, "sku": skus, "line": lines}).drop_duplicates(["code", "sku"])
+    pairs["code"] = pairs["code"].str.normalize("NFC")
+    pairs = pairs.drop_duplicates(["code", "sku"])
     shared = pairs[pairs["sku"].duplicated()]
     if not shared.empty:
         code, sku, line = shared.iloc[0]

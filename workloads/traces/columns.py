@@ -106,7 +106,8 @@ class _Guesses:
     def __init__(self, table: Table, chosen: Mapping[str, Expression], repairs: Repairs) -> None:
         self._table, self._repairs, self._chosen = table, repairs, chosen
         self._names = [str(name) for name in table.frame.columns]
-        self._used = {name for each in chosen.values() for name in _columns_in(each)}
+        # A column that is part of a calculation may be one by itself too: value/quantity leaves quantity what it is.
+        self._used = {each.column for each in chosen.values() if each.column is not None}
 
     def of(self, standard: str) -> Expression | None:
         by_name = next((name for name in candidates(standard, self._names) if name not in self._used), None)
@@ -241,13 +242,6 @@ def _refuse_repeated(table: Table, name: str) -> None:
 
 def _plus(left: Expression, right: Expression) -> Expression:
     return Expression(f"{left.text}+{right.text}", operator="+", left=left, right=right)
-
-
-def _columns_in(expression: Expression | None) -> set[str]:
-    if expression is None:
-        return set()
-    own = {expression.column} if expression.column else set()
-    return own | _columns_in(expression.left) | _columns_in(expression.right)
 
 
 def _values(table: Table, standard: str, expression: Expression | None) -> "pd.Series[Any]":

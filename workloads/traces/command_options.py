@@ -3,14 +3,18 @@ Light to import: pandas is loaded when a trace is read."""
 
 import functools
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from workloads.traces.faults import TraceError
+from workloads.traces.names import KNOWN
 from workloads.traces.options import RETURNS_HELP, ReadOptions, parse_join, parse_returns
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+TRACE_HELP = f"A retail trace: {', '.join(KNOWN)}, or the path of a file."
 _COLUMNS_HELP = (
     "InvoiceNo=order,StockCode=item,… where the file's columns have other names; also CustomerID='guest', "
     "UnitPrice=value/quantity, InvoiceDate=Date+Time."
@@ -23,7 +27,7 @@ _OPTIONS = (
     click.option("--decimal-point", "decimal", flag_value="point", help="1,234.50 is a thousand and more."),
     click.option("--returns", metavar="RULE", help=f"What comes back: {RETURNS_HELP}."),
     click.option("--encoding", help="Of a text that is neither UTF-8 nor UTF-16, like shift_jis."),
-    click.option("--month", help="Only this month of the trace, like 2010-12."),
+    click.option("--month", help="Only this month of the trace, like 2017-12."),
     click.option("--limit", type=click.IntRange(min=1), help="Only so many invoices."),
     click.option("--spread/--no-spread", default=None, help="Spread invoices of one minute, or of one day, evenly."),
     click.option("--drop-bad-rows", is_flag=True, help="Leave out rows that cannot be mended, and count them."),
@@ -34,6 +38,12 @@ _NAMES = (
     "columns", "joins", "day_first", "decimal", "returns", "encoding", "month", "limit", "spread", "drop_bad_rows",
     "drop_duplicates", "attribution",
 )  # fmt: skip
+
+
+class TraceRefused(click.ClickException):
+    """A trace that cannot be used is wrong usage: one sentence, exit code 3."""
+
+    exit_code = 3
 
 
 def trace_options(function: F) -> F:
@@ -59,8 +69,20 @@ def read_options(said: dict[str, Any]) -> ReadOptions:
     return ReadOptions(**chosen)
 
 
-def as_arguments(said: dict[str, Any]) -> str:
+def guarded(action: Callable[[], T]) -> T:
+    """What the action returns; its TraceError as a sentence and exit code 3."""
+    try:
+        return action()
+    except TraceError as error:
+        raise TraceRefused(str(error)) from None
+
+
+def as_arguments(said: Mapping[str, Any]) -> str:
     """The options as somebody would type them."""
+    return shlex.join(as_words(said))
+
+
+def as_words(said: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for name, value in said.items():
         flag = "--" + name.replace("_", "-")
@@ -74,4 +96,4 @@ def as_arguments(said: dict[str, Any]) -> str:
             words += [flag] if value else ["--no-spread"] if name == "spread" else []
         elif value is not None:
             words += [flag, str(value)]
-    return shlex.join(words)
+    return words

@@ -1,23 +1,14 @@
 """Owns `holdfast trace`: what a file was understood as, and the standard form of it."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from workloads.traces.command_options import read_options, trace_options
-from workloads.traces.faults import TraceError
+from workloads.traces.command_options import guarded, read_options, trace_options
 
-T = TypeVar("T")
-_files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-
-
-class TraceRefused(click.ClickException):
-    """A trace that cannot be used is wrong usage: one sentence, exit code 3."""
-
-    exit_code = 3
+_files = click.argument("files", nargs=-1, required=True, metavar="FILE...")
 
 
 @click.group()
@@ -29,7 +20,7 @@ def trace() -> None:
 @_files
 @trace_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def show(files: tuple[Path, ...], said: dict[str, Any], as_json: bool) -> None:
+def show(files: tuple[str, ...], said: dict[str, Any], as_json: bool) -> None:
     """Say what FILE… was understood as, what was mended, and the command to run."""
     from workloads.traces.showing import as_text, description
 
@@ -47,7 +38,7 @@ def show(files: tuple[Path, ...], said: dict[str, Any], as_json: bool) -> None:
 @trace_options
 @click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A Parquet file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
-def convert(files: tuple[Path, ...], said: dict[str, Any], out: Path, as_json: bool) -> None:
+def convert(files: tuple[str, ...], said: dict[str, Any], out: Path, as_json: bool) -> None:
     """Write FILE… in the standard form, as Parquet with the hashes of its sources and their attribution."""
 
     def run() -> dict[str, Any]:
@@ -59,11 +50,3 @@ def convert(files: tuple[Path, ...], said: dict[str, Any], out: Path, as_json: b
     written = guarded(run)
     line = f"{written['rows']:,} rows, {written['invoices']:,} invoices, {written['skus']:,} SKUs → {out}"
     click.echo(json.dumps(written, default=str) if as_json else line)
-
-
-def guarded(action: Callable[[], T]) -> T:
-    """What the action returns; its TraceError as a sentence and exit code 3."""
-    try:
-        return action()
-    except TraceError as error:
-        raise TraceRefused(str(error)) from None

@@ -137,6 +137,8 @@ def _quickly(body: bytes, layout: Layout, names: list[str]) -> Table | None:
         return None
     if rows.num_rows != lines:
         return None
+    last = body.rstrip(b"\n").rsplit(b"\n", 1)[-1].decode(errors="replace")
+    _refuse_open_quote(last, layout.lines_before_rows + lines, layout)
     check_size(len(names), rows.num_rows)
     first = layout.lines_before_rows + 1
     return Table(texts_frame(rows), np.arange(first, first + lines), header_line=layout.header_line)
@@ -164,7 +166,8 @@ def _carefully(body: bytes, layout: Layout, names: list[str], repairs: Repairs) 
     except csv.Error as error:
         raise TraceError(f"not readable as CSV: {error}", line=before + 1) from None
     if lines:
-        _refuse_open_quote(text, lines[-1], layout)
+        last = text.split("\n", lines[-1] - layout.lines_before_rows - 1)[-1]
+        _refuse_open_quote(last, lines[-1], layout)
     table = pa.concat_tables([*chunks, _chunk(kept, names)])
     return Table(texts_frame(table), np.array(lines, dtype=np.int64), header_line=layout.header_line)
 
@@ -186,9 +189,8 @@ def _fitted(row: list[str], header: list[str], line: int, repairs: Repairs) -> l
     return row
 
 
-def _refuse_open_quote(text: str, line: int, layout: Layout) -> None:
+def _refuse_open_quote(last: str, line: int, layout: Layout) -> None:
     """A quote that is never closed swallows the rest of the file in silence."""
-    last = text.split("\n", line - layout.lines_before_rows - 1)[-1]
     try:
         list(csv.reader(io.StringIO(last, newline=""), delimiter=layout.separator, strict=True))
     except csv.Error as error:

@@ -39,7 +39,7 @@ class Returns:
 
 def parse_returns(text: str | None) -> Returns:
     """Raises TraceError for what is none of RETURNS_HELP."""
-    kind, found, rest = (part.strip() for part in (text or "auto").replace(":", "=", 1).partition("="))
+    kind, found, rest = (part.strip() for part in re.fullmatch(r"(?s)([^=:]*)([=:]?)(.*)", text or "auto").groups())
     if not found and kind in ("auto", "negative", "none"):
         return Returns(kind)
     if kind == "prefix" and rest:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WANTED_SECONDS = 600
 
 
-def description(trace: "Trace", files: Sequence[Path], said: dict[str, Any]) -> dict[str, Any]:
+def description(trace: "Trace", files: Sequence[str | Path], said: dict[str, Any]) -> dict[str, Any]:
     """All of it as one document. Invoices, lines and SKUs are counted after `--month` and `--limit`."""
     rows, understood = trace.rows, trace.understood
     sales = rows[~rows["returned"]]
@@ -27,7 +27,7 @@ def description(trace: "Trace", files: Sequence[Path], said: dict[str, Any]) -> 
         ],
         "columns": trace.provenance["columns"],
         "numbers": {"decimal": understood["decimal"], "currencies": understood["currencies"]},
-        "dates": {"order": understood["dates"], "haveTime": trace.has_time, "zone": "UTC"},
+        "dates": {"order": understood["dates"], "haveTime": trace.has_time, "zone": understood.get("zone", "UTC")},
         "repairs": trace.repairs.as_dict(),
         "lineItems": len(rows),
         "baskets": {
@@ -45,7 +45,7 @@ def description(trace: "Trace", files: Sequence[Path], said: dict[str, Any]) -> 
     }
 
 
-def _commands(files: Sequence[Path], said: dict[str, Any], span_seconds: float) -> list[str]:
+def _commands(files: Sequence[str | Path], said: dict[str, Any], span_seconds: float) -> list[str]:
     """A file that explains itself is replayed as it is, any other one in its standard form."""
     options = as_arguments(said)
     speed = max(1, math.ceil(span_seconds / WANTED_SECONDS))
@@ -86,7 +86,7 @@ def _file_line(file: dict[str, Any]) -> str:
 
 
 def _clock(dates: dict[str, Any]) -> str:
-    return "UTC" if dates["haveTime"] else "without a time of day"
+    return str(dates["zone"]) if dates["haveTime"] else "without a time of day"
 
 
 def _numbers(found: dict[str, Any]) -> str:

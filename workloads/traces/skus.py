@@ -28,9 +28,9 @@ class Skus:
 def skus_of(codes: "pd.Series[str]") -> Skus:
     """One SKU for each distinct code; codes that differ in case only are distinct, as they are to the shop."""
     numbers, found = pd.factorize(codes)
-    distinct = [str(code) for code in found]
+    distinct = [unicodedata.normalize("NFC", str(code)) for code in found]
     plain = [_plain(code) for code in distinct]
-    rivals = Counter(sku for sku, _ in plain)
+    rivals = Counter(sku for sku, _ in dict(zip(distinct, plain, strict=True)).values())
     skus = [
         _marked(sku, code) if sku != code and (lost or rivals[sku] > 1) else sku
         for code, (sku, lost) in zip(distinct, plain, strict=True)
@@ -42,18 +42,17 @@ def skus_of(codes: "pd.Series[str]") -> Skus:
 
 
 def _plain(code: str) -> tuple[str, bool]:
-    """The code in the letters of a SKU, and whether a letter or digit was lost or put for another."""
-    composed = unicodedata.normalize("NFC", code)
-    if not any(letter.isalnum() for letter in composed):
+    """The code, in NFC, in the letters of a SKU, and whether a letter or digit was lost or put for another."""
+    if not any(letter.isalnum() for letter in code):
         return "", False
-    ascii_only = unicodedata.normalize("NFKD", composed).encode("ascii", "ignore").decode()
+    ascii_only = unicodedata.normalize("NFKD", code).encode("ascii", "ignore").decode()
     sku = _OUTSIDE.sub("-", ascii_only).lstrip("._-")
-    lost = not all(letter.isascii() or not letter.isalnum() for letter in composed)
+    lost = not all(letter.isascii() or not letter.isalnum() for letter in code)
     return sku[:SKU_LENGTH_MAX], lost or len(sku) > SKU_LENGTH_MAX
 
 
 def _marked(sku: str, code: str) -> str:
     if not sku and not any(letter.isalnum() for letter in code):
         return ""
-    mark = hashlib.sha256(unicodedata.normalize("NFC", code).encode()).hexdigest()[:MARK_LENGTH]
+    mark = hashlib.sha256(code.encode()).hexdigest()[:MARK_LENGTH]
     return f"{sku[: SKU_LENGTH_MAX - MARK_LENGTH - 1].rstrip('-') or 'sku'}-{mark}"

@@ -1,5 +1,6 @@
 // The live page: it asks every second, and shows what it was told.
-import { api, say, table } from "./shop.js";
+import { api, once, pageAt, pause, say } from "./api.js";
+import { actOn } from "./shop.js";
 
 const SECONDS = 120;
 const rates = [];
@@ -38,27 +39,50 @@ async function refresh() {
   barChart(document.getElementById("age-chart"), live.holds);
 }
 
+// A list is replaced when it has changed, and not under the fingers of somebody who is about to press one of its buttons.
 async function refreshLists() {
-  const [low, alerts] = await Promise.all([api("GET", "/api/inventory/low-stock?limit=15"), api("GET", "/api/inventory/alerts?limit=15")]);
-  document.getElementById("low-stock").replaceChildren(low.items.length ? table(["SKU", "Available", "On hand", "Reserved"], low.items.map((i) => [i.sku, i.available, i.onHand, i.reserved])) : "Nothing is low.");
-  document.getElementById("alerts").replaceChildren(alerts.items.length ? table(["SKU", "Alert", "Since"], alerts.items.map((a) => [a.sku, a.kind.replaceAll("_", " "), new Date(a.raisedAt).toLocaleString()])) : "No open alerts.");
+  const lists = document.getElementById("lists");
+  if (document.hidden || lists.contains(document.activeElement)) return;
+  await showLists();
 }
 
-async function runJob(name) {
+async function showLists() {
+  const lists = document.getElementById("lists"), now = (await pageAt("/ops/lists")).body;
+  if (now.querySelector("#low-stock") && now.innerHTML !== lists.innerHTML) lists.replaceChildren(...now.childNodes);
+}
+
+async function runJob(name, place) {
   const started = await api("POST", `/api/inventory/jobs/${name}`);
   for (let tries = 0; tries < 60; tries++) {
     const job = await api("GET", `/api/inventory/jobs/${started.jobId}`);
-    document.getElementById("job").textContent = JSON.stringify(job, null, 2);
+    place.textContent = inWords(name, job);
     if (job.status === "succeeded" || job.status === "failed") return;
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await pause(500);
   }
+  place.textContent = `${name} is still running.`;
 }
 
+function inWords(name, job) {
+  const found = Object.entries(job.result ?? {}).map(([what, count]) => `${what} ${count}`).join(", ");
+  if (job.status === "failed") return `${name} failed: ${job.error}`;
+  return job.status === "succeeded" ? `${name} is done${found ? `: ${found}` : ""}.` : `${name} is ${job.status}…`;
+}
+
+actOn({
+  async receive(form) {
+    const sku = form.sku.value.trim(), quantity = Number(form.quantity.value);
+    await once("receive", "/api/inventory/receive", { lines: [{ sku, quantity }] });
+    say(`${quantity} units of ${sku} received.`, form.querySelector(".said"));
+    await showLists();
+  },
+  async job(form) { await runJob(form.dataset.job, document.getElementById("job")); },
+  async acknowledge(form) { await api("POST", `/api/inventory/alerts/${form.dataset.alert}/acknowledge`); await showLists(); },
+});
+
 function every(seconds, work) {
-  const again = () => work().catch((error) => say(error.message)).finally(() => setTimeout(again, seconds * 1000));
+  const again = () => (document.hidden ? Promise.resolve() : work()).catch((error) => say(error.message)).finally(() => setTimeout(again, seconds * 1000));
   again();
 }
 
-for (const button of document.querySelectorAll("[data-job]")) button.addEventListener("click", () => runJob(button.dataset.job).catch((error) => say(error.message)));
 every(1, refresh);
 every(3, refreshLists);

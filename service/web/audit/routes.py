@@ -63,6 +63,8 @@ def routes(audit_log: AuditLog) -> Blueprint:
         compress=False,
     )
     async def audit_entries(call: Call[AuditQuery]) -> Reply:
+        """Every change by staff, everything admins do, and what happened to accounts. Entries are chained, so a missing
+        one shows: `holdfast audit --log` checks it."""
         taken = call.taken
         position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
         before = None if position is None else (position.at, position.id)

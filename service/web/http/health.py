@@ -54,15 +54,18 @@ class Health:
         self.stopping = False
 
     async def live(self) -> Reply:
+        """200 as long as the process can answer at all; asks no store. For a supervisor that restarts."""
         return Reply(200, LiveReply(status="live"))
 
     async def ready(self) -> Reply:
+        """Says of each store whether it answers; 503 if one does not. For a balancer that sends traffic."""
         states = await asyncio.gather(*(_state(ping) for ping in self._pings.values()))
         up = all(state == "up" for state in states) and not self.stopping
         stores = dict(zip(self._pings, states, strict=True))
         return Reply(200 if up else 503, ReadyReply(status="ready" if up else "not ready", stores=stores))
 
     async def metrics(self) -> Reply:
+        """Counters and histograms in the Prometheus text format."""
         together = CollectorRegistry(auto_describe=False)
         together.register(_Families([*self._registry.collect(), *await self._shared()]))
         return Reply(200, generate_latest(together), content_type=METRICS_TYPE)
@@ -92,6 +95,7 @@ def routes(health: Health, metrics_for: Access = Access.PUBLIC) -> Blueprint:
         limit=UNLIMITED,
     )
     async def live(call: Call[Nothing]) -> Reply:
+        """200 as long as the process can answer at all; asks no store. For a supervisor that restarts."""
         return await health.live()
 
     @operation(
@@ -104,10 +108,12 @@ def routes(health: Health, metrics_for: Access = Access.PUBLIC) -> Blueprint:
         limit=UNLIMITED,
     )
     async def ready(call: Call[Nothing]) -> Reply:
+        """Says of each store whether it answers; 503 if one does not. For a balancer that sends traffic."""
         return await health.ready()
 
     @operation(blueprint, "GET", "/metrics", "Metrics for Prometheus", returns={200: None}, access=metrics_for)
     async def metrics(call: Call[Nothing]) -> Reply:
+        """Counters and histograms in the Prometheus text format."""
         return await health.metrics()
 
     return blueprint

@@ -7,9 +7,10 @@ A handler is given a `Call` and returns a `Reply`:
     async def checkout(call: Call[CheckoutBody]) -> Reply: ...
 """
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,9 +18,10 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from service.errors import Malformed, Problem, Unauthenticated
 from service.infra import json
+from service.web.http import forms
 from service.web.http.access import Access, Principal
 from service.web.http.body_size import BodySize, size_of
-from service.web.http.reading import body_reader, fingerprint, query_reader, segment
+from service.web.http.reading import body_reader, converted, fingerprint, query_reader, segment
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
@@ -34,6 +36,15 @@ class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=T
 
 class Nothing(Wire):
     """A request that takes neither body nor query."""
+
+
+class PageQuery(msgspec.Struct, rename="camel", kw_only=True):
+    """The base of what pages read from their address: parameters they do not know, such as those of campaigns, are
+    ignored, and of one that comes twice the last counts."""
+
+
+class Form(msgspec.Struct, rename="camel", kw_only=True):
+    """The base of what a page's form sends (`application/x-www-form-urlencoded`). Unknown fields are ignored."""
 
 
 class EventStream:
@@ -56,6 +67,17 @@ class Operation:
     gives: Mapping[str, str] = field(default_factory=dict)
     body_size: BodySize = "default"
     is_page: bool = False  # for people: links to it may carry parameters of others
+    handler: "Handler | None" = None
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """For the document: what the handler's docstring says."""
+        return inspect.cleandoc(self.handler.__doc__ or "") if self.handler is not None else ""
+
+    @property
+    def takes_form(self) -> bool:
+        return issubclass(self.takes, Form) if isinstance(self.takes, type) else False
 
     @property
     def methods(self) -> list[str]:
@@ -147,11 +169,13 @@ def operation(
     if_match: bool = False,
     gives: Mapping[str, str] | None = None,
     body_size: BodySize | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
-    large a body may be, when its schema does not tell."""
+    large a body may be, when its schema does not tell; `example` what the document's example of the answer says where
+    values must agree. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
         summary,
@@ -171,6 +195,8 @@ def operation(
     read, safe = _reader(declared), method in SAFE_METHODS
 
     def register(handler: Handler) -> Handler:
+        mounted = replace(declared, handler=handler, example=example or {})
+
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             path_parameters = {name: segment(raw) for name, raw in path_parameters.items()}
             taken = read(request)
@@ -185,7 +211,7 @@ def operation(
             return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
 
         blueprint.add_route(
-            handle, path, methods=declared.methods, name=handler.__name__, ctx_operation=declared, ctx_compress=compress
+            handle, path, methods=declared.methods, name=handler.__name__, ctx_operation=mounted, ctx_compress=compress
         )
         return handler
 
@@ -201,6 +227,8 @@ def render(reply: Reply) -> HTTPResponse:
 
 
 def _reader(declared: Operation) -> Callable[[Request], Any]:
+    if declared.takes_form:
+        return lambda request: converted(forms.fields(request), declared.takes)
     if declared.takes_body:
         return body_reader(declared.takes)
     return query_reader(declared.takes, ignore_unknown=declared.is_page)

@@ -102,6 +102,7 @@ def _render(request: Request, status: int, code: str, title: str, detail: str, e
     """In the form the caller reads: a page for whoever asks for HTML first, as browsers do."""
     request.ctx.outcome = code
     document = _document(status, code, title, detail, request.path, getattr(request.ctx, "request_id", ""), extra)
+    request.ctx.problem = document
     page = getattr(request.app.ctx, "problem_page", None)
     if page is None:
         return HTTPResponse(json.encode(document), status=status, content_type=CONTENT_TYPE)

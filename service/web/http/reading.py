@@ -50,7 +50,7 @@ def query_reader(takes: type[Any], *, ignore_unknown: bool) -> Callable[[Request
     def read(request: Request) -> Any:
         if empty is not None and not request.query_string:
             return empty
-        taken = _convert(_given(request, shape, ignore_unknown), asked, strict=False)
+        taken = converted(_given(request, shape, ignore_unknown), asked, strict=False)
         return taken if turn is None else turn(taken)
 
     return read
@@ -98,7 +98,7 @@ def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(request.body)
     except msgspec.ValidationError as error:
-        return _convert(_with_integers(_parsed(request.body, error)), decoder.type, strict=True)
+        return converted(_with_integers(_parsed(request.body, error)), decoder.type, strict=True)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(str(error)) from None
 
@@ -120,7 +120,8 @@ def _with_integers(part: Any) -> Any:
     return [_with_integers(inner) for inner in part] if isinstance(part, list) else part
 
 
-def _convert(given: Any, takes: type[Any], *, strict: bool) -> Any:
+def converted(given: Any, takes: type[Any], *, strict: bool = False) -> Any:
+    """`given` as what a route takes. Raises Invalid."""
     try:
         return msgspec.convert(given, takes, strict=strict)
     except msgspec.ValidationError:

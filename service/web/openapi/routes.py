@@ -62,6 +62,7 @@ def routes(published: Published) -> Blueprint:
         limit="read",
     )
     async def openapi(call: Call[Nothing]) -> Reply:
+        """OpenAPI 3.1, made from the declarations that check the requests. Carries an `ETag`."""
         return published.reply(call)
 
     return blueprint

@@ -153,6 +153,15 @@ def example(schema: Schema, named: Mapping[str, Schema], name: str = "", depth: 
     return _of_type(schema, named, name, depth)
 
 
+def overlaid(shown: Any, given: Any) -> Any:
+    """An example with what an operation gives of its own, part by part: values that must agree with each other."""
+    if isinstance(shown, dict) and isinstance(given, Mapping):
+        return {**shown, **{name: overlaid(shown.get(name), part) for name, part in given.items()}}
+    if isinstance(shown, list) and shown and isinstance(given, list):
+        return [overlaid(shown[0], part) for part in given]
+    return given
+
+
 def _of_type(schema: Schema, named: Mapping[str, Schema], name: str, depth: int) -> Any:
     match schema.get("type"):
         case "object":

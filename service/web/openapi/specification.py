@@ -30,6 +30,7 @@ from service.web.openapi.schemas import (
     components,
     defaults_in_words,
     example,
+    overlaid,
     query_parameters,
 )
 from service.web.security.authorize import NotYourRole
@@ -231,6 +232,7 @@ class _Writer:
             "operationId": self._described.id,
             "tags": [self._described.tag],
             "summary": declared.summary,
+            "description": declared.description,
             "x-access": declared.access.name.lower(),
             "x-rate-limit": declared.limit,
             "security": self._security(),
@@ -297,7 +299,8 @@ class _Writer:
             written["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
         elif kind is not None:
             schema = self._known[kind]
-            written["content"] = {JSON: {"schema": schema, "example": example(schema, self._named)}}
+            shown = overlaid(example(schema, self._named), declared.example)
+            written["content"] = {JSON: {"schema": schema, "example": shown}}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 

@@ -13,6 +13,7 @@ from sanic import Request
 
 from service.errors import Forbidden
 from service.ids import Ids
+from service.web.http import forms
 from service.web.security.cookies import presented
 
 NONCE_BYTES = 16
@@ -38,14 +39,22 @@ class Csrf:
         return base64.urlsafe_b64encode(nonce + _mac(self._keys[0], session_id, nonce)).decode()
 
     def check(self, request: Request, session_id: str) -> None:
-        """Raises CsrfFailed unless X-CSRF-Token was issued to this session."""
+        """Raises CsrfFailed unless X-CSRF-Token, or the hidden field of a page's form, was issued to this session."""
         token, held = request.headers.get("x-csrf-token"), self._held(request)
+        if token is None and forms.is_form(request):
+            self._check_form(request, session_id)
+            return
         if token is None:
             raise CsrfFailed("Send the token of GET /api/auth/csrf as X-CSRF-Token")
         if not self._is_of(token, session_id):
             raise CsrfFailed("X-CSRF-Token was not issued to this session")
         if held is not None and not hmac.compare_digest(held.encode(), token.encode()):
             raise CsrfFailed("X-CSRF-Token is not the one of the cookie")
+
+    def _check_form(self, request: Request, session_id: str) -> None:
+        """The page that holds the form may have been made before the cookie was: the signature alone decides."""
+        if not self._is_of(forms.fields(request).get(forms.CSRF_FIELD, ""), session_id):
+            raise CsrfFailed("The page is out of date: load it again, then send the form")
 
     def _held(self, request: Request) -> str | None:
         return presented(request.cookies.getlist(self._cookie)) if "cookie" in request.headers else None

@@ -6,10 +6,12 @@ from secure import Preset, Secure
 JSON_CSP = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 PAGE_CSP = (
     "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self' 'nonce-{nonce}'; "
-    "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
+    "img-src 'self' data:{images}; font-src 'self'; connect-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 CSP = "content-security-policy"
+# Our own forms say where they come from and nobody else learns it: with `no-referrer` browsers send `Origin: null`.
+PAGE_HEADERS = {"referrer-policy": "same-origin"}
 OVERRIDES = {
     "strict-transport-security": "max-age=63072000; includeSubDomains",
     "referrer-policy": "no-referrer",
@@ -26,9 +28,9 @@ def security_headers() -> dict[str, str]:
     return {name: value for name, value in (preset | OVERRIDES).items() if name != CSP and name not in REMOVED}
 
 
-def page_csp(nonce: str) -> str:
-    """For pages: only scripts and styles that carry this response's nonce."""
-    return PAGE_CSP.format(nonce=nonce)
+def page_csp(nonce: str, images: str = "") -> str:
+    """For pages: only scripts and styles that carry this response's nonce; `images`: further sources of pictures."""
+    return PAGE_CSP.format(nonce=nonce, images=f" {images}" if images else "")
 
 
 def as_bytes(headers: dict[str, str]) -> bytes:

@@ -44,7 +44,7 @@ from service.web.security.credentials import TokenReader, find
 from service.web.security.csrf import Csrf
 from service.web.security.fallback_limit import FallbackLimit
 from service.web.security.gate import Gate, StoreDown
-from service.web.security.headers import CSP, JSON_CSP, as_bytes, page_csp, security_headers
+from service.web.security.headers import CSP, JSON_CSP, PAGE_HEADERS, as_bytes, page_csp, security_headers
 from service.web.security.metrics import SecurityMetrics
 from service.web.security.rate_limit import Prepared, RateLimits
 from service.web.security.refusals import Doorkeeper, Refusals, TurnedAway
@@ -90,7 +90,8 @@ class Layers:
         self.audit = Audit(audit_log, self.addresses, clock)
         self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
-        self._page_head = common
+        self._page_head = as_bytes(security_headers() | PAGE_HEADERS)
+        self._images = " ".join(config.image_sources)
         self._json_head = common + as_bytes({CSP: JSON_CSP})
 
     def counted_address(self, address: str) -> str:
@@ -225,6 +226,9 @@ class Layers:
         response = problems.respond(request, error)
         self.metrics.count(request.ctx.outcome)
         await self.audit.refused(request, response)
+        as_page = getattr(request.app.ctx, "as_page", None)
+        if as_page is not None:
+            await as_page(request, response)
         return response
 
     def response_head(self, request: Request, response: Any) -> bytes:
@@ -234,7 +238,7 @@ class Layers:
         if CSP in headers:
             head = self._page_head
         elif (response.content_type or "").startswith("text/html"):
-            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""))})
+            head = self._page_head + as_bytes({CSP: page_csp(getattr(context, "csp_nonce", ""), self._images)})
         parts = [head, b"x-request-id: %b\r\n" % getattr(context, "request_id", "").encode("ascii")]
         rate = getattr(context, "rate", None)
         if rate is not None:

@@ -14,6 +14,7 @@ from sanic import Request
 
 from service.config import Config
 from service.errors import Malformed, TooLarge, Unsupported
+from service.web.http import forms
 
 # A string with the colon behind it if it is a key, or a bracket. Strings are taken whole, so no bracket in them counts.
 # All repetitions are possessive and an unclosed string runs to the end: the time is linear whatever is sent.
@@ -51,8 +52,14 @@ class Sanitizer:
         self._check_target(request)
         if request.body and request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
             raise Encoded("No content coding is taken in requests")
-        if request.body:
+        if request.body and forms.is_form(request):
+            self._check_form(request)
+        elif request.body:
             self.check_json(request.body, foreign=foreign)
+
+    def _check_form(self, request: Request) -> None:
+        if any(CONTROL.search(name + value) for name, value in forms.fields(request).items()):
+            raise Malformed("The form contains control characters")
 
     def _check_target(self, request: Request) -> None:
         path = request.path

@@ -1,7 +1,6 @@
 """The benchmarks of search and look-ups, at a size that shows they work, judged by counts and not by the clock."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ def silent(step: str) -> None: ...
 
 @pytest.mark.slow
 def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(
-    config: Config, retail_trace: Path
+    config: Config,
 ) -> None:
     """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
     plan = lookups.Plan(scale=0.01, samples=40, scans_share=0.25, clients=4)
@@ -36,7 +35,7 @@ def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_w
 
 
 @pytest.mark.slow
-async def test_search_ranks_no_worse_than_the_servers_own_text_score(config: Config, retail_trace: Path) -> None:
+async def test_search_ranks_no_worse_than_the_servers_own_text_score(config: Config) -> None:
     """Slow: answers the judged queries twice on thousands of products."""
     client: Any = AsyncIOMotorClient(config.mongodb_uri, tz_aware=True, w=1)
     async with asyncio.timeout(100):

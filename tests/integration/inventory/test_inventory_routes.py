@@ -72,6 +72,7 @@ async def test_one_sku_shows_its_stock_and_a_version_that_grows(shop: Shop, clie
         "available": 6,
         "lowStockThreshold": 5,
         "version": 2,
+        "onSale": True,
     }
 
 

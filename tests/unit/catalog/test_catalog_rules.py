@@ -7,12 +7,15 @@ from itertools import pairwise
 import pytest
 
 from service.catalog.models import (
+    RESERVED_SKUS,
     RESERVED_SLUGS,
     Category,
     CategoryNode,
+    Filters,
     Product,
     Rating,
     Variant,
+    check_variants,
     edited,
     follows_name,
     rank_of,
@@ -145,3 +148,17 @@ def test_words_that_stand_together_beat_words_that_stand_apart() -> None:
 
 def test_each_word_found_outweighs_a_good_rank() -> None:
     assert points("red tin", "red", "mug", rank=100) < points("red mug tin", "red", "mug")
+
+
+@pytest.mark.parametrize("sku", sorted(RESERVED_SKUS))
+def test_a_sku_that_is_the_apis_own_word_is_refused(sku: str):
+    with pytest.raises(Invalid):
+        check_variants((), sku)
+    with pytest.raises(Invalid):
+        check_variants((replace(SMALL, sku=sku), LARGE), None)
+
+
+def test_prices_that_no_product_can_lie_between_are_refused():
+    Filters(min_price=5, max_price=5)
+    with pytest.raises(Invalid):
+        Filters(min_price=6, max_price=5)

@@ -9,12 +9,13 @@ import pytest
 
 from service import bootstrap
 from service.app import create_app
+from service.catalog.models import RESERVED_SKUS, RESERVED_SLUGS
 from service.config import Config
 from service.web.openapi.specification import document, is_published
 from service.web.security.cookies import CookieNames
 
 PAGES = re.compile(
-    r"/(login|cart|orders(/.*)?|ops(/live)?|docs|notices/.*|\.well-known/security\.txt|static/.*|p/.*)?(?![\s\S])"
+    r"/(login|logout|register|account/.*|checkout|problems/.*|cart(/.*)?|orders(/.*)?|ops(/.*)?|docs|notices/.*|\.well-known/security\.txt|static/.*|p/.*)?(?![\s\S])"
 )
 NAMED_IN_THE_CONTRACT = """
     post /api/auth/register, post /api/auth/login, post /api/auth/refresh, post /api/auth/logout, get /api/auth/me,
@@ -231,3 +232,48 @@ def test_what_a_target_may_not_contain_is_said(operations: list[Operation]):
     free = [schema for schema in texts if schema.get("type") == "string" and not {"enum", "format"} & schema.keys()]
     assert len(free) > 40
     assert all(re.match(schema["pattern"], "a\x07") is None for schema in free)
+
+
+def test_every_operation_is_described_in_sentences(operations: list[Operation]):
+    bare = {f"{method} {path}" for method, path, written in operations if len(written.get("description", "")) < 20}
+    assert bare == set(), "the handler's docstring is the description"
+    same = {f"{method} {path}" for method, path, written in operations if written["description"] == written["summary"]}
+    assert same == set()
+
+
+def test_the_example_of_an_order_is_in_the_state_its_operation_leaves_it_in(published: dict[str, Any]):
+    after = {"": "pending", "/{}/pay": "paid", "/{}/cancel": "cancelled", "/{}/refund": "refunded"}
+    after |= {"/{}/ship": "shipped", "/{}/deliver": "delivered"}
+    seen = 0
+    for path, methods in published["paths"].items():
+        ending = re.sub(r"{\w+}", "{}", path.removeprefix("/api/orders"))
+        if "post" not in methods or ending.rstrip("/") not in after or not path.startswith("/api/orders"):
+            continue
+        answers = methods["post"]["responses"]
+        answer = answers.get("201") or answers["200"]
+        order, seen = answer["content"]["application/json"]["example"]["order"], seen + 1
+        assert order["status"] == order["history"][-1]["status"] == after[ending.rstrip("/")]
+        assert sum(line["lineTotal"] for line in order["items"]) == order["subtotal"]
+        assert order["total"] == order["subtotal"] - order["discount"]
+        assert (order["reservation"]["status"] == "active") == (order["status"] == "pending")
+        assert (order["cancelReason"] is None) == (order["status"] != "cancelled")
+    assert seen == len(after)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reserved"), [({"sku"}, RESERVED_SKUS), ({"id_or_slug", "slug"}, RESERVED_SLUGS)]
+)
+def test_no_name_of_a_shop_is_taken_for_a_word_of_the_api(app: Any, parameters: set[str], reserved: set[str]) -> None:
+    """A product or SKU called like a literal that shares its place in a path could never be reached."""
+    paths = [tuple(route.path.strip("/").split("/")) for route in app.router.routes]
+    named = {
+        path[:place]
+        for path in paths
+        for place, part in enumerate(path)
+        if part.startswith("<") and part.strip("<>").partition(":")[0] in parameters
+    }
+    words = {
+        path[len(front)] for front in named for path in paths if path[: len(front)] == front and path[len(front) :]
+    }
+    assert named
+    assert {word for word in words if not word.startswith("<")} - {""} <= reserved

@@ -125,7 +125,7 @@ def test_a_refusal_leaves_its_neighbours_their_stock():
 
 
 def test_an_unknown_sku_is_refused_by_name():
-    assert one(books(A=1), reserve(A=1, NOPE=1)).extra == {"sku": "NOPE"}
+    assert one(books(A=1), reserve(A=1, NOPE=1, NO=1)).extra == {"sku": "NOPE", "skus": ["NOPE", "NO"]}
 
 
 def test_confirming_takes_the_held_units_off_the_shelf():

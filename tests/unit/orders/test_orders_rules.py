@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from service.errors import Invalid
 from service.inventory.models import HoldStatus, Line
 from service.orders import postings
 from service.orders.models import (
@@ -80,6 +81,22 @@ def test_money_goes_back_only_for_what_was_paid():
 
 def test_a_percentage_is_rounded_down_to_the_minor_unit():
     assert coupon(value=10).discount(999, NOW) == 99
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        {"starts_at": NOW, "ends_at": NOW},
+        {"starts_at": NOW, "ends_at": NOW - timedelta(seconds=1)},
+        {"kind": CouponKind.PERCENTAGE, "value": 101},
+        {"kind": CouponKind.PERCENTAGE, "value": 0},
+        {"uses_max": 2, "uses_per_user_max": 3},
+    ],
+)
+def test_a_coupon_that_could_never_hold_is_refused(never: dict[str, object]):
+    coupon().check()
+    with pytest.raises(Invalid):
+        coupon(**never).check()
 
 
 def test_a_fixed_coupon_never_takes_more_than_there_is():

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -44,3 +45,9 @@ def test_the_image_of_the_service_shows_its_help_and_says_where_the_workbench_is
 )
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(module: str, extra: str) -> None:
     assert cli._instead_of(f"{module}.core").endswith(f"'holdfast[{extra}]'`")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_that_is_listed_is_there(name: str) -> None:
+    module, attribute = cli.COMMANDS[name].split(":")
+    assert isinstance(getattr(importlib.import_module(module), attribute), click.Command)

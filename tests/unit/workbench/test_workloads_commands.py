@@ -16,9 +16,10 @@ from workloads.client.recorder import NEVER, Recorder
 from workloads.client.running_stack import Stack
 from workloads.drivers.capacity import CapacityOptions, Trial, _findings, _work, judge_trial, search_capacity
 from workloads.drivers.locust.shapes import SCENARIOS
+from workloads.results import commands as of_results
 from workloads.results import reader as results
 from workloads.results.report import render, write_report
-from workloads.results.run_folder import Findings, begin_run
+from workloads.results.run_folder import About, Findings, begin_run
 from workloads.results.verdict import Evidence, judge
 
 
@@ -28,8 +29,9 @@ def balanced_books(monkeypatch):
     monkeypatch.setattr("workloads.results.run_folder.audit", lambda stack: books)
 
 
-def make_run(folder, *, slower=1.0, findings=None, more=None, rows=400, drop=()):
-    run = begin_run(folder, Stack("http://127.0.0.1:9"), driver="test", scenario="steady", seed=1, options={"users": 5})
+def make_run(folder, *, slower=1.0, findings=None, more=None, rows=400, drop=(), about=About()):
+    facts = {"driver": "test", "scenario": "steady", "seed": 1, "options": {"users": 5}, "about": about}
+    run = begin_run(folder, Stack("http://127.0.0.1:9"), **facts)
     recorder = Recorder(run.writer())
     random = np.random.default_rng(1)
     for number, latency in enumerate(random.lognormal(-5, 0.3, rows) * slower):
@@ -75,22 +77,66 @@ def test_drivers_never_import_locust_into_the_callers_process():
     assert done.stdout.strip() == "set()"
 
 
-def test_compare_prints_one_json_document_and_its_verdict_is_the_exit_code(tmp_path):
+def test_compare_prints_one_json_document_and_judges_groups_only(tmp_path):
     a, b = make_run(tmp_path / "a"), make_run(tmp_path / "b", slower=2.0)
-    code, output = invoke(commands.compare, a, b, "--json")
+    code, output = invoke(of_results.compare, a, b, "--json")
     found = json.loads(output)
-    assert code == 0
+    assert (code, found["judged"]) == (0, False)
     assert (found["a"]["name"], found["b"]["name"]) == ("a", "b")
     assert {"verdict", "warnings", "confidence", "metrics"} <= found.keys()
-    assert invoke(commands.compare, a, b, "--json", "--fail-if-worse")[0] == 1
-    assert invoke(commands.compare, b, a, "--fail-if-worse")[0] == 0
+    with pytest.raises(click.UsageError, match="described, not judged"):
+        invoke(of_results.compare, a, b, "--fail-if-worse")
+    groups = (*[a] * 5, "--against", *[b] * 5)
+    code, output = invoke(of_results.compare, *groups, "--json", "--fail-if-worse")
+    assert (code, json.loads(output)["judged"], json.loads(output)["a"]["runs"]) == (1, True, ["a"] * 5)
+    assert invoke(of_results.compare, *[b] * 5, "--against", *[a] * 5, "--fail-if-worse")[0] == 0
     invalid = make_run(tmp_path / "c", findings=Findings(invalid=["the client is saturated"]))
-    assert invoke(commands.compare, a, invalid)[0] == 2
+    assert invoke(of_results.compare, a, invalid)[0] == 2
+    for nonsense in ((), (a,), (a, b, a), (a, "--against")):
+        with pytest.raises(click.UsageError, match="two runs, or"):
+            invoke(of_results.compare, *nonsense)
 
 
 def test_what_cannot_be_used_is_a_sentence_and_exit_code_3(tmp_path, capsys):
-    assert invoke(commands.compare, tmp_path, tmp_path)[0] == 3
-    assert invoke(commands.report, tmp_path / "nowhere")[0] == 3
+    assert invoke(of_results.compare, tmp_path, tmp_path)[0] == 3
+    assert invoke(of_results.report, tmp_path / "nowhere")[0] == 3
+
+
+def test_runs_lists_verdicts_tags_and_figures_and_says_what_it_cannot_read(tmp_path):
+    make_run(tmp_path / "good", about=About(tags=("nightly", "main"), note="before"))
+    make_run(tmp_path / "bad", findings=Findings(failed=["a check broke"]))
+    killed_run(tmp_path / "killed")
+    manifest = json.loads((tmp_path / "killed" / "manifest.json").read_text())
+    (tmp_path / "killed" / "manifest.json").write_text(json.dumps(manifest | {"processId": 2**22 + 1}))
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "manifest.json").write_text('{"name": "to')
+    (tmp_path / "newer").mkdir()
+    (tmp_path / "newer" / "manifest.json").write_text('{"formatVersion": 99}')
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "manifest.json").write_text(
+        '{"tags": 5, "commit": "x", "processId": "y", "verdict": "running"}'
+    )
+    code, output = invoke(of_results.runs, tmp_path, "--json")
+    found = json.loads(output)
+    assert code == 0
+    by_name = {run["name"]: run for run in found["runs"]}
+    assert {name: run["verdict"] for name, run in by_name.items()} == {
+        "good": "ok",
+        "bad": "failed",
+        "killed": "unfinished",
+        "odd": "unfinished",
+    }
+    assert (by_name["good"]["tags"], by_name["good"]["note"]) == (["nightly", "main"], "before")
+    assert by_name["good"]["requests"] == 400
+    assert by_name["bad"]["reasons"] == ["a check broke"]
+    unreadable = " ".join(each["reason"] for each in found["unreadable"])
+    assert len(found["unreadable"]) == 3
+    for part in ("photos is not a result folder", "torn/manifest.json cannot be read", "format version 99"):
+        assert part in unreadable
+    tagged = json.loads(invoke(of_results.runs, tmp_path, "--tag", "nightly", "--json")[1])
+    assert [run["name"] for run in tagged["runs"]] == ["good"]
+    assert "good" in invoke(of_results.runs, tmp_path)[1]
 
 
 def empty_run(folder):
@@ -108,7 +154,7 @@ def killed_run(folder):
 @pytest.mark.parametrize("without_rows", [empty_run, killed_run])
 def test_a_run_without_rows_is_named_by_what_reads_it_and_exits_2(tmp_path, without_rows):
     good, none = make_run(tmp_path / "good"), without_rows(tmp_path / "none")
-    for arguments in ((commands.compare, good, none), (commands.compare, none, good), (commands.report, none)):
+    for arguments in ((of_results.compare, good, none), (of_results.compare, none, good), (of_results.report, none)):
         code, said = refused(*arguments)
         assert code == 2
         assert "/none" in said.replace(" ", "")
@@ -119,7 +165,7 @@ def test_a_run_without_rows_is_named_by_what_reads_it_and_exits_2(tmp_path, with
 def test_a_folder_that_is_torn_is_a_sentence_and_no_traceback(tmp_path, name):
     good, torn = make_run(tmp_path / "good"), make_run(tmp_path / "torn")
     (torn / name).write_bytes((torn / name).read_bytes()[:20])
-    code, said = refused(commands.compare, good, torn)
+    code, said = refused(of_results.compare, good, torn)
     assert code == 3
     assert "cannot be read" in said
 
@@ -196,7 +242,7 @@ def test_the_scenarios_on_the_command_line_are_those_there_are():
 def test_a_report_stands_alone_and_begins_with_the_documented_figures(tmp_path):
     documented = [{"operation": "product search", "documented": "10x", "measured": 12.5, "holds": True}]
     folder = make_run(tmp_path / "<run> & co", more={"documented": documented}, drop={5})
-    code, output = invoke(commands.report, folder, "--json")
+    code, output = invoke(of_results.report, folder, "--json")
     page = (folder / "report.html").read_text()
     assert code == 0
     assert json.loads(output)["bytes"] == len(page.encode())

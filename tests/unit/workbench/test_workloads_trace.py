@@ -1,23 +1,11 @@
 """Traces as shops really have them: other column names, other dates, and every kind of dirt."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from workloads.traces.retail import TraceError, parse_columns, read_trace
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def _write(text: str | bytes, name: str = "trace.csv") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return path
-
-    return _write
 
 
 def rows(*lines: str) -> str:
@@ -153,7 +141,7 @@ def test_bad_prices_take_the_median_price_of_their_sku(write):
             )
         )
     )
-    assert {item.sku: item.price_pence for item in trace.catalogue()} == {"A": 200, "B": 350}
+    assert {item.sku: item.price_minor for item in trace.catalogue()} == {"A": 200, "B": 350}
     assert {kind: count for kind, count in trace.repairs.rows.items() if "price" in kind} == {
         "negative_prices_replaced": 1,
         "zero_prices_replaced": 1,
@@ -248,19 +236,7 @@ def test_a_month_and_a_number_of_invoices_are_chosen(write):
     )
     trace = read_trace(path, month="2010-12", limit=2)
     assert [(i.number, i.at_seconds, len(i.lines)) for i in trace.invoices()] == [("2", 0.0, 1), ("3", 86400.0, 2)]
-    with pytest.raises(TraceError, match="2010-12, not"):
+    with pytest.raises(TraceError, match="2017-12, not"):
         read_trace(path, month="December")
     with pytest.raises(TraceError, match="no invoice is left"):
         read_trace(path, month="2009-01")
-
-
-def test_the_real_trace_is_read_whole(retail_trace):
-    trace = read_trace(retail_trace)
-    invoices = trace.invoices()
-    assert len(invoices) == 12_468
-    assert sum(len(invoice.lines) for invoice in invoices) == 240_007
-    assert max(len(invoice.lines) for invoice in invoices) == 675
-    assert len(trace.catalogue()) == 3_645
-    assert sorted(invoice.at_seconds for invoice in invoices) == [invoice.at_seconds for invoice in invoices]
-    december = read_trace(retail_trace, month="2010-12").invoices()
-    assert len(december) == 2_025

@@ -13,6 +13,7 @@ from workloads.client.running_stack import StackError
 SETUP_VARIABLE = "HOLDFAST_LOAD_SETUP"
 SKUS_MAX = 2_000
 PAGE_SIZE = 100
+PAGES_MAX = SKUS_MAX // PAGE_SIZE + 1
 CATALOGUE_SECONDS_MAX = 10.0
 
 
@@ -59,14 +60,14 @@ def read_catalogue(url: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """SKUs on sale, the popular ones first, and the slug of each one's product; at most SKUS_MAX."""
     slugs: dict[str, str] = {}
     cursor: str | None = None
-    while len(slugs) < SKUS_MAX:
+    for _ in range(PAGES_MAX):
         address = f"{url}/api/products?limit={PAGE_SIZE}&sort=popular" + (f"&cursor={cursor}" if cursor else "")
         page = _get(address)
         for product in page["items"]:
             skus = [variant["sku"] for variant in product["variants"]] or [product["sku"]]
             slugs |= dict.fromkeys(skus, product["slug"])
         cursor = page.get("nextCursor")
-        if not cursor:
+        if not cursor or len(slugs) >= SKUS_MAX:
             break
     return tuple(slugs), slugs
 

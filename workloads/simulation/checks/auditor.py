@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Any, ClassVar
 
 from workloads.simulation.checks.conservation import SOLD, Conservation, Violation, wanted
@@ -40,10 +41,15 @@ class Auditor:
     """Listens to the store and is told every operation. `violations` holds all that was wrong, in order."""
 
     def __init__(
-        self, store: Store, now: Callable[[], float], wall: Callable[[], datetime], skew_seconds: float = 0.0
+        self,
+        store: Store,
+        now: Callable[[], float],
+        wall: Callable[[], datetime],
+        skew_seconds: float = 0.0,
+        holds_of_one_max: float = inf,
     ) -> None:
         self._now = now
-        self.conservation = Conservation(now, wall, skew_seconds)
+        self.conservation = Conservation(now, wall, skew_seconds, holds_of_one_max)
         self.timeline = Timeline(now)
         self.operations: list[Operation] = []
         store.listeners += [self.conservation.hear, self.timeline.hear]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import ClassVar
 
 from workloads.simulation.mongo.store import Change, Document
@@ -57,9 +58,16 @@ class OrderFacts:
 
 
 class Conservation:
-    """Feed it every commit (`hear`); read `violations`. `skew_seconds` is how far a clock may be off."""
+    """Feed it every commit (`hear`); read `violations`. `skew_seconds` is how far a clock may be off, and
+    `holds_of_one_max` how many orders one customer may hold unpaid."""
 
-    def __init__(self, now: Callable[[], float], wall: Callable[[], datetime], skew_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        wall: Callable[[], datetime],
+        skew_seconds: float = 0.0,
+        holds_of_one_max: float = inf,
+    ) -> None:
         self.violations: list[Violation] = []
         self.inventory: dict[str, Document] = {}
         self.orders: dict[str, OrderFacts] = defaultdict(OrderFacts)
@@ -67,6 +75,8 @@ class Conservation:
         self._tolerance = timedelta(seconds=2 * skew_seconds + 60)
         self._sums: dict[str, SkuSums] = defaultdict(SkuSums)
         self._charges: dict[str, Document] = {}
+        self._holds_of_one_max = holds_of_one_max
+        self._held: dict[str, dict[str, datetime]] = defaultdict(dict)
 
     def hear(self, changes: list[Change]) -> None:
         skus: dict[str, None] = {}
@@ -120,6 +130,7 @@ class Conservation:
             self._check_resolution(key, before, after)
             self._count_hold(before, -1)
         self._count_hold(after, +1)
+        self._check_holder(after)
         skus[after["sku"]] = None
         orders[after["orderId"]] = None
 
@@ -128,6 +139,17 @@ class Conservation:
         self.orders[hold["orderId"]].holds[hold["status"]][hold["sku"]] += quantity
         if hold["status"] == "active":
             self._sums[hold["sku"]].active_holds += quantity
+
+    def _check_holder(self, hold: Document) -> None:
+        """Of an order that has just been held: with what else that customer certainly holds at this moment."""
+        held = self._held[hold["userId"]]
+        if hold["status"] != "active":
+            held.pop(hold["orderId"], None)
+            return
+        held[hold["orderId"]] = hold["expiresAt"]
+        alive = sum(expires_at > self._wall() + self._tolerance for expires_at in held.values())
+        if alive > self._holds_of_one_max:
+            self.violate("held_too_much", f"{hold['userId']} holds {alive} orders of {self._holds_of_one_max}")
 
     def _take_order(
         self, key: str, before: Document | None, after: Document | None, _: dict[str, None], orders: dict[str, None]

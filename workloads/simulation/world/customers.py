@@ -6,12 +6,13 @@ holds no stock and is the customer's own list here.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from workloads.model.actions import Action, Cancel, CheckOut, Pay, Reply, Restock, View, Wait
 from workloads.model.shoppers import Visit
 from workloads.simulation.world.desk import Desk
 
+HOARDS, HOARD_AGAIN_SECONDS = 2, 905.0
 GOOD_CARD, BAD_CARD = "card", "card-decline"
 
 
@@ -52,6 +53,14 @@ class Customer:
     def _next_key(self) -> str:
         self._requests += 1
         return f"{self.name}-{self._requests}"
+
+
+async def hoard(name: str, desk: Desk, skus: Sequence[str]) -> None:
+    """One customer who would hold a unit of everything, all at once and again when the holds have run out, and never
+    pays. No two of these checkouts meet at a SKU: only the customer is the same."""
+    for round_ in range(HOARDS):
+        await asyncio.gather(*(desk.check_out(name, f"{name}-{round_}-{sku}", ((sku, 1),)) for sku in skus))
+        await asyncio.sleep(HOARD_AGAIN_SECONDS)
 
 
 async def staff_rounds(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -17,6 +18,7 @@ from service.errors import Problem
 from service.infra.mongo.indexes import reconcile
 from service.inventory.models import Line
 from service.inventory.repository import InventoryRepository
+from service.orders.hold_limits import LIFTED_FROM_SCALE
 from service.payments.simulator import SimulatedGateway
 from workloads.simulation.checks.auditor import Auditor
 from workloads.simulation.mongo.database import Client
@@ -52,7 +54,7 @@ class SimulatedShop:
         self.world = World(seed, plan, setting.latency)
         loop = self.world.loop
         self.clock = SimulatedClock(loop)
-        self.auditor = Auditor(self.world.store, loop.time, self._wall, plan.skew_seconds_max)
+        self.auditor = Auditor(self.world.store, loop.time, self._wall, plan.skew_seconds_max, self._holds_of_one_max())
         books = SimulatedGateway(self.world.client()[DATABASE], self.clock)
         luck = Misfortune(plan, f"provider {seed}")
         self.provider = Provider(books, loop, luck, self._notify, setting.provider)
@@ -60,6 +62,11 @@ class SimulatedShop:
         self.worker = self.world.process("worker", self._build)
         self.desk = Desk(self.processes, self.auditor, loop, f"desk {seed}")
         self.seed = seed
+
+    def _holds_of_one_max(self) -> float:
+        """The simulated customers have no accounts, so nobody has verified an address of theirs."""
+        scale = self._config.rate_limit_scale
+        return inf if scale >= LIFTED_FROM_SCALE else self._config.open_holds_unverified_max * scale
 
     def _wall(self) -> datetime:
         """As the store keeps it: UTC without saying so."""

@@ -21,7 +21,7 @@ from service.inventory.models import Line
 
 PASSWORD = "a long enough pass phrase 7"
 STAFF = "staff@example.com"
-START_SECONDS_MAX = 30
+START_SECONDS_MAX = 100
 Result = TypeVar("Result")
 
 
