@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 import redis
 import shops
 from pymongo import MongoClient
+from xdist.scheduler import LoadScopeScheduling
 
-from service import bootstrap
 from service.bootstrap import Shop
 from service.config import Config
 from service.stack import embedded
@@ -24,22 +25,47 @@ from workloads.traces.names import COMPLETE_JOURNEY
 if TYPE_CHECKING:
     from workloads.traces.retail import Trace
 
+# jsonschema imports its checker of internationalised addresses where Jupyter brought it: five seconds a process to
+# compile a grammar that no test asks for.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 TESTS = Path(__file__).parent
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
+# Each starts its own; every other file of e2e shares one stack, whose queries are looked at when all else is done.
+OWN_STACKS = {"e2e/test_jobs_kills.py", "e2e/test_security_slow_clients.py", "e2e/test_torture.py"}
+# What measures reads what was measured before (`answers`).
+MEASURED = {
+    "e2e/test_notebooks.py",
+    "integration/bench/test_bench_compression.py",
+    "integration/bench/test_bench_index_cost.py",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server, keeps on one worker what shares a server, and starts the slow first, so that no worker
-    is left with one at the end."""
+    """Marks what needs a server, and starts the slow first, so that no worker is left with one at the end."""
     for item in items:
         folder, fixtures = item.path.relative_to(TESTS).parts[0], set(getattr(item, "fixturenames", ()))
         if folder in FOLDERS_WITH_SERVERS or "stores" in fixtures:
             item.add_marker(pytest.mark.server)
-        if item.get_closest_marker("xdist_group") is None:
-            contract = folder == "e2e" and "stack" in fixtures
-            item.add_marker(pytest.mark.xdist_group("contract" if contract else str(item.path.relative_to(TESTS))))
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+class Groups(LoadScopeScheduling):
+    """pytest-xdist's scheduler by scope, where a scope is what shares a server: a file, or one of the groups below.
+
+    Its own `loadgroup` writes the group into a private part of pytest that pytest 9 no longer has."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0].removeprefix("tests/")
+        if path.startswith("simulation/"):
+            return nodeid
+        if path in MEASURED:
+            return "measured"
+        return "contract" if path.startswith("e2e/") and path not in OWN_STACKS else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -111,9 +137,7 @@ def redis_url(stores: embedded.Stores) -> str:
 @pytest.fixture(scope="session")
 def indexed_database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """A database with every index of the service: made once, since making them takes longer than most tests."""
-    name = f"test_{uuid4().hex}"
-    for index in bootstrap.INDEXES:
-        mongo[name][index.collection].create_indexes([index.model()])
+    name = shops.make_indexes(mongo)
     yield name
     mongo.drop_database(name)
 
@@ -138,6 +162,15 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
     """Everything wired as in the service, on real stores, with a clock the test can move."""
     async with shops.open_shop(config, clock) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `ask` measures is measured once a session: notebooks and the tests of benchmarks read the same answers.
+    Their files are `MEASURED`, so that they run on one worker."""
+    os.environ["HOLDFAST_ANSWERS"] = str(tmp_path_factory.mktemp("answers"))
+    yield
+    del os.environ["HOLDFAST_ANSWERS"]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
+
+from pymongo import MongoClient
 
 from service import bootstrap
 from service.bootstrap import Shop
@@ -30,6 +33,14 @@ class MovableClock(SystemClock):
 
     def advance(self, seconds: float) -> None:
         self._ahead += timedelta(seconds=seconds)
+
+
+def make_indexes(mongo: MongoClient[dict[str, Any]]) -> str:
+    """A new database with every index of the service, by name."""
+    name = f"test_{uuid4().hex}"
+    for index in bootstrap.INDEXES:
+        mongo[name][index.collection].create_indexes([index.model()])
+    return name
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ DOMAIN_EXTRAS = {
     "catalog": {
         *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
-    "inventory": {"allowance", "decisions", "known_stock", "ledger", "metrics"},
+    "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
     "orders": {
         "coupons",
         "expiry",
@@ -57,7 +57,11 @@ CLOCKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "ti
 CHANCE = {"uuid.uuid1", "uuid.uuid4", "uuid1", "uuid4"}
 SOURCES_OF_TIME_AND_CHANCE = {SERVICE / "clock.py", SERVICE / "ids.py"}
 STOCK_FIELDS = {"onHand", "reserved", "available"}
-MAY_WRITE_STOCK = {SERVICE / "inventory" / "ledger.py", SERVICE / "inventory" / "repository.py"}
+MAY_WRITE_STOCK = {
+    SERVICE / "inventory" / "ledger.py",
+    SERVICE / "inventory" / "repository.py",
+    SERVICE / "inventory" / "documents.py",
+}
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -16,8 +16,8 @@ from pymongo import WriteConcern
 from service.bootstrap import INDEXES
 from service.ids import CROCKFORD
 from service.infra.mongo.indexes import reconcile
+from service.inventory.documents import history_id
 from service.inventory.models import HoldStatus
-from service.inventory.repository import history_id
 from service.orders.models import Order, OrderLine, OrderStatus, Payment, PaymentStatus, ReservationState, StatusChange
 from service.orders.repository import order_document, payment_document
 
@@ -157,6 +157,7 @@ class _Past:
             "low": False,
             "lowStockThreshold": 5,
             "seq": self._seq[each],
+            "onSale": True,
             "updatedAt": PAST_STARTS + PAST,
         }
 
@@ -173,7 +174,7 @@ def _offered(each: int) -> tuple[str, str, str]:
 
 def _offer(each: int) -> Document:
     name, product_id, title = _offered(each)
-    shown = {"slug": f"thing-number-{each}", "image": ""}
+    shown = {"slug": f"thing-number-{each}", "image": "", "maxPerOrder": None, "verifiedOnly": False}
     return {
         "_id": name,
         "productId": product_id,

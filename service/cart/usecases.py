@@ -147,7 +147,7 @@ def _gone(line: CartLine) -> Offer:
 
 
 def _priced_line(line: CartLine, offer: Offer, stock: Stock | None) -> PricedLine:
-    available = stock.sellable if stock else 0
+    available = stock.sellable if stock and offer.active else 0
     return PricedLine(
         sku=line.sku,
         product_id=offer.product_id,

@@ -11,6 +11,17 @@ from pymongo import UpdateOne
 from service.config import Config
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, Find, Sender, insert, update
+from service.inventory.documents import (
+    HOLD_FIELDS,
+    STOCK_FIELDS,
+    history_document,
+    history_id,
+    reservation_documents,
+    stock_fields,
+    to_hold,
+    to_movement,
+    to_stock,
+)
 from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     Books,
@@ -19,8 +30,6 @@ from service.inventory.models import (
     Hold,
     HoldChange,
     Holder,
-    HoldStatus,
-    Line,
     Movement,
     MovementKind,
     Posting,
@@ -32,31 +41,7 @@ from service.inventory.models import (
     Write,
 )
 
-STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
-HOLD_FIELDS = {
-    **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
-    **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
-}
 HOLDERS = "holders"
-HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
-SEQ_DIGITS = 12
-
-
-def to_stock(document: Mapping[str, Any]) -> Stock:
-    return Stock(
-        document["_id"],
-        document["onHand"],
-        document["reserved"],
-        document["seq"],
-        document["lowStockThreshold"],
-        document["productId"],
-        document.get("onSale", True),
-    )
-
-
-def history_id(sku: str, seq: int) -> str:
-    """One SKU's entries lie together in order, so the primary key is also the index of its history."""
-    return f"{sku}#{seq:0{SEQ_DIGITS}d}"
 
 
 class Bookkeeping:
@@ -109,7 +94,7 @@ class Bookkeeping:
         by_order: dict[str, list[Mapping[str, Any]]] = {}
         for document in found:
             by_order.setdefault(document["orderId"], []).append(document)
-        return {order_id: _to_hold(documents) for order_id, documents in by_order.items()}
+        return {order_id: to_hold(documents) for order_id, documents in by_order.items()}
 
     async def write(
         self,
@@ -147,7 +132,7 @@ class Bookkeeping:
                     **{"_id": after.sku, "seq": before.seq, "lowStockThreshold": before.threshold},
                     "onSale": {"$ne": not before.on_sale},
                 },
-                "u": {"$set": _stock_fields(after, now)},
+                "u": {"$set": stock_fields(after, now)},
             }
             for before, after in stock
         ]
@@ -172,7 +157,7 @@ class Bookkeeping:
         return _commands(HOLDERS, new, updates)
 
     def _history_commands(self, movements: Sequence[Movement]) -> list[Command]:
-        return [insert("stock_history", [_history_document(movement) for movement in movements])] if movements else []
+        return [insert("stock_history", [history_document(movement) for movement in movements])] if movements else []
 
     def _hold_commands(self, holds: Sequence[HoldChange], now: datetime) -> list[Command]:
         """Neighbours that change alike share a statement: a sweep is one update, not hundreds."""
@@ -186,7 +171,7 @@ class Bookkeeping:
             }
             for (before, after), alike in groupby(resolved, key=lambda change: (change.before, change.hold.status))
         ]
-        return _commands("reservations", [one for hold in born for one in _reservation_documents(hold, now)], updates)
+        return _commands("reservations", [one for hold in born for one in reservation_documents(hold, now)], updates)
 
     def _document_commands(self, writes: Sequence[Write]) -> list[Command]:
         by_collection: dict[str, list[Write]] = {}
@@ -240,85 +225,6 @@ def _statements(writes: Sequence[Write]) -> list[Mapping[str, Any]]:
         else:
             statements += [{"q": {"_id": write.id}, "u": change, "upsert": write.upsert} for write in alike]
     return statements
-
-
-def _to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
-    """An order whose expired hold was sold again has two sets of reservations: the one that counts comes first."""
-    present = {document["status"] for document in documents}
-    status = next(status for status in HOLD_PRECEDENCE if status.value in present)
-    lines = [document for document in documents if document["status"] == status.value]
-    return Hold(
-        lines[0]["orderId"],
-        lines[0]["userId"],
-        tuple(Line(document["sku"], document["quantity"]) for document in lines),
-        status,
-        lines[0]["expiresAt"],
-        lines[0].get("resolvedAt"),
-    )
-
-
-def _stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
-    return {
-        "onHand": stock.on_hand,
-        "reserved": stock.reserved,
-        "available": stock.available,
-        "low": stock.low,
-        "lowStockThreshold": stock.threshold,
-        "seq": stock.seq,
-        "updatedAt": now,
-    }
-
-
-def _history_document(movement: Movement) -> dict[str, Any]:
-    return {
-        "_id": history_id(movement.sku, movement.seq),
-        "sku": movement.sku,
-        "seq": movement.seq,
-        "kind": movement.kind.value,
-        "onHandDelta": movement.on_hand_delta,
-        "reservedDelta": movement.reserved_delta,
-        "onHand": movement.on_hand,
-        "reserved": movement.reserved,
-        "actor": movement.actor,
-        "reason": movement.reason,
-        "orderId": movement.order_id,
-        "at": movement.at,
-    }
-
-
-def to_movement(document: Mapping[str, Any]) -> Movement:
-    return Movement(
-        document["sku"],
-        document["seq"],
-        MovementKind(document["kind"]),
-        document["onHandDelta"],
-        document["reservedDelta"],
-        document["onHand"],
-        document["reserved"],
-        document["actor"],
-        document["reason"],
-        document["orderId"],
-        document["at"],
-    )
-
-
-def _reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
-    sold_again = hold.status is HoldStatus.CONFIRMED
-    mark = "r" if sold_again else ""
-    return [
-        {
-            "_id": f"{hold.order_id}:{mark}{number}",
-            "orderId": hold.order_id,
-            "userId": hold.user_id,
-            "sku": line.sku,
-            "quantity": line.quantity,
-            "status": hold.status.value,
-            "expiresAt": hold.expires_at,
-            "createdAt": now,
-            "resolvedAt": now if sold_again else None,
-        }
-        for number, line in enumerate(hold.lines)
-    ]
 
 
 class InventoryRepository:

@@ -238,7 +238,7 @@ def _resetting(blueprint: Blueprint, account: Account) -> None:
         limit="read",
     )
     async def reset_page(call: Call[PageQuery]) -> Reply:
-        return account.pages.page(call.request, "reset.html", token="")
+        return account.pages.page(call.request, "reset.html", token="")  # nosec B106 - no token is known before the form is sent
 
     @operation(
         blueprint,

@@ -192,7 +192,7 @@ def _orders(blueprint: Blueprint, buying: Buying) -> None:
         "The order history's page",
         takes=HistoryQuery,
         returns=PAGE,
-        access=Access.PUBLIC,
+        access=Access.CUSTOMER,
         limit="read",
     )
     async def orders(call: Call[HistoryQuery]) -> Reply:
@@ -211,7 +211,7 @@ def _orders(blueprint: Blueprint, buying: Buying) -> None:
         "An order's page: pay it before the hold runs out",
         takes=PageQuery,
         returns=PAGE,
-        access=Access.PUBLIC,
+        access=Access.CUSTOMER,
         limit="read",
         errors=(OrderNotFound,),
     )

@@ -55,7 +55,7 @@ class ErrorPages:
         if again is not None and problem["code"] not in NOT_OF_THE_FORM:
             try:
                 return await again(sentence(problem), int(problem["status"]))
-            except Exception:
+            except Exception:  # the refusal itself must be shown, whatever its form cannot be made of
                 log.exception("the form of %s cannot be shown again", request.path)
         if problem["status"] == 401:
             return self._sign_in(request)

@@ -1,12 +1,12 @@
 """The stack the contract is checked on, and goods to sell in it. Nothing here imports the service."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import seen_commands
 from api import Api
+from selling import Sell, seller
 from stacks import Stack, running
 
 
@@ -57,27 +57,9 @@ def customer(nobody: Api) -> Api:
     return nobody.newcomer()
 
 
-Sell = Callable[..., str]
-
-
 @pytest.fixture
 def sell(staff: Api) -> Sell:
     return seller(staff)
-
-
-def seller(staff: Api) -> Sell:
-    def put_on_sale(stock: int = 10, price: int = 1299, **fields: object) -> str:
-        """A new product's SKU."""
-        sku = f"T{uuid4().hex[:10].upper()}"
-        body = {"name": f"Thing {sku}", "category": "things", "price": price, "currency": "GBP", "sku": sku, **fields}
-        made = staff.post("/api/products", body)
-        assert made.status == 201, made.body
-        if stock:
-            received = staff.post("/api/inventory/receive", {"lines": [{"sku": sku, "quantity": stock}]})
-            assert received.status == 200, received.body
-        return sku
-
-    return put_on_sale
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,14 @@ NOT_PLANNED = {"insert", "getmore"}
 Client = MongoClient[dict[str, Any]]
 
 
+def address(data: Path) -> str:
+    """Where the stack's MongoDB is, with the account that its folder holds."""
+    uri: str = json.loads((data / "stack.json").read_text())["mongodbUri"]
+    return uri
+
+
 def connect(data: Path) -> Client:
-    return MongoClient(json.loads((data / "stack.json").read_text())["mongodbUri"], tz_aware=True)
+    return MongoClient(address(data), tz_aware=True)
 
 
 def record(data: Path) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from api import Api
-from conftest import Sell
+from selling import Sell
 
 JSON = {"Content-Type": "application/json"}
 

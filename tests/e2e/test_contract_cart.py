@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api import PASSWORD, Api
-from conftest import Sell
+from selling import Sell
 
 
 def lines(cart: dict) -> dict[str, int]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from api import PASSWORD, Answer, Api
-from conftest import Sell
+from selling import Sell
 from stacks import Stack
 
 
@@ -43,7 +43,7 @@ def test_a_path_nobody_serves_and_a_method_nobody_offers(nobody: Api):
     wrong = nobody.call("PATCH", "/api/auth/login", {})
     assert wrong.status == 405
     assert wrong.headers["allow"] == "POST"
-    assert nobody.call("TRACE", "/api/products/tea").headers["allow"] == "GET, PATCH, DELETE"
+    assert nobody.call("TRACE", "/api/products/tea").headers["allow"] == "GET, HEAD, PATCH, DELETE"
 
 
 def test_a_whole_number_may_be_written_with_a_point(customer: Api, sell: Sell):

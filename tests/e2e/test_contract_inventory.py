@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from api import Api
-from conftest import Sell
+from selling import Sell
 
 
 def buy(api: Api, sku: str, quantity: int = 1) -> dict:

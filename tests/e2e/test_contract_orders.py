@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 from api import Answer, Api
-from conftest import Sell, seller
+from selling import Sell, seller
 from stacks import Stack
 
 ORDER = {"id", "number", "status", "items", "total", "currency", "createdAt", "reservation"}

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 from api import Api
-from conftest import Sell
+from selling import Sell
 
 PRODUCT = {
     "id",

@@ -30,8 +30,8 @@ def test_the_committed_notebook_is_its_script_executed_with_plots(script: Path) 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_a_notebook_runs_small_and_its_claim_holds(script: Path, tmp_path: Path) -> None:
-    """Slow: it starts real stacks and measures on them."""
+def test_a_notebook_runs_small_and_its_claim_holds(script: Path, tmp_path: Path, answers: None) -> None:
+    """Slow: what no other test has measured is measured now, on real stacks."""
     command = [sys.executable, "scripts/notebooks.py", "--small", "--out", str(tmp_path), script.stem]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-4_000:]

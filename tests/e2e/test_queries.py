@@ -27,6 +27,7 @@ READ_WHOLE = {
     "metrics": "one document a figure",
 }
 SORTED_IN_MEMORY = {
+    "subscriptions": "of one customer and one SKU there are a handful at most",
     "products": "filters that no index orders: several categories, or a range of prices in another order",
 }
 
@@ -51,9 +52,9 @@ def shapes(client: seen_commands.Client, request: pytest.FixtureRequest) -> dict
 
 
 async def test_no_query_of_the_service_scans_a_collection_or_sorts_one_in_memory(
-    client: seen_commands.Client, shapes: dict[str, dict[str, Any]]
+    stack: Stack, client: seen_commands.Client, shapes: dict[str, dict[str, Any]]
 ) -> None:
-    live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
+    live: Any = AsyncIOMotorClient(seen_commands.address(stack.data), tz_aware=True)
     wrong = {}
     async with filled_beside(live[seen_commands.DATABASE], INDEXES) as samples:
         for shape, command in shapes.items():
@@ -72,7 +73,7 @@ async def test_after_a_mixed_workload_no_index_is_unused(
 ) -> None:
     """The contract suite and what shoppers and staff ask beside it; by the server's own count ($indexStats)."""
     ask_for_everything(stack, staff)
-    live: Any = AsyncIOMotorClient(client.address[0], client.address[1], directConnection=True, tz_aware=True)
+    live: Any = AsyncIOMotorClient(seen_commands.address(stack.data), tz_aware=True)
     for _ in range(TICK_SECONDS_MAX):
         if not (never := await unused(live[seen_commands.DATABASE], INDEXES)):
             break

@@ -1,5 +1,5 @@
-"""One service and one browser for all tests of the pages. Both end with this folder: while the browser lives, its loop
-keeps asynchronous tests from running in this thread."""
+"""One service for all tests of the pages, one browser a file: while a browser lives, its loop keeps asynchronous tests
+of other files from running in this thread."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shops
 from browsed import Site, open_site
 from needs import missing
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -21,11 +22,9 @@ QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networki
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="package")
-def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str) -> Iterator[Site]:
-    for collection in mongo[indexed_database].list_collection_names():
-        mongo[indexed_database][collection].delete_many({})
-    config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=indexed_database)
+@pytest.fixture(scope="session")
+def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]]) -> Iterator[Site]:
+    config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=shops.make_indexes(mongo))
     with open_site(replace(config, bcrypt_rounds=4, rate_limit_scale=1_000)) as opened:
         for number in range(12):
             colour = ("Red", "Blue", "Green", "White")[number % 4]
@@ -47,7 +46,7 @@ def visitor(site: Site) -> Iterator[Visitor]:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing(f"no Chromium at {CHROMIUM}: apt-get install chromium")

@@ -34,7 +34,9 @@ def handed_out(visitor: Visitor, start: list[str]) -> dict[str, int]:
         found[path] = answer.status_code
         given = [answer.headers.get("location", ""), *re.findall(r"<([^>]+)>", answer.headers.get("link", ""))]
         if "html" in answer.headers.get("content-type", ""):
-            given += [each for each in read(answer.text).links if not _is_form_target(each, answer.text)]
+            seen = read(answer.text)
+            posted = {form.action for form in seen.forms if form.method == "post"}
+            given += [each for each in seen.links if each not in posted]
         waiting += [local for each in given if (local := _ours(visitor, path, each))]
     return found
 
@@ -44,10 +46,6 @@ def _ours(visitor: Visitor, path: str, given: str) -> str:
     parts = urlsplit(address)
     ours = parts.scheme in {"http", "https"} and parts.netloc == visitor.base_url.netloc.decode()
     return (parts.path + (f"?{parts.query}" if parts.query else "")) if given and ours else ""
-
-
-def _is_form_target(path: str, text: str) -> bool:
-    return any(form.action == path and form.method == "post" for form in read(text).forms)
 
 
 def mailed(site: Site, **fields: Any) -> list[str]:

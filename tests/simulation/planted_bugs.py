@@ -36,7 +36,7 @@ def planted(bug: Bug) -> Bug:
 def guard_removed() -> Iterator[None]:
     """Check and write apart: the books are read outside the transaction, the write names no state it relies on, and
     the history no longer refuses a second entry of one number."""
-    original, documented = Bookkeeping.open, repository._history_document
+    original, documented = Bookkeeping.open, repository.history_document
 
     async def read_outside(self: Bookkeeping, batch: Any, session: Any, assume: bool) -> Any:
         return await original(self, batch, None)
@@ -62,7 +62,7 @@ def guard_removed() -> Iterator[None]:
     with (
         patch.object(Bookkeeping, "open", read_outside),
         patch.object(Bookkeeping, "_stock_commands", stock_commands),
-        patch.object(repository, "_history_document", entry_of_any_number),
+        patch.object(repository, "history_document", entry_of_any_number),
     ):
         yield
 

@@ -53,10 +53,12 @@ def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:
     assert NAMED.keys() == PLANTED.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "bug"), PLANTED.items())
 def test_a_planted_bug_is_found_and_its_seed_replays_it(
     name: str, bug: Bug, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Slow: at least four sales for each bug."""
     with bug():
         seed = _first_seed_that_shows(name)
         first, again = run(name, seed), run(name, seed)

@@ -28,7 +28,9 @@ def flash_sale(seed: int, plan: FaultPlan = FAULTS) -> Outcome:
     return simulate(FlashSale().scenario, seed, plan=plan)
 
 
+@pytest.mark.slow
 def test_nothing_goes_wrong_in_flash_sales_in_which_everything_else_does() -> None:
+    """Slow: two dozen sales, so that every kind of fault is met."""
     totals = Totals(0)
     with outcomes(FlashSale(), range(24), plan=FAULTS) as found:
         for outcome in found:
@@ -58,7 +60,10 @@ def test_the_same_seed_gives_the_same_digest_and_another_seed_another() -> None:
     assert flash_sale(7).digest != flash_sale(8).digest
 
 
+@pytest.mark.slow
 def test_the_digest_does_not_depend_on_the_process_or_its_hash_seed() -> None:
+    """Slow: two processes of their own import everything anew."""
+
     def digest(hash_seed: str) -> str:
         program = "from service.cli import main; main(['simulate','flash-sale','--seed','5','--faults','--json'])"
         command = [sys.executable, "-c", program]
@@ -70,7 +75,10 @@ def test_the_digest_does_not_depend_on_the_process_or_its_hash_seed() -> None:
     assert digest("0") == digest("4711") == flash_sale(5).digest
 
 
+@pytest.mark.slow
 def test_two_processes_at_work_give_what_one_gives() -> None:
+    """Slow: twelve sales, and two processes that import everything anew."""
+
     def digest(processes: int) -> str:
         totals = Totals(0)
         with outcomes(FlashSale(buyers=10), range(6), processes=processes) as found:
@@ -98,13 +106,17 @@ def test_a_steady_day_passes_ten_thousand_times_faster_than_real_ones() -> None:
     assert outcome.simulated_seconds / worked_seconds > 10_000, f"{worked_seconds:.1f} s for a day"
 
 
+@pytest.mark.slow
 def test_the_packaged_year_can_be_the_arrivals() -> None:
+    """Slow: the packaged year is read."""
     outcome = simulate(Trace(days=0.45).scenario, 1)
     assert outcome.violations == ()
     assert outcome.checkouts > 20
 
 
+@pytest.mark.slow
 def test_a_shop_with_a_hold_of_one_minute_stays_sound_too() -> None:
+    """Slow: six sales with twice the usual faults."""
     setting = Setting()
     setting = replace(setting, config=replace(setting.config, reservation_ttl_seconds=60), sweep_interval_seconds=45)
     for seed in range(6):
@@ -112,7 +124,9 @@ def test_a_shop_with_a_hold_of_one_minute_stays_sound_too() -> None:
         assert not outcome.violations, f"seed {seed}: {outcome.violations[0]}"
 
 
+@pytest.mark.slow
 def test_four_processes_with_large_clock_differences_stay_sound() -> None:
+    """Slow: six sales of four processes each."""
     plan = replace(FAULTS, skew_seconds_max=90.0)
     for seed in range(6):
         outcome = simulate(FlashSale().scenario, seed, Setting(api_processes=4), plan)

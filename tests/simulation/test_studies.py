@@ -21,7 +21,9 @@ def means(frame: pd.DataFrame, metric: str) -> dict[object, float]:
     return dict(zip(rows["value"], rows["mean"], strict=True))
 
 
+@pytest.mark.slow
 def test_a_longer_hold_that_comes_to_nothing_keeps_goods_off_the_shelf_longer() -> None:
+    """Slow: eight drops."""
     frame = study("hold_length", [120, 1800], seeds=4, drop=SMALL)
     phantom = frame[(frame["metric"] == "phantom_minutes") & (frame["value"] == 1800)].iloc[0]
     assert phantom["difference_low"] > 0
@@ -73,8 +75,9 @@ def test_erlangs_formula_gives_the_values_of_its_tables() -> None:
     assert erlang_loss(5, 0.0) == 0
 
 
+@pytest.mark.slow
 def test_the_share_of_buyers_refused_is_what_erlangs_formula_says() -> None:
-    """A hold of a minute, so that an hour holds enough of them."""
+    """A hold of a minute, so that an hour holds enough of them. Slow: eight simulated hours of a queue."""
     setting = Setting(
         config=Config(reservation_ttl_seconds=60), sweep_interval_seconds=6, reconcile_interval_seconds=3600
     )
@@ -82,7 +85,9 @@ def test_the_share_of_buyers_refused_is_what_erlangs_formula_says() -> None:
     assert agreement.relative_error < 0.12, agreement
 
 
+@pytest.mark.slow
 def test_the_paid_and_refused_orders_of_a_drop_are_what_an_independent_model_gives() -> None:
+    """Slow: ten drops in two models."""
     for agreement in against_simpy(Drop(buyers=40, units=15), seeds=range(10)):
         assert agreement.low <= agreement.predicted <= agreement.high or agreement.relative_error < 0.05, agreement
 

@@ -10,8 +10,10 @@ def test_the_naive_shop_oversells_in_nearly_every_seed() -> None:
     assert len(oversold) >= 190
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reserve", "seeds"), [(guarded, SEEDS), (transactional, range(40))])
 def test_a_guarded_shop_sells_exactly_its_stock_in_every_seed(reserve: toy_shop.Reserve, seeds: range) -> None:
+    """Slow: two hundred seeds, since one oversell in a hundred must be seen."""
     for seed in seeds:
         after, sold, _ = sale(reserve, seed)
         assert (after["available"], after["reserved"], sold) == (0, STOCK, STOCK), f"seed {seed}"

@@ -221,6 +221,7 @@ def test_any_environment_gives_a_config_or_a_refusal_that_names_a_setting(enviro
     assert "\n" not in refusal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "command"),
     [
@@ -232,6 +233,7 @@ def test_any_environment_gives_a_config_or_a_refusal_that_names_a_setting(enviro
 def test_a_command_with_a_wrong_setting_ends_at_once_and_has_started_nothing(
     setting: dict[str, str], command: list[str], tmp_path: Path
 ) -> None:
+    """Slow: processes of their own import the service."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
     data = tmp_path / "data"
     ended = subprocess.run(
@@ -255,8 +257,10 @@ def test_a_setting_is_checked_in_a_fraction_of_a_second_of_cpu(tmp_path: Path) -
     assert time.process_time() - began < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["service.app", "service.worker"])
 def test_a_process_of_ours_refuses_with_a_sentence_not_a_traceback(module: str) -> None:
+    """Slow: processes of their own import the service."""
     environment = {**os.environ, "HOLDFAST_QUEUE_BLOCK_SECONDS": "inf"}
     command = [sys.executable, "-m", module]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)

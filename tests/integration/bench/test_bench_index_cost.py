@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.index_cost.run import QUICK, run
-from service.stack import embedded
+from workloads.client.command_line import ask
 
 
 @pytest.fixture(scope="module")
-def cost(stores: embedded.Stores) -> dict[str, Any]:
-    result = run(stores.mongodb_uri, QUICK, lambda step: None)
+def cost(answers: None) -> dict[str, Any]:
+    result = ask("bench", "index-cost", "--quick")
     return result | {"by_name": {f"{row['collection']}.{row['index']}": row for row in result["indexes"]}}
 
 

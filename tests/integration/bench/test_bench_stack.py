@@ -11,7 +11,6 @@ from pymongo import MongoClient
 
 from benchmarks.budgets.plan import load
 from benchmarks.budgets.run import plant
-from benchmarks.compression import live
 from benchmarks.expiry import judge as expiry_verdict
 from benchmarks.expiry import run as expiry
 from benchmarks.expiry.holds import Holds
@@ -48,15 +47,6 @@ def test_checkouts_sell_a_scarce_sku_exactly_and_leave_right_books(stack: Served
     assert result["soldOut"]["refused"] == 2 * plan.connections
 
 
-def test_the_documented_contents_shrink_as_documented_on_the_wire(stack: Served):
-    """Slow: a hundred orders are placed to have a history worth compressing."""
-    rows = live.measure(stack, live.Plan(), nothing)["rows"]
-    assert [row["content"] for row in rows] == ["JSON (products)", "JSON (orders)", "HTML pages"]
-    for row in rows:
-        assert row["reduction"] >= row["documentedReduction"], row
-        assert min(row["brBytes"], row["zstdBytes"]) < row["gzipBytes"], row
-
-
 def test_every_route_is_measured_open_loop_without_an_error(stack: Served):
     """Slow: ten routes, each in a closed and an open loop."""
     routes = http.measure(stack, http.Plan(connections=4, seconds=0.2, buyers=4), nothing)["routes"]
@@ -75,7 +65,8 @@ def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Se
         assert 0 < row["bareFramework"] < row["allLayers"]
         explained = sum(part["us"] for part in (*row["perLayer"], *row["elsewhere"]))
         assert explained == pytest.approx(row["allLayers"], rel=0.05)
-    assert {part["layer"] for row in rows.values() for part in row["perLayer"]} >= {"web/connection.py", "web/gate.py"}
+    layers_seen = {part["layer"] for row in rows.values() for part in row["perLayer"]}
+    assert layers_seen >= {"web/security/connection.py", "web/security/gate.py"}
     assert result["cache"]["uncached"] > result["cache"]["cached"]
     layers_verdict.judge(result)
 

@@ -169,7 +169,8 @@ async def test_a_private_authority_and_a_client_certificate_in_the_url_are_used(
     context.verify_mode = ssl.CERT_REQUIRED
     behind = urlsplit(redis_url)
     server = await asyncio.start_server(carrying_to(behind.hostname, behind.port), "127.0.0.1", 0, ssl=context)
-    base = f"rediss://localhost:{server.sockets[0].getsockname()[1]}{behind.path}"
+    account = f":{behind.password}@" if behind.password else ""
+    base = f"rediss://{account}localhost:{server.sockets[0].getsockname()[1]}{behind.path}"
     options = f"ssl_ca_certs={tmp_path}/ca.pem&ssl_certfile={tmp_path}/server.pem&ssl_keyfile={tmp_path}/server.key"
     async with server:
         trusting = new_gate(Config(redis_url=f"{base}?{options}", redis_timeout_seconds=5))

@@ -299,7 +299,7 @@ def test_a_second_file_is_joined_by_key(write):
     products = write("product_id,name,price\n10.0,HEART,2.55\n11.0,MUG,3.00\n", "p.csv")
     columns = {"InvoiceNo": "order", "StockCode": "item", "InvoiceDate": "when"}
     trace = read_trace(sales, columns, joins=[Join(str(products), "item", "product_id")])
-    assert {each.sku: (each.name, each.price_pence) for each in trace.catalogue()} == {
+    assert {each.sku: (each.name, each.price_minor) for each in trace.catalogue()} == {
         "10": ("HEART", 255),
         "11": ("MUG", 300),
         "12": ("12", 278),

@@ -67,7 +67,9 @@ def test_commands_load_nothing_heavy_until_they_are_called():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_drivers_never_import_locust_into_the_callers_process():
+    """Slow: processes of their own import pandas and the drivers."""
     script = (
         "import sys, workloads.drivers.locust.run, workloads.calibration.stalled_server, workloads.drivers.replay.run;"
         "import workloads.drivers.capacity, workloads.results.report;"
@@ -239,7 +241,9 @@ def test_the_scenarios_on_the_command_line_are_those_there_are():
     assert list(argument.type.choices) == list(SCENARIOS)
 
 
+@pytest.mark.slow
 def test_a_report_stands_alone_and_begins_with_the_documented_figures(tmp_path):
+    """Slow: its pictures are drawn."""
     documented = [{"operation": "product search", "documented": "10x", "measured": 12.5, "holds": True}]
     folder = make_run(tmp_path / "<run> & co", more={"documented": documented}, drop={5})
     code, output = invoke(of_results.report, folder, "--json")

@@ -128,8 +128,11 @@ def test_identical_code_is_hardly_ever_accused_and_changes_are_found_whatever_th
         assert row["power"]["+100%"] >= 0.95, found
 
 
+@pytest.mark.slow
 def test_the_old_test_would_have_accused_runs_that_only_differ_as_runs_do():
-    """Resampling inside one run a side knows nothing of the next run: its intervals leave zero out most of the time."""
+    """Resampling inside one run a side knows nothing of the next run: its intervals leave zero out most of the time.
+
+    Slow: hundreds of pairs are compared."""
     excluded = 0
     for number in range(20):
         a, b = (run("x", seed=2 * number + n, rows=2_000, wobble=0.0, slower=1 + 0.2 * n) for n in (0, 1))

@@ -283,6 +283,7 @@ def test_the_environment_wins_over_stack_json(tmp_path, monkeypatch):
     assert stack.environment()["HOLDFAST_URL"] == "http://c"
 
 
+@pytest.mark.slow
 @pytest.mark.long_form
 def test_a_million_requests_are_loaded_and_plotted_in_ten_seconds_and_one_gibibyte(tmp_path):
     """A tenth of them in the short form. Measured in a process of its own, memory being its peak."""

@@ -1,0 +1,111 @@
+"""Mapping between the documents of inventory in MongoDB and its models: stock, holds and movements, field by field."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.inventory.models import Hold, HoldStatus, Line, Movement, MovementKind, Stock
+
+STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
+HOLD_FIELDS = {
+    **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
+    **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
+}
+HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
+SEQ_DIGITS = 12
+
+
+def to_stock(document: Mapping[str, Any]) -> Stock:
+    return Stock(
+        document["_id"],
+        document["onHand"],
+        document["reserved"],
+        document["seq"],
+        document["lowStockThreshold"],
+        document["productId"],
+        document.get("onSale", True),
+    )
+
+
+def history_id(sku: str, seq: int) -> str:
+    """One SKU's entries lie together in order, so the primary key is also the index of its history."""
+    return f"{sku}#{seq:0{SEQ_DIGITS}d}"
+
+
+def to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
+    """An order whose expired hold was sold again has two sets of reservations: the one that counts comes first."""
+    present = {document["status"] for document in documents}
+    status = next(status for status in HOLD_PRECEDENCE if status.value in present)
+    lines = [document for document in documents if document["status"] == status.value]
+    return Hold(
+        lines[0]["orderId"],
+        lines[0]["userId"],
+        tuple(Line(document["sku"], document["quantity"]) for document in lines),
+        status,
+        lines[0]["expiresAt"],
+        lines[0].get("resolvedAt"),
+    )
+
+
+def stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
+    return {
+        "onHand": stock.on_hand,
+        "reserved": stock.reserved,
+        "available": stock.available,
+        "low": stock.low,
+        "lowStockThreshold": stock.threshold,
+        "seq": stock.seq,
+        "updatedAt": now,
+    }
+
+
+def history_document(movement: Movement) -> dict[str, Any]:
+    return {
+        "_id": history_id(movement.sku, movement.seq),
+        "sku": movement.sku,
+        "seq": movement.seq,
+        "kind": movement.kind.value,
+        "onHandDelta": movement.on_hand_delta,
+        "reservedDelta": movement.reserved_delta,
+        "onHand": movement.on_hand,
+        "reserved": movement.reserved,
+        "actor": movement.actor,
+        "reason": movement.reason,
+        "orderId": movement.order_id,
+        "at": movement.at,
+    }
+
+
+def to_movement(document: Mapping[str, Any]) -> Movement:
+    return Movement(
+        document["sku"],
+        document["seq"],
+        MovementKind(document["kind"]),
+        document["onHandDelta"],
+        document["reservedDelta"],
+        document["onHand"],
+        document["reserved"],
+        document["actor"],
+        document["reason"],
+        document["orderId"],
+        document["at"],
+    )
+
+
+def reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
+    sold_again = hold.status is HoldStatus.CONFIRMED
+    mark = "r" if sold_again else ""
+    return [
+        {
+            "_id": f"{hold.order_id}:{mark}{number}",
+            "orderId": hold.order_id,
+            "userId": hold.user_id,
+            "sku": line.sku,
+            "quantity": line.quantity,
+            "status": hold.status.value,
+            "expiresAt": hold.expires_at,
+            "createdAt": now,
+            "resolvedAt": now if sold_again else None,
+        }
+        for number, line in enumerate(hold.lines)
+    ]
