@@ -17,12 +17,10 @@ from service.alerts.usecases import BACK_IN_STOCK, Alerts, Notices
 from service.auth import wiring as auth_wiring
 from service.auth.indexes import INDEXES as AUTH_INDEXES
 from service.auth.mails import RESET, VERIFICATION
-from service.auth.personal_data import RECORDS_MAX, Collect
 from service.auth.repository import UserRepository
 from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
 from service.auth.wiring import AuthDomain
 from service.cart.indexes import INDEXES as CART_INDEXES
-from service.cart.models import Owner
 from service.cart.repository import CartRepository, WishlistRepository
 from service.cart.usecases import Carts
 from service.cart.wishlists import Wishlists
@@ -42,7 +40,6 @@ from service.catalog.tasks import jobs as catalog_jobs
 from service.catalog.usecases import Catalog
 from service.clock import Clock, SystemClock
 from service.config import Config
-from service.events import AccountErased
 from service.ids import Ids
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.mongo import client as mongo
@@ -91,6 +88,7 @@ from service.payments.models import EventReader, Gateway
 from service.payments.repository import AttemptRepository, EventRepository
 from service.payments.simulator import SimulatedGateway
 from service.payments.webhooks import SimulatedEvents, Webhooks
+from service.person_records import collectors, forgetting
 from service.web.audit.log import AuditLog
 from service.web.http.compress import Codecs, build_codecs
 from service.web.http.ready import ReadyReplies
@@ -277,45 +275,12 @@ def front(shop: Shop) -> Front:
     tokens = Tokens(clock, ids, config)
     registry = CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, shop.audit_log, SecurityMetrics(registry))
-    auth = auth_wiring.wire(_stored(shop), tokens, layers.gate, clock, ids, config, _collectors(shop))
+    auth = auth_wiring.wire(
+        _stored(shop), tokens, layers.gate, clock, ids, config, collectors(shop.stores.database, shop.orders)
+    )
     generation = Generation(redis_client, clock, ids, config, told=lambda: layers.gate.generation)
     codecs, cache = build_codecs(), Cache(redis_client, generation, clock, config)
     return Front(auth, layers, Shield(), registry, codecs, cache, ReadyReplies(cache, codecs))
-
-
-def _collectors(shop: Shop) -> Mapping[str, Collect]:
-    """What each domain knows about a user."""
-    database = shop.stores.database
-    carts, wishes, waiting = CartRepository(database), WishlistRepository(database), SubscriptionRepository(database)
-    reviews = ReviewRepository(database)
-
-    async def orders(user_id: str) -> Sequence[Any]:
-        return (await shop.orders.newest(user_id, None, None, RECORDS_MAX)).items
-
-    async def cart(user_id: str) -> Sequence[Any]:
-        return (await carts.find(Owner.user(user_id))).lines
-
-    return {
-        "orders": orders,
-        "cart": cart,
-        "wishlist": lambda user_id: wishes.newest(user_id, None, RECORDS_MAX),
-        "reviews": lambda user_id: reviews.of_user(user_id, RECORDS_MAX),
-        "notices": lambda user_id: waiting.of_user(user_id, RECORDS_MAX),
-    }
-
-
-def _forget_with(database: Any) -> Consumer:
-    """What is kept of a person goes when the account is erased."""
-    carts, wishes, waiting = CartRepository(database), WishlistRepository(database), SubscriptionRepository(database)
-    reviews = ReviewRepository(database)
-
-    async def forget(facts: Sequence[Fact]) -> None:
-        for erased in (fact.event for fact in facts if isinstance(fact.event, AccountErased)):
-            await carts.delete(Owner.user(erased.user_id))
-            for repository in (wishes, waiting, reviews):
-                await repository.forget_user(erased.user_id)
-
-    return forget
 
 
 def _stored(shop: Shop) -> auth_wiring.Stored:
@@ -348,7 +313,7 @@ def background(shop: Shop) -> Background:
     consumers: dict[str, Consumer] = {
         "alerts": alerts.follow,
         "sessions": auth_wiring.session_alignment(_stored(shop), clock, config).follow,
-        "erasures": _forget_with(database),
+        "erasures": forgetting(database),
         "notices": notices.follow,
         "wishlists": wishlists.follow,
         "sales": Sales(buyers, shop.catalog).follow,
