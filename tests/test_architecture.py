@@ -21,6 +21,7 @@ DOMAIN_FILES = {"__init__", "models", "repository", "usecases", "schemas", "rout
 DOMAIN_EXTRAS = {
     "auth": {
         *("account_routes", "accounts", "attempts", "devices", "hash_queue", "mails", "passwords", "personal_data"),
+        *("second_factor", "second_factor_repository", "second_factor_routes"),
         *("sessions", "tokens", "wiring"),
     },
     "cart": {"wishlists"},

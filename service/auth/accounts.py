@@ -1,14 +1,17 @@
 """What can be done about accounts: by admins, by their owners, and from the command line."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from service.auth.models import LastAdmin, NewUser, Session, User, UserNotFound, new_user
+from service.auth.models import LastAdmin, NewUser, Session, User, UserNotFound, granted_role, new_user
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
+from service.auth.second_factor_repository import SecondFactorRepository
 from service.auth.sessions import SessionStore
 from service.clock import Clock
+from service.config import Config
 from service.email_address import parse_address, parse_known_address
 from service.events import AccountChanged, AccountErased
 from service.ids import Ids
@@ -23,15 +26,19 @@ BULK_BATCH = 1_000
 class SessionAlignment:
     """Carries what was committed about an account over to its sessions: its role, or that it is gone."""
 
-    def __init__(self, users: UserRepository, sessions: SessionStore) -> None:
-        self._users, self._sessions = users, sessions
+    def __init__(self, users: UserRepository, sessions: SessionStore, config: Config) -> None:
+        self._users, self._sessions, self._config = users, sessions, config
 
     async def align(self, user_id: str) -> None:
         user = await self._users.get(user_id)
         if user is None or user.disabled:
             await self._sessions.end_all(user_id)
         else:
-            await self._sessions.change_role(user_id, user.role)
+            await self._sessions.change_role(user_id, self.role(user))
+
+    def role(self, user: User) -> str:
+        """Of the user's sessions."""
+        return granted_role(user, self._config.second_factor_roles)
 
     async def follow(self, facts: Sequence[Fact]) -> None:
         """For the relay: also when the process that changed the account was killed, or Redis was away."""
@@ -48,11 +55,13 @@ class Accounts:
         passwords: Passwords,
         transactions: Transactions,
         outbox: Outbox,
+        factors: SecondFactorRepository,
         clock: Clock,
         ids: Ids,
+        config: Config,
     ) -> None:
-        self._users, self._sessions, self._passwords = users, sessions, passwords
-        self._alignment = SessionAlignment(users, sessions)
+        self._users, self._sessions, self._passwords, self._factors = users, sessions, passwords, factors
+        self._alignment = SessionAlignment(users, sessions, config)
         self._transactions, self._outbox, self._clock, self._ids = transactions, outbox, clock, ids
 
     async def get(self, user_id: str) -> User:
@@ -78,8 +87,9 @@ class Accounts:
             await self._change(user_id, session, admin_stays=role == "admin")
             await self._users.change_role(user_id, role, session)
 
-        if ROLES[role] < ROLES[(await self.get(user_id)).role]:
-            await self._sessions.change_role(user_id, role)
+        user = await self.get(user_id)
+        if ROLES[role] < ROLES[user.role]:
+            await self._sessions.change_role(user_id, self._alignment.role(replace(user, role=role)))
         try:
             await self._transactions.run(body)
         finally:
@@ -109,6 +119,22 @@ class Accounts:
             await self._outbox.add([AccountErased(user_id)], session)
 
         await self._sessions.end_all((await self.get(user_id)).id)
+        await self._transactions.run(body)
+        await self._alignment.align(user_id)
+
+    async def second_factor_confirmed(self, user_id: str, kept: str) -> None:
+        """Logins that gave a password alone end; the one that gave the code may do what its role may."""
+        await self._sessions.end_all(user_id, keep=kept)
+        await self._alignment.align(user_id)
+
+    async def remove_second_factor(self, user_id: str, kept: str = "") -> None:
+        """Ends all sessions but `kept`. Raises UserNotFound."""
+
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=True)
+            await self._factors.remove(user_id, session)
+
+        await self._sessions.end_all((await self.get(user_id)).id, keep=kept)
         await self._transactions.run(body)
         await self._alignment.align(user_id)
 

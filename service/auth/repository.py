@@ -23,6 +23,7 @@ def to_user(document: Mapping[str, Any]) -> User:
         document["passwordChangedAt"],
         document["emailVerified"],
         document.get("disabled", False),
+        "secondFactor" in document,
     )
 
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from sanic import Blueprint, Request
 
-from service.auth import account_routes
+from service.auth import account_routes, second_factor_routes
 from service.auth.models import (
+    AccountDisabled,
+    BadCode,
     BadCredentials,
     BadMailToken,
     BadRefreshToken,
@@ -13,6 +15,7 @@ from service.auth.models import (
     EmailTaken,
     Issued,
     LoginLocked,
+    SecondFactorRequired,
     SessionNotFound,
     TokenReused,
     TooManyMails,
@@ -103,6 +106,7 @@ def routes(domain: AuthDomain, layers: Layers, shield: Shield, config: Config) -
     _passwords(blueprint, front)
     _addresses(blueprint, front)
     account_routes.add(blueprint, domain, front.device)
+    second_factor_routes.add(blueprint, domain, front.device, config)
     return blueprint
 
 
@@ -137,14 +141,16 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         returns={200: SessionReply},
         access=Access.PUBLIC,
         limit="login",
-        errors=(BadCredentials, LoginLocked),
+        errors=(BadCredentials, LoginLocked, AccountDisabled, SecondFactorRequired, BadCode),
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
         """Clients take the tokens from the body, browsers the HttpOnly cookies. A wrong address and a wrong password
-        are answered alike, and after a few failures with 429 and `Retry-After`."""
+        are answered alike, and after a few failures with 429 and `Retry-After`. Where the account has a second factor
+        and no `code` was sent: 401 `second_factor_required`."""
         call.request.ctx.subject = front.auth.mark(call.taken.email)
-        issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
+        taken = call.taken
+        issued = await front.auth.login(taken.email, taken.password, front.device(call.request), taken.code)
         call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 200)
 

@@ -26,9 +26,15 @@ class RegisterBody(Wire):
     name: Name
 
 
+Code = Annotated[str, msgspec.Meta(min_length=6, max_length=40, examples=["123456"])]
+
+
 class LoginBody(Wire):
+    """`code`: where the account has a second factor, what the app shows, or a recovery code."""
+
     email: Email
     password: Password
+    code: Code | None = None
 
 
 class RefreshBody(Wire):
@@ -68,6 +74,17 @@ class PasswordBody(Wire):
     password: Password
 
 
+class CodeBody(Wire):
+    code: Code
+
+
+class PasswordAndCodeBody(Wire):
+    """Your password once more, and what the app shows or a recovery code."""
+
+    password: Password
+    code: Code
+
+
 class UsersQuery(Wire):
     """`email` finds one account whatever the case of its letters; without it, accounts are listed newest first."""
 
@@ -84,6 +101,7 @@ class UserView(Wire):
     role: Role
     email_verified: bool
     disabled: bool
+    second_factor: bool
     created_at: datetime
 
 
@@ -123,6 +141,28 @@ class LoginsReply(Wire):
     items: list[LoginView]
 
 
+class SecondFactorReply(Wire):
+    """`required`: your role may do nothing of its own before there is one."""
+
+    enabled: bool
+    required: bool
+    recovery_codes_left: int
+
+
+class EnrolmentReply(Wire):
+    """Shown once. `uri` is what an app reads as a QR code."""
+
+    secret: str
+    uri: str
+    recovery_codes: list[str]
+
+
+class RecoveryCodesReply(Wire):
+    """Shown once; each works once."""
+
+    recovery_codes: list[str]
+
+
 class ExportReply(Wire):
     """`records`: by kind, such as `orders`."""
 
@@ -150,6 +190,7 @@ def user_view(user: User) -> UserView:
         role=user.role,  # type: ignore[arg-type]
         email_verified=user.email_verified,
         disabled=user.disabled,
+        second_factor=user.second_factor,
         created_at=user.created_at,
     )
 

@@ -11,6 +11,8 @@ from service.auth.mails import Mails
 from service.auth.passwords import Passwords
 from service.auth.personal_data import Collect, PersonalData
 from service.auth.repository import UserRepository
+from service.auth.second_factor import SecondFactors
+from service.auth.second_factor_repository import SecondFactorRepository
 from service.auth.sessions import SessionStore
 from service.auth.tokens import Tokens
 from service.auth.usecases import Auth
@@ -36,6 +38,7 @@ class Stored:
 class AuthDomain:
     auth: Auth
     accounts: Accounts
+    factors: SecondFactors
     personal_data: PersonalData
     passwords: Passwords
 
@@ -53,10 +56,13 @@ def wire(
     users, passwords = UserRepository(stored.database), Passwords(config)
     sessions = SessionStore(stored.redis, clock, config)
     attempts = LoginAttempts(stored.redis, Devices(clock, ids, config), clock, config)
+    factor_repository = SecondFactorRepository(stored.database)
+    factors = SecondFactors(factor_repository, attempts, clock, ids, config)
     mails = Mails(users, stored.transactions, stored.outbox, gate, clock, ids, config)
     return AuthDomain(
-        Auth(users, sessions, attempts, tokens, passwords, mails, clock, ids, config),
-        Accounts(users, sessions, passwords, stored.transactions, stored.outbox, clock, ids),
+        Auth(users, sessions, attempts, tokens, passwords, mails, factors, clock, ids, config),
+        Accounts(users, sessions, passwords, stored.transactions, stored.outbox, factor_repository, clock, ids, config),
+        factors,
         PersonalData(collectors or {}),
         passwords,
     )
@@ -64,4 +70,4 @@ def wire(
 
 def session_alignment(stored: Stored, clock: Clock, config: Config) -> SessionAlignment:
     """For the worker, which follows what was committed."""
-    return SessionAlignment(UserRepository(stored.database), SessionStore(stored.redis, clock, config))
+    return SessionAlignment(UserRepository(stored.database), SessionStore(stored.redis, clock, config), config)
