@@ -117,13 +117,12 @@ async def test_new_recovery_codes_end_the_old_ones(ada: Person) -> None:
 
 
 async def test_guesses_of_who_knows_the_password_are_slowed_down_wherever_they_come_from(ada: Person) -> None:
-    answers = [(await ada.log_in(f"{number:06}")).code for number in range(7)]
+    answers = [(await ada.log_in(f"{number:06}")).code for number in range(12)]
     assert answers[:5] == ["bad_code"] * 5
-    assert answers[-1] == "login_locked"
-    for failures in await ada.site.redis.keys("failures:*"):
-        if not await ada.site.redis.hexists(failures, "until"):
-            continue
-        assert await ada.site.redis.hget(failures, "count"), "counted for the account, not for an address"
+    assert "login_locked" in answers
+    mark = ada.site.auth._factors._mark(ada.user_id)
+    (counter,) = await ada.site.redis.keys(f"failures:{mark}*")
+    assert int(await ada.site.redis.hget(counter, "count")) > 5, "counted for the account, not for an address"
     ada.clock.advance(3_600)
     assert (await ada.log_in(ada.code())).status == 200
 
@@ -174,7 +173,7 @@ async def test_an_admin_resets_it_which_is_on_record(ada: Person) -> None:
     assert (await ada.log_in()).status == 200
     entries = await ada.site.audit_log.find({"target": path, "outcome": "ok"}, None, 10)
     assert [(entry["role"], entry["action"]) for entry in entries] == [
-        ("admin", "DELETE /api/auth/users/{user_id}/second-factor")
+        ("admin", "DELETE /api/auth/users/<user_id:str>/second-factor")
     ]
 
 
