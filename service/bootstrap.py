@@ -245,7 +245,7 @@ def build(
         catalog=catalog,
         search=Search(walks, reads, vocabulary, SearchMemory(clock, config), config),
         suggestions=Suggestions(walks, reads, vocabulary, config),
-        reviews=Reviews(ReviewRepository(database), products, catalog, transactions, clock, ids),
+        reviews=Reviews(ReviewRepository(database), catalog, order_repository, transactions, clock, ids),
         gateway=gateway,
         webhooks=Webhooks(events, EventRepository(database), clock),
         carts=carts,

@@ -97,6 +97,7 @@ class Config:
     shared_reads_max: int = 16  # lists of orders that are read together
     order_abandoned_after_seconds: float = 86_400
     abandoned_seconds_max: float = 120
+    unpaid_orders_kept_seconds: float = 7_776_000  # once cancelled; then they and their holds are deleted
 
     # payments
     payment_gateway: str = "simulator"  # or stripe

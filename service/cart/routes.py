@@ -26,6 +26,7 @@ from service.web.http.operation import Call, Nothing, Reply, operation
 from service.web.security.guest import Guests
 
 CART = {200: CartReply}
+NEW_GUEST = "guest"
 VERSION = re.compile(r'"([0-9]{1,15})"(?![\s\S])')
 
 
@@ -74,7 +75,10 @@ def routes(carts: Carts, guests: Guests) -> Blueprint:
     async def put_item(call: Call[QuantityBody], sku: str) -> Reply:
         """The quantity is the new one, not one more; 0 takes the line out. A guest's first change sets a signed cookie
         that names the cart. With `If-Match` only the version that was read is changed."""
-        whose = owner(call) or Owner.visitor(guests.new())
+        whose = owner(call)
+        if whose is None:
+            await call.request.app.ctx.layers.also_limit(call.request, NEW_GUEST)
+            whose = Owner.visitor(guests.new())
         return reply(whose, await carts.put(whose, sku, call.taken.quantity, _version(call)))
 
     @operation(

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from service.catalog.terms import stems_of, words_of
-from service.errors import Conflict, Invalid, NotFound
+from service.catalog.terms import stem, stems_of, words_of
+from service.errors import Conflict, Forbidden, Invalid, NotFound
 
 SLUG_LENGTH_MAX = 80
 SLUG_MARK_LENGTH = 8
@@ -21,6 +21,21 @@ SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*(?![\s\S])"
 POINTS_PER_DOUBLED_SALES = 10
 POINTS_PER_STAR = 10
 POINTS_OF_BREVITY = 300
+SHOPS_OWN = frozenset(
+    {
+        "admin",
+        "administrator",
+        "holdfast",
+        "moderator",
+        "official",
+        "service",
+        "shop",
+        "staff",
+        "store",
+        "support",
+        "team",
+    }
+)
 USUAL_STARS, USUAL_REVIEWS = 3, 5  # a rating counts as if so many reviews of so many stars stood beside it
 
 
@@ -56,6 +71,14 @@ class AlreadyReviewed(Conflict):
     code, title = "already_reviewed", "You have reviewed this product"
 
 
+class NotBought(Forbidden):
+    code, title = "not_bought", "Only who has bought it can review it"
+
+
+class SignedAsStaff(Invalid):
+    code, title = "signed_as_staff", "A review is not signed in the shop's name"
+
+
 class CategoryCycle(Conflict):
     code, title = "category_cycle", "A category cannot stand below itself"
 
@@ -73,6 +96,15 @@ class ReviewStatus(StrEnum):
     PENDING = "pending"
     APPROVED = "approved"
     REJECTED = "rejected"
+
+
+def check_signature(author: str) -> None:
+    """Raises SignedAsStaff for a name that speaks for the shop, also l e t t e r by letter or in full-width ones."""
+    words = words_of(author)
+    spelt = "".join(word for word in words if len(word) == 1)
+    if SHOPS_OWN & {*map(stem, words), *words, spelt}:
+        message = "Sign with a name of your own: this one speaks for the shop"
+        raise SignedAsStaff(errors=[{"path": "author", "message": message}])
 
 
 class Sort(StrEnum):

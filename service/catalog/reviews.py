@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
-from service.catalog.models import ProductNotFound, Review, ReviewNotFound, ReviewStatus
-from service.catalog.repository import CatalogRepository
+from service.catalog.models import NotBought, Review, ReviewNotFound, ReviewStatus, check_signature
 from service.catalog.review_repository import Place, ReviewRepository
 from service.catalog.usecases import Catalog
 from service.clock import Clock
@@ -18,22 +18,30 @@ class ReviewPage:
     next: tuple[datetime, str] | None
 
 
+class Buyers(Protocol):
+    async def has_bought(self, user_id: str, product_id: str) -> bool:
+        """Whether the customer has paid for it, in whatever variant."""
+
+
 class Reviews:
     def __init__(
         self,
         repository: ReviewRepository,
-        products: CatalogRepository,
         catalog: Catalog,
+        buyers: Buyers,
         transactions: Transactions,
         clock: Clock,
         ids: Ids,
     ) -> None:
-        self._repository, self._products, self._catalog = repository, products, catalog
+        self._repository, self._catalog, self._buyers = repository, catalog, buyers
         self._transactions, self._clock, self._ids = transactions, clock, ids
 
     async def submit(self, id_or_slug: str, user_id: str, author: str, stars: int, text: str) -> Review:
-        """Waits for moderation. Raises ProductNotFound, AlreadyReviewed."""
+        """Waits for moderation. Raises ProductNotFound, NotBought, SignedAsStaff, AlreadyReviewed."""
         product = await self._catalog.on_sale(id_or_slug)
+        check_signature(author)
+        if not await self._buyers.has_bought(user_id, product.id):
+            raise NotBought(f"Buy {product.name} first, then tell others what you think of it")
         review = Review(
             self._ids.new(), product.id, user_id, author, stars, text, ReviewStatus.PENDING, self._clock.now()
         )
@@ -77,11 +85,7 @@ class Reviews:
         counted = (status is ReviewStatus.APPROVED) - (review.status is ReviewStatus.APPROVED)
         if not counted:
             return
-        product = await self._products.find(review.product_id, session)
-        if product is None:
-            raise ProductNotFound()
-        rated = replace(product, rating=product.rating.changed(counted, review.stars))
-        await self._products.rate(rated, session)
+        await self._catalog.rate(review.product_id, counted, review.stars, session)
 
 
 def _page(found: list[Review], limit: int) -> ReviewPage:

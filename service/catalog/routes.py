@@ -12,10 +12,12 @@ from service.catalog.models import (
     CategoryLimit,
     CategoryNode,
     CategoryNotFound,
+    NotBought,
     Product,
     ProductNotFound,
     ReviewNotFound,
     ReviewStatus,
+    SignedAsStaff,
     SkuTaken,
     SlugTaken,
     Sort,
@@ -289,11 +291,12 @@ def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> N
         takes=ReviewBody,
         returns={201: ReviewView},
         access=Access.CUSTOMER,
-        errors=(ProductNotFound, AlreadyReviewed),
+        errors=(ProductNotFound, AlreadyReviewed, NotBought, SignedAsStaff),
         gives={"review_id": "/id"},
     )
     async def submit(call: Call[ReviewBody], id_or_slug: str) -> Reply:
-        """One review a customer and product; it is shown, and counts in the rating, when staff have published it."""
+        """By who has bought it, one review a customer and product, and not signed in the shop's name. It is shown, and
+        counts in the rating, when staff have published it."""
         taken = call.taken
         review = await reviews.submit(id_or_slug, call.user.user_id, taken.author, taken.rating, taken.text)
         return Reply(201, review_view(review))

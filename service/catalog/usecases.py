@@ -95,6 +95,13 @@ class Catalog:
             raise ProductNotFound()
         return product
 
+    async def rate(self, product_id: str, counted: int, stars: int, session: Session) -> None:
+        """One review more (`counted` 1) or less (-1). Raises ProductNotFound."""
+        product = await self._repository.find(product_id, session)
+        if product is None:
+            raise ProductNotFound()
+        await self._repository.rate(replace(product, rating=product.rating.changed(counted, stars)), session)
+
     async def listed(
         self, category: str | None, filters: Filters, sort: Sort, after: Place | None, limit: int
     ) -> Listed:

@@ -153,7 +153,9 @@ class _Step:
             self._admit(reserve, lines, reserve.limits)
         for line in lines:
             self._move(MovementKind.RESERVE, line.sku, reserved=line.quantity)
-        hold = Hold(reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at)
+        hold = Hold(
+            reserve.order_id, reserve.user_id, lines, HoldStatus.ACTIVE, reserve.expires_at, coupon=reserve.coupon
+        )
         self._holds.append(HoldChange(hold, None))
 
     def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:

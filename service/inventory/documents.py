@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.inventory.models import Hold, HoldStatus, Line, Movement, MovementKind, Stock
+from service.inventory.models import Hold, HoldStatus, Lapsed, Line, Movement, MovementKind, Stock
 
 STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
 HOLD_FIELDS = {
     **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
     **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
 }
+LAPSED_FIELDS = {"orderId": 1, "userId": 1, "expiresAt": 1, "sku": 1, "coupon": 1}
 HOLD_PRECEDENCE = (HoldStatus.ACTIVE, HoldStatus.CONFIRMED, HoldStatus.RELEASED, HoldStatus.EXPIRED)
 SEQ_DIGITS = 12
 
@@ -45,6 +46,10 @@ def to_hold(documents: Sequence[Mapping[str, Any]]) -> Hold:
         lines[0]["expiresAt"],
         lines[0].get("resolvedAt"),
     )
+
+
+def to_lapsed(document: Mapping[str, Any]) -> Lapsed:
+    return Lapsed(document["orderId"], document["userId"], document["expiresAt"], document.get("coupon"))
 
 
 def stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
@@ -95,6 +100,7 @@ def to_movement(document: Mapping[str, Any]) -> Movement:
 def reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
     sold_again = hold.status is HoldStatus.CONFIRMED
     mark = "r" if sold_again else ""
+    noted = {} if hold.coupon is None else {"coupon": hold.coupon}
     return [
         {
             "_id": f"{hold.order_id}:{mark}{number}",
@@ -106,6 +112,7 @@ def reservation_documents(hold: Hold, now: datetime) -> list[dict[str, Any]]:
             "expiresAt": hold.expires_at,
             "createdAt": now,
             "resolvedAt": now if sold_again else None,
+            **noted,
         }
         for number, line in enumerate(hold.lines)
     ]

@@ -133,6 +133,16 @@ class Hold(Struct, frozen=True):
     status: HoldStatus
     expires_at: datetime
     resolved_at: datetime | None = None
+    coupon: str | None = None
+
+
+class Lapsed(Struct, frozen=True):
+    """A hold past its expiry that nobody has freed yet."""
+
+    order_id: str
+    user_id: str
+    expires_at: datetime
+    coupon: str | None = None
 
 
 class Holder(Struct, frozen=True):
@@ -165,11 +175,15 @@ class Change(Struct, frozen=True):
 
 
 class Reserve(Struct, frozen=True):
+    """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
+    knows without reading the order that something is to be given back."""
+
     order_id: str
     user_id: str
     lines: tuple[Line, ...]
     expires_at: datetime
     limits: HoldLimits | None = None
+    coupon: str | None = None
 
 
 class Confirm(Struct, frozen=True):

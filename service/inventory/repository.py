@@ -13,12 +13,14 @@ from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, Find, Sender, insert, update
 from service.inventory.documents import (
     HOLD_FIELDS,
+    LAPSED_FIELDS,
     STOCK_FIELDS,
     history_document,
     history_id,
     reservation_documents,
     stock_fields,
     to_hold,
+    to_lapsed,
     to_movement,
     to_stock,
 )
@@ -30,6 +32,7 @@ from service.inventory.models import (
     Hold,
     HoldChange,
     Holder,
+    Lapsed,
     Movement,
     MovementKind,
     Posting,
@@ -291,18 +294,16 @@ class InventoryRepository:
         found = self._inventory.find({"low": True, "_id": {"$gt": after_sku}}, STOCK_FIELDS)
         return [to_stock(document) for document in await found.sort("_id", 1).limit(limit).to_list(limit)]
 
-    async def expired_orders(self, now: datetime, limit: int) -> list[tuple[str, datetime]]:
-        """Of the orders whose hold is past its expiry and still active the oldest, with that expiry, by SKU: a batch
-        of them then changes few SKUs, and seldom the same as a checkout does at that moment."""
+    async def lapsed_holds(self, now: datetime, limit: int) -> list[Lapsed]:
+        """Of the holds past their expiry and still active the oldest, by SKU: a batch of them then changes few SKUs,
+        and seldom the same as a checkout does at that moment."""
         found = (
-            self._reservations.find(
-                {"status": "active", "expiresAt": {"$lte": now}}, {"orderId": 1, "expiresAt": 1, "sku": 1}
-            )
+            self._reservations.find({"status": "active", "expiresAt": {"$lte": now}}, LAPSED_FIELDS)
             .sort("expiresAt", 1)
             .limit(limit)
         )
         by_sku = sorted(await found.to_list(limit), key=lambda document: document["sku"])
-        return list({document["orderId"]: document["expiresAt"] for document in by_sku}.items())
+        return list({document["orderId"]: to_lapsed(document) for document in by_sku}.values())
 
     async def active_holds(self) -> int:
         count: int = await self._reservations.count_documents({"status": "active"})

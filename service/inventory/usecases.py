@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from service.clock import Clock
 from service.config import Config
@@ -15,6 +14,7 @@ from service.inventory.models import (
     Accepted,
     Change,
     Claim,
+    Lapsed,
     Line,
     Movement,
     MovementKind,
@@ -117,9 +117,9 @@ class Inventory:
         """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""
         return await self._repository.received_from(actor, skus)
 
-    async def expired_orders(self, limit: int) -> list[tuple[str, datetime]]:
-        """Orders whose hold is past its expiry and still active, the oldest, with that expiry."""
-        return await self._repository.expired_orders(self._clock.now(), limit)
+    async def lapsed_holds(self, limit: int) -> list[Lapsed]:
+        """Holds past their expiry and still active, the oldest."""
+        return await self._repository.lapsed_holds(self._clock.now(), limit)
 
     async def low_stock(self, after_sku: str, limit: int) -> StockPage:
         """SKUs at or under their threshold, by SKU."""

@@ -119,6 +119,7 @@ class Feed:
         self._redis, self._stream, self._event, self._snapshot = redis, stream, event.encode(), snapshot
         self._clock, self._config = clock, config
         self._by_topic: dict[str, set[Listener]] = {}
+        self._real: set[str] = set()  # of those, such as have a state: only these are healed
         self._recent: deque[tuple[EventId, State]] = deque(maxlen=config.stream_kept_max)
         self._last = NOWHERE
         self._connected = False
@@ -195,6 +196,7 @@ class Feed:
             others.discard(listener)
             if not others:
                 del self._by_topic[topic]
+                self._real.discard(topic)
 
     async def _greet(self, listener: Listener, topics: Collection[str], after: EventId | None) -> None:
         if after is not None:
@@ -202,6 +204,7 @@ class Feed:
                 if state.topic in listener.topics:
                     listener.tell(state, _frame(event_id, self._event, state.data))
         states = await self._snapshot(topics)
+        self._real.update(state.topic for state in states)
         if after is not None:
             for state in states:
                 listener.tell(state, _frame(self._now(), self._event, state.data))
@@ -252,13 +255,15 @@ class Feed:
 
     def _tell(self, event_id: EventId, state: State) -> None:
         if listeners := self._by_topic.get(state.topic):
+            self._real.add(state.topic)
             frame = _frame(event_id, self._event, state.data)
             for listener in listeners:
                 listener.tell(state, frame)
 
     async def _heal(self) -> float:
-        """Tells what the stream did not. Often while Redis is down, seldom while all is well."""
-        topics = list(self._by_topic)
+        """Tells what the stream did not. Often while Redis is down, seldom while all is well. Topics that never had a
+        state are left out: whoever makes them up costs no more than what there is."""
+        topics = list(self._real)
         for start in range(0, len(topics), TOPICS_PER_QUERY):
             for state in await self._snapshot(topics[start : start + TOPICS_PER_QUERY]):
                 self._tell(self._now(), state)

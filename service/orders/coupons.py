@@ -7,7 +7,7 @@ from typing import Any
 
 from service.clock import Clock
 from service.errors import PreconditionFailed
-from service.orders.models import Coupon, CouponExists, CouponKind, CouponNotFound, CouponNotValid
+from service.orders.models import Coupon, CouponExists, CouponKind, CouponNotFound, UnknownCoupon
 from service.orders.repository import CouponRepository
 
 
@@ -75,8 +75,8 @@ class Coupons:
         return CouponPage(tuple(found[:limit]), found[limit - 1].code if len(found) > limit else None)
 
     async def usable(self, code: str) -> Coupon:
-        """Raises CouponNotValid for a code that does not exist: a shopper is told no more than that."""
+        """Raises UnknownCoupon for a code that does not exist: a shopper is told no more than that."""
         coupon = await self._repository.find(code.upper())
         if coupon is None:
-            raise CouponNotValid(errors=[{"path": "couponCode", "message": "This coupon is not valid now"}])
+            raise UnknownCoupon(errors=[{"path": "couponCode", "message": "This coupon is not valid now"}])
         return coupon

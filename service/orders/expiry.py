@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from service.clock import Clock
 from service.config import Config
 from service.inventory.ledger import Ledger
-from service.inventory.models import HoldResolved
+from service.inventory.models import HoldResolved, Lapsed, StateMoved
 from service.inventory.usecases import Inventory
 from service.orders import postings
 
@@ -53,7 +52,7 @@ class Expiry:
         After each batch `tell` is given that batch and how many have been released so far; what it raises ends the
         sweep. It goes no faster than its limit, so that checkouts of the same stock keep most of their rate."""
         swept, began = Swept(), self._clock.monotonic()
-        while due := await self._inventory.expired_orders(self._config.sweep_window_max):
+        while due := await self._inventory.lapsed_holds(self._config.sweep_window_max):
             for start in range(0, len(due), self._config.sweep_orders_max):
                 part = await self._release(due[start : start + self._config.sweep_orders_max])
                 swept.add(part)
@@ -64,15 +63,22 @@ class Expiry:
                 await self._clock.sleep(max(0.0, swept.released / self._config.sweep_rate_max - elapsed_seconds))
         return swept
 
-    async def _release(self, due: list[tuple[str, datetime]]) -> Swept:
-        released = await asyncio.gather(*(self._expire(order_id) for order_id, _ in due))
+    async def _release(self, due: list[Lapsed]) -> Swept:
+        released = await asyncio.gather(*(self._expire(hold) for hold in due))
         now = self._clock.now()
-        freed = [at for (_, at), done in zip(due, released, strict=True) if done]
+        freed = [hold.expires_at for hold, done in zip(due, released, strict=True) if done]
         return Swept(len(freed), [(now - at).total_seconds() for at in freed])
 
-    async def _expire(self, order_id: str) -> bool:
+    async def _expire(self, hold: Lapsed) -> bool:
+        """A coupon comes back with the stock, unless a payment is under way: whatever ends that decides about it."""
         try:
-            await self._ledger.post(postings.expired(order_id))
+            if hold.coupon is not None:
+                try:
+                    await self._ledger.post(postings.lapsed_with_coupon(hold, hold.coupon))
+                    return True
+                except StateMoved:
+                    pass
+            await self._ledger.post(postings.expired(hold.order_id))
         except HoldResolved:  # paid, cancelled, or swept by another worker meanwhile
             return False
         return True

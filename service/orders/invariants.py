@@ -50,6 +50,7 @@ class Audit:
                 self._pending_orders,
                 self._overdue,
                 self._money,
+                self._coupon_uses,
             ):
                 checks += await step(session)
                 done(checks[-1].name)
@@ -188,6 +189,22 @@ class Audit:
         if await self._database["gateway_charges"].find_one({}, {"_id": 1}, session=session):
             checks.append(await self._all("no_order_is_sold_without_money", "orders", unpaid, session))
         return checks
+
+    async def _coupon_uses(self, session: Session) -> list[Check]:
+        """A use counts for an order that is sold, and for one that waits until its hold has run out."""
+        held = {"$and": [{"$eq": ["$status", "pending"]}, {"$ne": ["$couponHeld", False]}]}
+        counts = {"$or": [{"$in": ["$status", SOLD]}, held]}
+        using = [
+            {"$match": {"coupon": {"$type": "string"}}},
+            {"$match": {"$expr": counts}},
+            {"$group": {"_id": "$coupon", "orders": {"$sum": 1}}},
+        ]
+        orders = {row["_id"]: row["orders"] async for row in self._rows("orders", using, session)}
+        check = Check("coupons_are_used_by_the_orders_that_stand")
+        async for coupon in self._database["coupons"].find({}, {"used": 1}, session=session):
+            if coupon["used"] != orders.get(coupon["_id"], 0):
+                check.add({"code": coupon["_id"], "used": coupon["used"], "orders": orders.get(coupon["_id"], 0)})
+        return [check]
 
     async def _all(self, name: str, collection: str, stages: list[Any], session: Session) -> Check:
         """A check whose pipeline returns its violations."""

@@ -58,6 +58,10 @@ class CouponNotValid(Invalid):
     code, title = "coupon_not_valid", "This coupon cannot be used here"
 
 
+class UnknownCoupon(CouponNotValid):
+    """Told like any other that cannot be used: nobody learns which codes there are."""
+
+
 class CouponUsedUp(Conflict):
     code, title = "coupon_used_up", "This coupon has been used as often as it may be"
 
@@ -179,11 +183,13 @@ class Refund(Struct, frozen=True):
 
 AS_STORED = {
     **{"id": "_id", "lines": "items"},
-    **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason"},
+    **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason", "coupon_held": "couponHeld"},
 }
 
 
 class Order(Struct, frozen=True, rename=AS_STORED):
+    """`coupon_held`: whether a use of its coupon is counted for it. One that ran out unpaid has given it back."""
+
     id: str
     number: str
     user_id: str
@@ -198,6 +204,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     payment: Payment | None = None
     cancel_reason: str | None = None
     coupon: str | None = None
+    coupon_held: bool = True
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
     version: int = 0
@@ -224,6 +231,10 @@ class Order(Struct, frozen=True, rename=AS_STORED):
         if not held or now < self.reservation.expires_at:
             return self
         return replace(self, reservation=ReservationState(HoldStatus.EXPIRED, self.reservation.expires_at))
+
+    def gave_coupon_back_since(self, before: "Order") -> bool:
+        """Whether its hold was swept after `before` was read: what was to be done can be done from here."""
+        return self.status is OrderStatus.PENDING and before.coupon_held and not self.coupon_held
 
     def as_placed(self) -> "Order":
         """As its checkout answered: what a repeated checkout is answered with."""

@@ -16,6 +16,7 @@ from service.inventory.models import (
     Expire,
     HoldLimits,
     HoldStatus,
+    Lapsed,
     Line,
     MovementKind,
     NoStock,
@@ -51,6 +52,7 @@ from service.orders.repository import (
 from service.payments.models import PaymentDeclined
 
 Guards = tuple[Expect | Below, ...]
+COUPON_HELD = frozenset({True, None})  # an order of before this was noted holds what it used
 
 
 def _claim(key: Key | None, outcome: dict[str, Any], refusals: bool = True, kept: bool = True) -> Claim | None:
@@ -72,6 +74,7 @@ def placed(
             tuple(Line(line.sku, line.quantity) for line in order.lines),
             order.reservation.expires_at,
             limits,
+            order.coupon,
         ),
         actor=order.user_id,
         reason="checkout",
@@ -101,29 +104,40 @@ def _coupon_guards(order: Order, coupon: Coupon | None) -> Guards:
 
 def _coupon_uses(order: Order, step: int) -> tuple[Write, ...]:
     """One use more, or one given back."""
-    if order.coupon is None:
-        return ()
+    return () if order.coupon is None else _counted(order.coupon, order.user_id, step)
+
+
+def _counted(coupon: str, user_id: str, step: int) -> tuple[Write, ...]:
     counted = {"$inc": {"used": step}}
-    user = coupon_user_id(order.coupon, order.user_id)
     return (
-        Write(COUPONS, order.coupon, update=counted),
-        Write(COUPON_USERS, user, update=counted, upsert=True),
+        Write(COUPONS, coupon, update=counted),
+        Write(COUPON_USERS, coupon_user_id(coupon, user_id), update=counted, upsert=True),
     )
 
 
-def claimed(order: Order, attempt: Payment) -> Posting:
-    """For one attempt to pay it: nobody else can pay or cancel the order until that has ended."""
+def _coupon_as_read(order: Order) -> Guards:
+    """A use is counted once and given back once: both look at what the order says of it, in the posting."""
+    if order.coupon is None:
+        return ()
+    return (Expect(COLLECTION, order.id, "couponHeld", COUPON_HELD if order.coupon_held else frozenset({False})),)
+
+
+def claimed(order: Order, attempt: Payment, coupon: Coupon | None = None) -> Posting:
+    """For one attempt to pay it: nobody else can pay or cancel the order until that has ended. `coupon` is one that it
+    had given back: it is used again before any money is asked for, or the claim is refused."""
+    update: dict[str, Any] = {"$set": {"payment": payment_document(attempt)}, "$inc": {"version": 1}}
+    if coupon is not None:
+        update["$set"]["couponHeld"] = True
     return Posting(
         NoStock(),
         actor=order.user_id,
         reason="payment",
         order_id=order.id,
         claim=_claim(attempt.key, {}, kept=False),  # is it known already? this step settles nothing
-        expects=_unclaimed(order),
+        expects=(*_unclaimed(order), *_coupon_as_read(order), *_coupon_guards(order, coupon)),
         writes=(
-            Write(
-                COLLECTION, order.id, update={"$set": {"payment": payment_document(attempt)}, "$inc": {"version": 1}}
-            ),
+            Write(COLLECTION, order.id, update=update),
+            *(() if coupon is None else _coupon_uses(order, 1)),
         ),
     )
 
@@ -197,10 +211,10 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Key | No
         reason=reason,
         order_id=order.id,
         claim=_claim(key, {"orderId": order.id}, refusals=False),
-        expects=_unclaimed(order),
+        expects=(*_unclaimed(order), *_coupon_as_read(order)),
         writes=(
             Write(COLLECTION, order.id, update=_cancelled(order, actor, at, reason)),
-            *_coupon_uses(order, -1),
+            *(_coupon_uses(order, -1) if order.coupon_held else ()),
         ),
         facts=(OrderCancelled(order.id, order.user_id, reason),),
         resolves=len(order.lines),
@@ -212,9 +226,11 @@ def _cancelled(
 ) -> dict[str, Any]:
     lapsed = reason == "reservation_expired" or order.seen_at(at).reservation.status is HoldStatus.EXPIRED
     hold = HoldStatus.EXPIRED if lapsed else HoldStatus.RELEASED
-    fields = {"cancelReason": reason, "reservation.status": hold.value}
+    fields: dict[str, Any] = {"cancelReason": reason, "reservation.status": hold.value}
     if payment is not None:
         fields["payment.status"] = payment.value
+    if order.coupon is not None:
+        fields["couponHeld"] = False
     return status_update(OrderStatus.CANCELLED, actor, at, **fields)
 
 
@@ -222,6 +238,26 @@ def expired(order_id: str) -> Posting:
     """The hold is freed; the order stays pending and can still be paid if stock allows. It needs no writing: whoever
     reads it sees by the time that its hold has ended."""
     return Posting(Expire(order_id), actor="system", reason="expired", order_id=order_id)
+
+
+def lapsed_with_coupon(hold: Lapsed, coupon: str) -> Posting:
+    """As `expired`, and the use of its coupon is given back, once. Raises StateMoved while a payment is under way,
+    which keeps the coupon until it has ended."""
+    return Posting(
+        Expire(hold.order_id),
+        actor="system",
+        reason="expired",
+        order_id=hold.order_id,
+        expects=(
+            Expect(COLLECTION, hold.order_id, "status", frozenset({OrderStatus.PENDING.value})),
+            Expect(COLLECTION, hold.order_id, "payment.status", SETTLED),
+            Expect(COLLECTION, hold.order_id, "couponHeld", COUPON_HELD),
+        ),
+        writes=(
+            Write(COLLECTION, hold.order_id, update={"$set": {"couponHeld": False}}),
+            *_counted(coupon, hold.user_id, -1),
+        ),
+    )
 
 
 def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Posting:

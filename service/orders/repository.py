@@ -1,6 +1,6 @@
 """All queries of orders. Statuses change only by a write that names the status it expects."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from service.config import Config
 from service.infra.mongo.client import Database
 from service.infra.mongo.commands import Find, Sender, SharedReads
+from service.inventory.models import HoldStatus
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -26,6 +27,7 @@ from service.orders.models import (
 COLLECTION = "orders"
 COUPONS = "coupons"
 COUPON_USERS = "coupon_users"
+RESOLVED_UNSOLD = [HoldStatus.RELEASED.value, HoldStatus.EXPIRED.value]
 OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
@@ -37,7 +39,7 @@ def open_refunds_filter(made_before: datetime) -> dict[str, Any]:
 class OrderRepository:
     def __init__(self, database: Database, sender: Sender, config: Config) -> None:
         self._orders, self._reads = database[COLLECTION], SharedReads(sender, config)
-        self._idempotency = database["idempotency"]
+        self._idempotency, self._reservations = database["idempotency"], database["reservations"]
 
     async def find(self, order_id: str) -> Order | None:
         document = await self._orders.find_one({"_id": order_id})
@@ -118,6 +120,29 @@ class OrderRepository:
         )
         return [to_order(document) for document in await found.to_list(limit)]
 
+    async def never_paid(
+        self, placed_before: datetime, after: tuple[datetime, str] | None, limit: int
+    ) -> list[tuple[datetime, str]]:
+        """Cancelled orders for which no money ever came, longest first, by time and id."""
+        query: dict[str, Any] = {
+            "status": OrderStatus.CANCELLED.value,
+            "createdAt": {"$lt": placed_before},
+            "payment.status": {"$in": [None, PaymentStatus.DECLINED.value]},
+        }
+        if after is not None:
+            at, order_id = after
+            query["createdAt"]["$gte"] = at
+            query["$or"] = [{"createdAt": {"$gt": at}}, {"createdAt": at, "_id": {"$gt": order_id}}]
+        found = self._orders.find(query, {"createdAt": 1}).sort([("createdAt", 1), ("_id", 1)]).limit(limit)
+        return [(document["createdAt"], document["_id"]) for document in await found.to_list(limit)]
+
+    async def delete_never_paid(self, order_ids: Sequence[str]) -> int:
+        """Those of the orders that are still such, and what became of their holds."""
+        gone = {"_id": {"$in": list(order_ids)}, "status": OrderStatus.CANCELLED.value}
+        deleted = await self._orders.delete_many(gone)
+        await self._reservations.delete_many({"orderId": {"$in": list(order_ids)}, "status": {"$in": RESOLVED_UNSOLD}})
+        return int(deleted.deleted_count)
+
     async def ordered_since(self, sku: str, since: Mapping[str, datetime]) -> set[str]:
         """Those users who have a living order of the SKU, placed after the instant given for each."""
         query = {
@@ -128,6 +153,12 @@ class OrderRepository:
         }
         found = await self._orders.find(query, {"userId": 1, "createdAt": 1}).to_list(None)
         return {document["userId"] for document in found if document["createdAt"] >= since[document["userId"]]}
+
+    async def has_bought(self, user_id: str, product_id: str) -> bool:
+        """Whether the customer has paid for the product, in whatever variant."""
+        paid = [OrderStatus.PAID, OrderStatus.SHIPPED, OrderStatus.DELIVERED, OrderStatus.REFUNDED]
+        query = {"userId": user_id, "items.productId": product_id, "status": {"$in": [status.value for status in paid]}}
+        return await self._orders.find_one(query, {"_id": 1}) is not None
 
     async def recorded(self, claim_id: str) -> Mapping[str, Any] | None:
         """What an idempotency key stands for: {"fingerprint", "outcome"}."""
@@ -195,6 +226,7 @@ def order_document(order: Order) -> dict[str, Any]:
             {"status": change.status.value, "at": change.at, "actor": change.actor} for change in order.history
         ],
         "version": 0,
+        **({} if order.coupon is None else {"couponHeld": True}),
     }
 
 

@@ -29,6 +29,7 @@ from service.orders.models import (
     PaymentInProgress,
     RefundTooLarge,
     TotalChanged,
+    UnknownCoupon,
     UnknownItems,
     VerificationNeeded,
     WrongStatus,
@@ -60,6 +61,7 @@ from service.web.http.access import Access, Principal
 from service.web.http.operation import Call, Nothing, Once, Reply, operation
 
 ONE = {200: OrderReply}
+GUESSES = "guess"
 
 
 def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Clock, config: Config) -> Blueprint:
@@ -82,6 +84,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         returns={201: OrderReply},
         access=Access.CUSTOMER,
         limit="checkout",
+        lines_of=lambda taken: len(taken.items or ()),
         errors=(
             InsufficientStock,
             UnknownItems,
@@ -104,11 +107,21 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
         `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
         and after a lost answer the same request again: it answers with the same order."""
+        if call.taken.coupon_code is None:
+            return _reply(await placed(call), 201)
+        limits = call.request.app.ctx.layers
+        await limits.also_limit(call.request, GUESSES, 0)
+        try:
+            return _reply(await placed(call), 201)
+        except UnknownCoupon:
+            await limits.also_limit(call.request, GUESSES)
+            raise
+
+    async def placed(call: Call[CheckoutBody]) -> Answer:
         taken, user_id, once = call.taken, call.user.user_id, key(call.once)
         if taken.from_cart:
-            return _reply(await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total), 201)
-        placed = await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
-        return _reply(placed, 201)
+            return await orders.checkout_cart(user_id, once, taken.coupon_code, taken.expected_total)
+        return await orders.checkout(user_id, taken.lines(), once, taken.coupon_code, taken.expected_total)
 
     @operation(
         blueprint,
@@ -129,13 +142,16 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
             KeyReused,
             PaymentUnknown,
             CardNumber,
+            CouponUsedUp,
+            CouponChanged,
         ),
         idempotent=True,
         example={"order": order_example("paid")},
     )
     async def pay(call: Call[PayBody], order_id: str) -> Reply:
         """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
-        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back. If the
+        hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back; a coupon
+        that somebody else has used up meanwhile is 409 `coupon_used_up`, and nothing is charged. If the
         provider does not answer, 503 `payment_unknown`: ask again with the same key."""
         order = await orders.own(call.user.user_id, order_id)
         return _reply(await settlement.pay(order, call.taken.payment_method, key(call.once)))

@@ -52,17 +52,21 @@ class Settlement:
 
     async def pay(self, order: Order, method: str, key: Key | None = None) -> Answer:
         """Paid and stock deducted, or the refusal raised: PaymentDeclined (order cancelled, stock freed),
-        ReservationExpired (money returned), PaymentUnknown (settled later; asking again is safe), WrongStatus,
-        PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
+        ReservationExpired (money returned), CouponUsedUp (nothing charged), PaymentUnknown (settled later; asking
+        again is safe), WrongStatus, PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
         check_method(method)
         payment = order.payment
         if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
             return await self._pay_again(order, payment, key)
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
+        coupon = await self._orders.coupon_to_use_again(order)
         try:
-            claimed = await self._ledger.post(postings.claimed(order, attempt))
+            claimed = await self._ledger.post(postings.claimed(order, attempt, coupon))
         except StateMoved:
-            return await self._not_started(order.id, key)
+            now = await self._orders.get(order.id)
+            if now.gave_coupon_back_since(order):
+                return await self.pay(now, method, key)
+            return self._not_started(now, key)
         if isinstance(claimed, Replayed):
             return _repetition(await replayed_order(self._repository, claimed))
         started = replace(order, payment=attempt)
@@ -74,9 +78,8 @@ class Settlement:
             return _repetition(known)
         return Answer(await self._settle(order, await self._ask_again(order), key or payment.key))
 
-    async def _not_started(self, order_id: str, key: Key | None) -> Answer:
+    def _not_started(self, order: Order, key: Key | None) -> Answer:
         """Somebody else's attempt is open or has ended, or this repeats the request that makes or made it."""
-        order = await self._orders.get(order_id)
         repeats = key is not None and order.payment is not None and order.payment.key == key
         if order.status is OrderStatus.PENDING:
             raise (IdempotencyInProgress if repeats else PaymentInProgress)(retry_after_seconds=1)

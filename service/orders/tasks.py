@@ -13,6 +13,7 @@ from service.orders.usecases import Orders
 EVERY_FIVE_MINUTES = "*/5 * * * *"
 EVERY_MINUTE = "* * * * *"
 EVERY_HOUR = "17 * * * *"
+EVERY_NIGHT = "43 3 * * *"
 
 
 def jobs(
@@ -33,8 +34,12 @@ def jobs(
     async def abandoned_orders(progress: Progress) -> Mapping[str, Any]:
         return {"cancelled": await orders.cancel_abandoned()}
 
+    async def unpaid_retention(progress: Progress) -> Mapping[str, Any]:
+        return {"deleted": await orders.forget_never_paid()}
+
     return (
         Job("expired-cleanup", EVERY_FIVE_MINUTES, expired_cleanup),
         Job("payment-reconcile", EVERY_MINUTE, payment_reconcile),
         Job("abandoned-orders", EVERY_HOUR, abandoned_orders),
+        Job("unpaid-retention", EVERY_NIGHT, unpaid_retention),
     )

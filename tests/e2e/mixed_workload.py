@@ -20,7 +20,7 @@ def ask_for_everything(stack: Stack, staff: Api) -> None:
     sku, slug = _a_product(staff)
     _browse(shopper)
     _search(shopper)
-    _review(shopper, staff, slug)
+    _review(shopper, staff, sku, slug)
     _orders(shopper, staff, sku)
     _manage(stack.admin, staff, shopper, sku)
     _tell_of_a_payment(stack)
@@ -53,7 +53,9 @@ def _search(shopper: Api) -> None:
     _well(shopper.get("/api/products/suggest", q="tea"))
 
 
-def _review(shopper: Api, staff: Api, slug: str) -> None:
+def _review(shopper: Api, staff: Api, sku: str, slug: str) -> None:
+    order = _well(shopper.post("/api/orders", {"items": [{"sku": sku, "quantity": 1}]})).json["order"]
+    _well(shopper.post(f"/api/orders/{order['id']}/pay", {"paymentMethod": "pm_card_visa"}))
     _well(shopper.post(f"/api/products/{slug}/reviews", {"rating": 5, "text": "It pours."}))
     waiting = _well(staff.get("/api/products/reviews")).json["items"]
     _well(staff.patch(f"/api/products/reviews/{waiting[0]['id']}", {"status": "approved"}))

@@ -1,6 +1,6 @@
-"""Every route × every role against the running service, as docs/access.md says; and objects of somebody else.
+"""Every route × every role against the running service, as docs/frontend/access.md says; and objects of somebody else.
 
-HOLDFAST_WRITE_DOCS=1 writes the table of docs/access.md anew."""
+HOLDFAST_WRITE_DOCS=1 writes the table of docs/frontend/access.md anew."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from whole_site import PASSWORD, RANKS, Route, WholeSite, whole_site
 from service.config import Config
 from service.web.http.access import Access
 
-ACCESS_TABLE = Path(__file__).parents[2] / "docs" / "access.md"
+ACCESS_TABLE = Path(__file__).parents[2] / "docs" / "frontend" / "access.md"
 STREAMS = {"/api/inventory/stream"}
 OWN_GUARD = {"/ops": Access.STAFF}  # a page that tells a stranger to log in instead of sending a problem document
 INTRODUCTION = """# Who may call what
 
 Made from the routes' own declarations; `tests/e2e/test_security_matrix.py` calls every route as every role and checks
 that it answers so. A route that declares nothing is refused to everybody. Rate limits are listed in
-[security.md](security.md#rate-limits).
+[security](../operating/security.md#rate-limits).
 
 | route | who | rate limit | nobody | customer | staff | admin |
 |---|---|---|---|---|---|---|

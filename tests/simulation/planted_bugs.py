@@ -296,3 +296,40 @@ def hold_limit_asked_before_the_posting() -> Iterator[None]:
 
     with patch.object(Ledger, "post", post):
         yield
+
+
+@planted
+@contextmanager
+def coupon_kept_by_what_ran_out() -> Iterator[None]:
+    """A hold that runs out frees its stock only: the order keeps its coupon from everybody."""
+
+    def stock_only(hold: models.Lapsed, coupon: str) -> models.Posting:
+        return postings.expired(hold.order_id)
+
+    with patch.object(postings, "lapsed_with_coupon", stock_only):
+        yield
+
+
+@planted
+@contextmanager
+def coupon_not_used_again() -> Iterator[None]:
+    """An order is paid after its hold ran out, at the price of a coupon that others may use as well."""
+
+    async def none(self: Any, order: Order) -> None:
+        return None
+
+    with patch.object(usecases.Orders, "coupon_to_use_again", none):
+        yield
+
+
+@planted
+@contextmanager
+def coupon_given_back_twice() -> Iterator[None]:
+    """The sweep gives a coupon back, and the cancel that follows does so again."""
+    original = postings.cancelled
+
+    def cancelled(order: Order, *rest: Any) -> models.Posting:
+        return original(replace(order, coupon_held=True), *rest)
+
+    with patch.object(postings, "cancelled", cancelled), patch.object(postings, "_coupon_as_read", lambda order: ()):
+        yield

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from planted_bugs import PLANTED, Bug
 
-from workloads.simulation.scenarios import HOARDED_SALE, FlashSale
+from workloads.simulation.scenarios import COUPON_SALE, HOARDED_SALE, FlashSale
 from workloads.simulation.simulate import Outcome, simulate
 from workloads.simulation.world.faults import FAULTS
 from workloads.simulation.world.shop import Setting
@@ -26,12 +26,18 @@ NAMED = {
     "money_returned_for_what_another_sold": {"money_mismatch", "answered_not_done"},
     "assumed_stock_never_doubted": {"internal_error", "job_failed"},
     "hold_limit_asked_before_the_posting": {"held_too_much"},
+    "coupon_kept_by_what_ran_out": {"coupon_kept"},
+    "coupon_not_used_again": {"coupon_drifts"},
+    "coupon_given_back_twice": {"coupon_drifts"},
 }
 # Both take a payment after the hold died and the stock went: one seed in a hundred of the usual sale has one, in which
 # the webhook wins as well; one in ten when most pay late and half come back for what was freed.
 LATE_RUSH = {"replayed_refusal_taken_for_a_yes": FlashSale(buyers=80, late_share=0.7, back_share=0.5)}
 # Nobody of the usual sale holds more than a few orders.
 HOARDERS = {"hold_limit_asked_before_the_posting": HOARDED_SALE}
+COUPONS = dict.fromkeys(
+    ("coupon_kept_by_what_ran_out", "coupon_not_used_again", "coupon_given_back_twice"), COUPON_SALE
+)
 # For this one stock must also come back between two store calls, milliseconds apart: here they often take a second, and
 # stock comes back every other second. Slow: one seed in twenty.
 ALWAYS_SOMETHING_BACK = {
@@ -46,7 +52,7 @@ def run(name: str, seed: int) -> Outcome:
     if name in ALWAYS_SOMETHING_BACK:
         scenario = ALWAYS_SOMETHING_BACK[name].scenario
         return simulate(scenario, seed, Setting(sweep_interval_seconds=2.0), STALLING)
-    return simulate((LATE_RUSH | HOARDERS).get(name, FlashSale()).scenario, seed, plan=FAULTS)
+    return simulate((LATE_RUSH | HOARDERS | COUPONS).get(name, FlashSale()).scenario, seed, plan=FAULTS)
 
 
 def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:

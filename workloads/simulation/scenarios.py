@@ -44,6 +44,7 @@ class Scenario:
     staff_every_seconds: float = 0.0
     refund_share: float = 0.5
     hoarders: int = 0
+    coupons: int = 0  # each may be used once
     limited: bool = True  # whether what one customer may hold is bounded, or lifted as for a load test
 
 
@@ -61,6 +62,7 @@ class FlashSale:
     back_share: float = 0.2
     back_after_seconds: float = 900.0
     hoarders: int = 0
+    coupons: int = 0
     habits: Habits = field(default_factory=Habits)
     late_habits: Habits = field(default_factory=lambda: LATE)
 
@@ -71,7 +73,9 @@ class FlashSale:
         visits = [(at, self._visit(chance, late if chance.random() < self.late_share else prompt)) for at in times]
         stock = {"hot": self.hot_stock, "warm": self.other_stock, "cold": self.other_stock}
         stock |= {f"shelf-{number}": 2 * self.hoarders for number in range(HOARDED_SKUS if self.hoarders else 0)}
-        return Scenario("flash-sale", stock, visits, staff_every_seconds=60.0, hoarders=self.hoarders)
+        return Scenario(
+            "flash-sale", stock, visits, staff_every_seconds=60.0, hoarders=self.hoarders, coupons=self.coupons
+        )
 
     def _arrival(self, chance: random.Random) -> float:
         if chance.random() < self.back_share:
@@ -87,6 +91,7 @@ class FlashSale:
 
 
 HOARDED_SALE = FlashSale(buyers=20, hoarders=2)
+COUPON_SALE = FlashSale(hot_stock=60, late_share=0.6, back_share=0.5, coupons=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +208,10 @@ def _purchase(shop: Shop, invoice: "Invoice") -> VisitMaker:
 
 async def play(scenario: Scenario, shop: SimulatedShop) -> None:
     """Opens the shop, lets everybody come, and waits until all is settled."""
-    await shop.open(scenario.stock)
+    await shop.open(scenario.stock, _coupons(scenario))
     staff = asyncio.ensure_future(_staff(scenario, shop))
     visitors = [
-        asyncio.ensure_future(_visitor(f"user-{number}", at, visit, shop))
+        asyncio.ensure_future(_visitor(f"user-{number}", at, visit, shop, _coupon_of(scenario, number)))
         for number, (at, visit) in enumerate(scenario.visits)
     ]
     shelf = [sku for sku in scenario.stock if sku.startswith("shelf-")]
@@ -216,9 +221,18 @@ async def play(scenario: Scenario, shop: SimulatedShop) -> None:
     await shop.rest()
 
 
-async def _visitor(name: str, at: float, visit: VisitMaker, shop: SimulatedShop) -> None:
+def _coupons(scenario: Scenario) -> list[str]:
+    return [f"ONCE-{number}" for number in range(scenario.coupons)]
+
+
+def _coupon_of(scenario: Scenario, number: int) -> str | None:
+    coupons = _coupons(scenario)
+    return coupons[number % len(coupons)] if coupons else None
+
+
+async def _visitor(name: str, at: float, visit: VisitMaker, shop: SimulatedShop, coupon: str | None) -> None:
     await asyncio.sleep(at)
-    await Customer(name, shop.desk).carry_out(visit(random.Random(f"{name} {shop.seed}")))
+    await Customer(name, shop.desk, coupon).carry_out(visit(random.Random(f"{name} {shop.seed}")))
 
 
 async def _staff(scenario: Scenario, shop: SimulatedShop) -> None:

@@ -11,6 +11,8 @@ from service.infra.mongo.client import Database
 WALK_ORDER = {"search.rank": -1, "_id": -1}
 CANDIDATE_FIELDS = {"search.rank": 1, "search.name": 1}
 
+TEXT_WINDOWS = 4  # a phrase is looked for in so many windows of products that have its words
+
 Place = tuple[int, str]
 Scored = tuple[Product, float]
 
@@ -18,6 +20,7 @@ Scored = tuple[Product, float]
 class SearchRepository:
     def __init__(self, database: Database, window_max: int) -> None:
         self._products, self._window_max = database[PRODUCTS], window_max
+        self._text_max = TEXT_WINDOWS * window_max
 
     async def walk(
         self,
@@ -61,15 +64,19 @@ class SearchRepository:
         return [to_candidate(0, row) for row in await found.to_list(limit)]
 
     async def text(self, query: str, after: tuple[float, str] | None, limit: int) -> list[Scored]:
-        """By MongoDB's own text score: understands "quoted phrases" and -excluded words, and reads every match."""
-        steps: list[dict[str, Any]] = [
-            {"$match": {**ACTIVE, "$text": {"$search": query}}},
-            {"$set": {"textScore": {"$meta": "textScore"}}},
-        ]
+        """Understands "quoted phrases" and -excluded words. The best by MongoDB's own text score, which reads every
+        match; of more matches than four windows so many are read, and the most popular of them come first."""
+        matching = {"$match": {**ACTIVE, "$text": {"$search": query}}}
+        score: Any = {"$meta": "textScore"}
+        steps: list[dict[str, Any]] = [matching]
+        if await self._is_common(matching):
+            steps.append({"$limit": self._text_max})
+            score = "$search.rank"
+        steps.append({"$set": {"textScore": score}})
         if after is not None:
-            score, last_id = after
-            ties = {"textScore": score, "_id": {"$lt": last_id}}
-            steps.append({"$match": {"$or": [{"textScore": {"$lt": score}}, ties]}})
+            last_score, last_id = after
+            ties = {"textScore": last_score, "_id": {"$lt": last_id}}
+            steps.append({"$match": {"$or": [{"textScore": {"$lt": last_score}}, ties]}})
         steps += [
             {"$sort": {"textScore": -1, "_id": -1}},
             {"$limit": limit},
@@ -77,6 +84,12 @@ class SearchRepository:
         ]
         rows = await self._products.aggregate(steps).to_list(None)
         return [(to_product(row), row["textScore"]) for row in rows]
+
+    async def _is_common(self, matching: Mapping[str, Any]) -> bool:
+        """Without a score the server stops as soon as it has seen so many."""
+        steps = [matching, {"$limit": self._text_max + 1}, {"$count": "matches"}]
+        counted = await self._products.aggregate(steps).to_list(None)
+        return bool(counted) and counted[0]["matches"] > self._text_max
 
 
 def _reaches(after: Place | None, from_rank: int | None) -> list[dict[str, Any]]:

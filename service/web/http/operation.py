@@ -66,6 +66,7 @@ class Operation:
     if_match: bool = False
     gives: Mapping[str, str] = field(default_factory=dict)
     body_size: BodySize = "default"
+    lines_of: Callable[[Any], int] | None = None
     is_page: bool = False  # for people: links to it may carry parameters of others
     handler: "Handler | None" = None
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -169,12 +170,14 @@ def operation(
     if_match: bool = False,
     gives: Mapping[str, str] | None = None,
     body_size: BodySize | None = None,
+    lines_of: Callable[[Any], int] | None = None,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
-    large a body may be, when its schema does not tell; `example` what the document's example of the answer says where
+    large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
+    work grows with them: they are charged for; `example` what the document's example of the answer says where
     values must agree. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
@@ -190,6 +193,7 @@ def operation(
         if_match,
         gives or {},
         body_size or size_of(takes, limit),
+        lines_of,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
     )
     read, safe = _reader(declared), method in SAFE_METHODS
@@ -200,6 +204,8 @@ def operation(
         async def handle(request: Request, **path_parameters: str) -> HTTPResponse | None:
             path_parameters = {name: segment(raw) for name, raw in path_parameters.items()}
             taken = read(request)
+            if lines_of is not None:
+                await request.app.ctx.layers.charge(request, lines_of(taken))
             call = Call(request, taken, _once(request, taken, path_parameters) if idempotent else None)
             if safe:
                 reply = await handler(call, **path_parameters)

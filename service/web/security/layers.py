@@ -46,13 +46,14 @@ from service.web.security.fallback_limit import FallbackLimit
 from service.web.security.gate import Gate, StoreDown
 from service.web.security.headers import CSP, JSON_CSP, PAGE_HEADERS, as_bytes, page_csp, security_headers
 from service.web.security.metrics import SecurityMetrics
-from service.web.security.rate_limit import Prepared, RateLimits
+from service.web.security.rate_limit import LINES_FREE, Prepared, RateLimits
 from service.web.security.refusals import Doorkeeper, Refusals, TurnedAway
 from service.web.security.sanitize import Sanitizer
 from service.web.security.session_seal import SessionSeals
 
 NONCE_BYTES = 16
 UNDECLARED_LIMIT = "default"
+LINES = "lines"
 ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 FIRST = 100
 
@@ -170,7 +171,7 @@ class Layers:
         answer = self.refusals.find(client, limit)
         if answer is None:
             try:
-                answer = await self.gate.ask(session_id, limit.limits(client, user_id), limit.always)
+                answer = await self.gate.ask(session_id, limit.limits(client, user_id), always=limit.always)
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return
@@ -186,6 +187,23 @@ class Layers:
         if not limit.open_when_down:
             raise Unavailable("Requests of this kind cannot be checked right now", retry_after_seconds=1)
         self.fallback.take(client, limit.quota_per_minute)
+
+    async def charge(self, request: Request, lines: int) -> None:
+        """A request of many lines takes as much of the shop as many requests. Raises TooMany."""
+        if lines > LINES_FREE:
+            await self.also_limit(request, LINES, lines)
+
+    async def also_limit(self, request: Request, name: str, cost: int = 1) -> None:
+        """Counts an admitted request in one more class; a cost of 0 asks whether one more would pass. Raises
+        TooMany."""
+        context, limit = request.ctx, self.limits.of(name)
+        if context.rate is None:  # Redis is down, and the route is open all the same
+            return
+        user_id = context.principal.user_id if context.principal else ""
+        answer = await self.gate.ask("", limit.limits(context.client, user_id), cost)
+        if answer.refused:
+            context.answer, context.rate = answer, limit
+            raise limit.refusal(answer.refused, answer.reset_seconds)
 
     def check_csrf(self, request: Request) -> None:
         if request.method in SAFE_METHODS or request.conn_info is None:

@@ -32,8 +32,14 @@ CLASSES: Mapping[str, LimitClass] = {
     "register": LimitClass((Window("client", 20, 60), Window("client", 200, 86_400)), False),
     "reset": LimitClass((Window("client", 10, 60), Window("client", 60, 3_600)), False),
     "refresh": LimitClass((Window("client", 120, 60),), False),
+    "guest": LimitClass((Window("client", 60, 60), Window("client", 2_000, 86_400)), True),
+    "guess": LimitClass((Window("client", 60, 3_600), Window("account", 10, 3_600)), False),
+    "lines": LimitClass((Window("client", 8_000, 60), Window("account", 2_000, 60)), False),
     "account": LimitClass((Window("client", 60, 60), Window("account", 20, 60)), False),
 }
+
+
+LINES_FREE = 20  # of a request: what most people order costs no second look
 
 
 class RateLimits:

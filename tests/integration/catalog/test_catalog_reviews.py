@@ -5,15 +5,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import shops
 from catalogue import Client, call, catalogue, made, ok
 
 from service.bootstrap import Shop
+from service.catalog.models import SignedAsStaff, check_signature
+from service.inventory.models import Line
+from service.orders.repository import OrderRepository
 
 
 @pytest.fixture
 async def client(shop: Shop) -> AsyncIterator[Client]:
     async with catalogue(shop) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def bought(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody has bought everything, but `nobody`."""
+
+    async def has_bought(self: OrderRepository, user_id: str, product_id: str) -> bool:
+        return user_id != "nobody"
+
+    monkeypatch.setattr(OrderRepository, "has_bought", has_bought)
 
 
 async def write(client: Client, product: dict[str, Any], customer: str, stars: int, text: str = "") -> dict[str, Any]:
@@ -129,3 +143,51 @@ async def test_a_customer_sees_their_own_review_while_it_waits(client: Client) -
     assert await ok(client, "GET", path, **{"X-Customer": "c1"}) == review
     status, problem = await call(client, "GET", path, **{"X-Customer": "c2"})
     assert (status, problem["code"]) == (404, "review_not_found")
+
+
+async def test_who_has_not_bought_it_does_not_review_it(client: Client) -> None:
+    product = await made(client)
+    status, answer = await call(
+        client, "POST", f"/{product['slug']}/reviews", {"rating": 1, "text": "Bad"}, **{"X-Customer": "nobody"}
+    )
+    assert (status, answer["code"]) == (403, "not_bought")
+
+
+async def test_only_what_is_paid_for_counts_as_bought(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    await shops.stock(shop, A=5, B=5)
+    buyers = OrderRepository(shop.stores.database, shop.ledger._books._sender, shop.config)
+    order = (await shop.orders.checkout("u1", [Line("A", 1)])).order
+    assert not await buyers.has_bought("u1", "p-A")
+    await shops.pay(shop, order)
+    assert await buyers.has_bought("u1", "p-A")
+    assert not await buyers.has_bought("u1", "p-B")
+    assert not await buyers.has_bought("u2", "p-A")
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "Holdfast Support",
+        "holdfast",
+        "The STAFF",
+        "Ａｄｍｉｎ",
+        "S u p p o r t",
+        "Support-Team",
+        "Jo (official)",
+        "Ádmin",
+    ],
+)
+async def test_a_review_is_not_signed_in_the_shops_name(client: Client, author: str) -> None:
+    product = await made(client)
+    path, body = f"/{product['slug']}/reviews", {"rating": 5, "text": "Buy more", "author": author}
+    status, answer = await call(client, "POST", path, body, **{"X-Customer": "c1"})
+    assert (status, answer["code"]) == (422, "signed_as_staff")
+
+
+@pytest.mark.parametrize("author", ["A customer", "Jo Stafford", "Adminia Shopland", "茶", "Ada L."])
+def test_names_that_only_look_a_little_like_it_are_people(author: str) -> None:
+    try:
+        check_signature(author)
+    except SignedAsStaff as refusal:
+        raise AssertionError(author) from refusal

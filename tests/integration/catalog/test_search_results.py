@@ -24,6 +24,24 @@ async def test_name_matches_come_before_description_matches(shop: Shop) -> None:
     assert await names(shop, "heart") == ["Heart of wicker", "Blue plate"]
 
 
+async def test_a_quoted_search_for_what_everything_has_reads_a_bounded_part_of_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.catalog.create_all([goods(f"Red mug {n:02}", popularity=n) for n in range(30)])
+    exact = (await shop.search.find('"red mug"', None, 24)).items
+    monkeypatch.setattr(shop.search._repository, "_text_max", 10)
+    pages, position = list[str](), None
+    for _ in range(4):
+        page = await shop.search.find('"red mug"', position, 4)
+        pages += [product.name for product in page.items]
+        position = page.next
+        if position is None:
+            break
+    assert len(exact) == 24
+    assert len(pages) == len(set(pages)) == 10, "as many as it looks at, each once, over several pages"
+    assert await names(shop, '"red mug 07"') == ["Red mug 07"], "what few have is found among all"
+
+
 async def test_products_with_all_words_come_before_products_with_some(shop: Shop) -> None:
     await shop.catalog.create_all(
         [

@@ -104,6 +104,31 @@ async def test_a_listener_is_shown_what_is_there_and_then_each_change(
         }
 
 
+async def test_made_up_skus_are_not_asked_for_again_and_again(
+    shop: Shop, background: Background, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stock(shop, TEA=9)
+    feed, asked = background.feed, list[str]()
+    snapshot = feed._snapshot
+
+    async def noting(topics: Any) -> Any:
+        asked.extend(topics)
+        return await snapshot(topics)
+
+    async with listening(client, "TEA", *(f"MADE-UP-{n}" for n in range(99))) as stream:
+        await stream.next()
+        monkeypatch.setattr(feed, "_snapshot", noting)
+        await feed._heal()
+        assert set(asked) == {"TEA"}
+        await stock(shop, **{"MADE-UP-7": 3})
+        while await background.relay.relay():
+            pass
+        assert await stream.available() == [("MADE-UP-7", 3)], "one that begins to be is told all the same"
+        asked.clear()
+        await feed._heal()
+        assert set(asked) == {"TEA", "MADE-UP-7"}
+
+
 async def test_every_committed_state_comes_once_however_often_it_is_relayed(
     shop: Shop, background: Background, client: aiohttp.ClientSession
 ) -> None:

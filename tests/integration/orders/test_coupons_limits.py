@@ -10,6 +10,7 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.inventory.models import InsufficientStock, Line
+from service.orders import postings
 from service.orders.coupons import CouponMoved
 from service.orders.models import (
     CouponChanged,
@@ -18,6 +19,9 @@ from service.orders.models import (
     CouponNotValid,
     CouponUsedUp,
     Order,
+    OrderStatus,
+    Payment,
+    PaymentStatus,
 )
 from service.payments.models import PaymentDeclined
 
@@ -93,6 +97,77 @@ async def test_a_use_that_came_to_nothing_is_given_back(shop: Shop, clock: shops
     assert await used(shop) == 1
 
 
+async def test_a_coupon_comes_back_when_its_hold_ends_and_not_a_day_later(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10, uses_max=1, uses_per_user_max=1)
+    order = await use(shop)
+    clock.advance(shop.config.reservation_ttl_seconds + 1)
+    assert (await shop.expiry.sweep()).released == 1
+    assert await used(shop) == 0
+    await shop.orders.cancel(await shop.orders.get(order.id), "u1")
+    assert await used(shop) == 0, "given back once: by the sweep, and not again by the cancel"
+    await shops.pay(shop, await use(shop))
+    assert await used(shop) == 1
+    assert await shops.violations(shop) == {}
+
+
+async def test_simultaneous_sweeps_and_cancels_give_a_coupon_back_once(
+    shop: Shop, other: Shop, clock: shops.MovableClock
+):
+    await shops.stock(shop, A=50)
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10)
+    orders = [await use(shop, user=f"u{n}") for n in range(6)]
+    await shops.pay(shop, await use(shop, user="payer"))
+    clock.advance(shop.config.reservation_ttl_seconds + 1)
+    cancels = [each.orders.cancel(order, order.user_id) for order in orders for each in (shop, other)]
+    await asyncio.gather(shop.expiry.sweep(), *cancels, other.expiry.sweep(), return_exceptions=True)
+    assert {(await shop.orders.get(order.id)).status for order in orders} == {OrderStatus.CANCELLED}
+    assert await used(shop) == 1
+    assert await shops.violations(shop) == {}
+
+
+async def test_who_pays_after_the_hold_uses_the_coupon_again_if_nobody_else_has(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10, uses_max=1)
+    late = await use(shop, user="late")
+    clock.advance(shop.config.reservation_ttl_seconds + 1)
+    await shop.expiry.sweep()
+    other = await use(shop, user="other")
+    with pytest.raises(CouponUsedUp):
+        await shops.pay(shop, late)
+    assert await shop.stores.database["gateway_charges"].count_documents({"orderId": late.id}) == 0
+    await shop.orders.cancel(other, "other")
+    paid = await shops.pay(shop, late)
+    assert (paid.total, await used(shop)) == (225, 1)
+    assert await shops.violations(shop) == {}
+
+
+async def test_a_declined_payment_after_the_hold_gives_the_coupon_back(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10, uses_max=1)
+    order = await use(shop)
+    clock.advance(shop.config.reservation_ttl_seconds + 1)
+    await shop.expiry.sweep()
+    with pytest.raises(PaymentDeclined):
+        await shops.pay(shop, order, "decline")
+    assert await used(shop) == 0
+    assert await shops.violations(shop) == {}
+
+
+async def test_a_sweep_leaves_the_coupon_to_a_payment_that_is_under_way(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10, uses_max=1)
+    order = await use(shop)
+    attempt = Payment(shop.ids.new(), PaymentStatus.PROCESSING, "ok", clock.now())
+    await shop.ledger.post(postings.claimed(order, attempt))
+    clock.advance(shop.config.reservation_ttl_seconds + 1)
+    assert (await shop.expiry.sweep()).released == 1
+    assert await used(shop) == 1, "the payment may still be a sale"
+    await shop.settlement.reconcile()
+    assert await used(shop) == 0, "the provider never heard of it"
+    assert await shops.violations(shop) == {}
+
+
 async def test_a_use_is_given_back_once_however_often_it_is_cancelled(shop: Shop):
     await shops.stock(shop, A=50)
     await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10)
@@ -100,6 +175,25 @@ async def test_a_use_is_given_back_once_however_often_it_is_cancelled(shop: Shop
     order = await use(shop)
     assert await outcomes(*(shop.orders.cancel(order, "u1") for _ in range(5))) == ["Answer"] + ["WrongStatus"] * 4
     assert await used(shop) == 1
+
+
+async def test_orders_that_nobody_ever_paid_are_not_kept_for_good(shop: Shop, clock: shops.MovableClock):
+    await shops.stock(shop, A=50)
+    unpaid, paid = await shops.buy(shop, A=1), await shops.pay(shop, await shops.buy(shop, A=1))
+    refused = await shops.buy(shop, A=1)
+    with pytest.raises(PaymentDeclined):
+        await shops.pay(shop, refused, "decline")
+    waiting = await shops.buy(shop, A=1)
+    await shop.orders.cancel(unpaid, "u1")
+    clock.advance(shop.config.unpaid_orders_kept_seconds - 60)
+    assert await shop.orders.forget_never_paid() == 0
+    clock.advance(120)
+    await shop.expiry.sweep()
+    assert await shop.orders.forget_never_paid() == 2
+    left = {order["_id"] async for order in shop.stores.database["orders"].find()}
+    assert left == {paid.id, waiting.id}
+    assert await shop.stores.database["reservations"].count_documents({}) == 2
+    assert await shops.violations(shop) == {}
 
 
 async def test_a_checkout_without_stock_uses_no_coupon(shop: Shop):

@@ -1,4 +1,4 @@
-"""What each layer does while a store is down: one test for each row of the table in docs/security.md."""
+"""What each layer does while a store is down: one test for each row of the table in docs/operating/security.md."""
 
 import asyncio
 import logging

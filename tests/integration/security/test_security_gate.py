@@ -50,6 +50,28 @@ async def test_of_three_hundred_at_once_exactly_the_quota_is_admitted(gate: Gate
     assert sorted(answer.remaining for answer in answers if not answer.refused) == list(range(100))
 
 
+async def test_what_costs_more_takes_more_and_what_does_not_fit_takes_nothing(gate: Gate) -> None:
+    limits = ("k", 100, 60_000)
+    assert (await gate.ask("", limits, 60)).remaining == 40
+    assert (await gate.ask("", limits, 60)).refused == 1
+    assert (await gate.ask("", limits, 40)).refused == 0
+    assert (await gate.ask("", limits)).refused == 1
+
+
+async def test_what_costs_more_than_the_whole_quota_passes_alone(gate: Gate) -> None:
+    limits = ("k", 100, 60_000)
+    assert (await gate.ask("", limits, 1_000)).refused == 0
+    assert (await gate.ask("", limits)).refused == 1
+
+
+async def test_asking_alone_counts_nothing(gate: Gate) -> None:
+    limits = ("k", 2, 60_000)
+    for _ in range(5):
+        assert (await gate.ask("", limits, 0)).remaining == 2
+    await gate.ask("", limits, 2)
+    assert (await gate.ask("", limits, 0)).refused == 1
+
+
 async def test_two_processes_share_one_count(redis_url: str) -> None:
     gates = [new_gate(Config(redis_url=redis_url, gate_batch_max=3)) for _ in range(2)]
     answers = await asyncio.gather(*(gate.ask("", ("k", 100, 60_000)) for gate in gates for _ in range(150)))
@@ -249,10 +271,10 @@ async def test_a_session_that_has_ended_spends_nothing_of_its_accounts_quota(
 ) -> None:
     limits = ("of-the-client", 100, 60_000, "of-the-account", 3, 60_000)
     for _ in range(10):
-        assert (await gate.ask("ended", limits, 3)).refused == 0
+        assert (await gate.ask("ended", limits, always=3)).refused == 0
     assert await store.exists("of-the-account") == 0
     await store.hset("session:living", mapping={"user": "u1", "role": "customer", "seal": "s"})
-    refused = [(await gate.ask("living", limits, 3)).refused for _ in range(4)]
+    refused = [(await gate.ask("living", limits, always=3)).refused for _ in range(4)]
     assert refused == [0, 0, 0, 2]
 
 

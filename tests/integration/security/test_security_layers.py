@@ -5,12 +5,15 @@ import io
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import shops
 from secured_app import PASSWORD, Answer, Guarded, guarded
 
 from service.config import Config
+from service.errors import TooMany
 from service.web.http.access import Access
 from service.web.security.headers import JSON_CSP, security_headers
 
@@ -311,3 +314,36 @@ async def test_an_unsafe_request_is_carried_out_when_its_client_has_hung_up(site
     writer.close()
     await asyncio.sleep(0.5)
     assert site.done == ["slow"]
+
+
+def admitted(client: str, user_id: str = "") -> Any:
+    """A request that has passed its route's own limit."""
+    principal = SimpleNamespace(user_id=user_id) if user_id else None
+    return SimpleNamespace(ctx=SimpleNamespace(rate=object(), client=client, principal=principal, answer=None))
+
+
+async def test_large_checkouts_are_charged_by_their_lines_and_small_ones_are_not(site: Guarded) -> None:
+    for _ in range(300):
+        await site.layers.charge(admitted("198.51.100.7", "buyer"), 20)
+    for _ in range(4):
+        await site.layers.charge(admitted("198.51.100.7", "buyer"), 500)
+    with pytest.raises(TooMany) as refused:
+        await site.layers.charge(admitted("198.51.100.7", "buyer"), 500)
+    assert refused.value.retry_after_seconds
+    await site.layers.charge(admitted("198.51.100.7", "somebody else"), 500)
+
+
+async def test_a_client_that_takes_no_cookie_makes_no_end_of_guest_carts(site: Guarded) -> None:
+    for _ in range(60):
+        await site.layers.also_limit(admitted("198.51.100.8"), "guest")
+    with pytest.raises(TooMany):
+        await site.layers.also_limit(admitted("198.51.100.8"), "guest")
+    await site.layers.also_limit(admitted("198.51.100.9"), "guest")
+
+
+async def test_coupon_codes_are_guessed_ten_times_an_hour_and_no_more(site: Guarded) -> None:
+    for _ in range(10):
+        await site.layers.also_limit(admitted("198.51.100.10", "guesser"), "guess", 0)
+        await site.layers.also_limit(admitted("198.51.100.10", "guesser"), "guess")
+    with pytest.raises(TooMany):
+        await site.layers.also_limit(admitted("198.51.100.11", "guesser"), "guess", 0)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import ClassVar
 
+from workloads.simulation.checks.coupons import CouponUses
 from workloads.simulation.mongo.store import Change, Document
 
 SOLD = {"paid", "shipped", "delivered"}
@@ -77,6 +78,7 @@ class Conservation:
         self._charges: dict[str, Document] = {}
         self._holds_of_one_max = holds_of_one_max
         self._held: dict[str, dict[str, datetime]] = defaultdict(dict)
+        self._coupon_uses = CouponUses(self.violate)
 
     def hear(self, changes: list[Change]) -> None:
         skus: dict[str, None] = {}
@@ -89,6 +91,7 @@ class Conservation:
             self._check_sku(sku)
         for order_id in orders:
             self._check_order(order_id)
+        self._coupon_uses.check()
 
     def violate(self, rule: str, detail: str) -> None:
         self.violations.append(Violation(rule, self._now(), detail))
@@ -161,6 +164,7 @@ class Conservation:
         if was != status and status not in STATUS_AFTER[was]:
             self.violate("illegal_status", f"order {key} went from {was} to {status}")
         self.orders[key].document = after
+        self._coupon_uses.take_order(key, after)
         orders[key] = None
 
     def _take_charge(
@@ -169,12 +173,18 @@ class Conservation:
         assert after is not None, "the provider forgets nothing"
         self._charges[key] = after
 
+    def _take_coupon(
+        self, key: str, before: Document | None, after: Document | None, _: dict[str, None], orders: dict[str, None]
+    ) -> None:
+        self._coupon_uses.take_coupon(key, after or {})
+
     _takers: ClassVar = {
         "inventory": _take_inventory,
         "stock_history": _take_movement,
         "reservations": _take_hold,
         "orders": _take_order,
         "gateway_charges": _take_charge,
+        "coupons": _take_coupon,
     }
 
     # What must hold after a commit.
@@ -273,6 +283,8 @@ class Conservation:
     def _check_rest(self, order_id: str, order: Document, facts: OrderFacts, kept: int, wall: datetime) -> None:
         if facts.held("active") and order["reservation"]["expiresAt"] < wall - self._tolerance:
             self.violate("hold_not_swept", f"order {order_id} still holds {facts.held('active')}")
+        if not facts.held("active"):
+            self._coupon_uses.check_rest(order_id, order)
         refunded = sum(refund["amount"] for refund in order.get("refunds", ()))
         due = order["total"] - refunded if order["status"] in {*SOLD, "refunded"} else 0
         if kept != due:

@@ -19,8 +19,8 @@ GOOD_CARD, BAD_CARD = "card", "card-decline"
 class Customer:
     """One visit of one person; every request has a key of its own."""
 
-    def __init__(self, name: str, desk: Desk) -> None:
-        self.name, self._desk = name, desk
+    def __init__(self, name: str, desk: Desk, coupon: str | None = None) -> None:
+        self.name, self._desk, self._coupon = name, desk, coupon
         self._requests = 0
 
     async def carry_out(self, visit: Visit) -> None:
@@ -38,7 +38,7 @@ class Customer:
             case View(sku):
                 return await self._desk.availability(sku)
             case CheckOut(lines):
-                return await self._desk.check_out(self.name, self._next_key(), lines)
+                return await self._desk.check_out(self.name, self._next_key(), lines, self._coupon)
             case Pay(order_id, card_is_good):
                 return await self._pay(order_id, GOOD_CARD if card_is_good else BAD_CARD)
             case Cancel(order_id):

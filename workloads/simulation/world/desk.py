@@ -44,7 +44,9 @@ class Desk:
         self._auditor.saw_available(sku, stock[sku].available, began_at)
         return Reply(OK, in_stock=stock[sku].available > 0)
 
-    async def check_out(self, user: str, key: str, lines: tuple[tuple[str, int], ...]) -> Reply:
+    async def check_out(
+        self, user: str, key: str, lines: tuple[tuple[str, int], ...], coupon: str | None = None
+    ) -> Reply:
         basket: dict[str, int] = {}
         for sku, quantity in lines:
             basket[sku] = basket.get(sku, 0) + quantity
@@ -52,7 +54,7 @@ class Desk:
         asked = tuple(Line(sku, quantity) for sku, quantity in lines)
 
         async def action(shop: Shop) -> Any:
-            return await shop.orders.checkout(user, asked, _key(shop, user, key, repr(lines)))
+            return await shop.orders.checkout(user, asked, _key(shop, user, key, repr(lines)), coupon)
 
         answer = await self._ask(operation, action)
         if answer is None:

@@ -3,7 +3,7 @@ worker, and the auditor listening."""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
@@ -19,6 +19,7 @@ from service.infra.mongo.indexes import reconcile
 from service.inventory.models import Line
 from service.inventory.repository import InventoryRepository
 from service.orders.hold_limits import LIFTED_FROM_SCALE
+from service.orders.models import CouponKind
 from service.payments.simulator import SimulatedGateway
 from workloads.simulation.checks.auditor import Auditor
 from workloads.simulation.mongo.database import Client
@@ -84,8 +85,8 @@ class SimulatedShop:
         source = random.Random(f"quiet {self.seed}")
         return build(self.setting.config, stores_on(client), self.clock, source, self.provider)
 
-    async def open(self, stock: dict[str, int]) -> None:
-        """Indexes, catalogue and goods in; then the background jobs start."""
+    async def open(self, stock: dict[str, int], coupons: Sequence[str] = ()) -> None:
+        """Indexes, catalogue, goods in and coupons for one use each; then the background jobs start."""
         shop = self.quiet()
         await reconcile(shop.stores.database, INDEXES)
         await shop.offers.put(offers_of(stock))
@@ -94,6 +95,8 @@ class SimulatedShop:
             await repository.create(sku, f"product-{sku}", 0, self.clock.now())
         for lines in _parts([Line(sku, quantity) for sku, quantity in stock.items()], 500):
             await shop.inventory.receive(lines, "staff")
+        for code in coupons:
+            await shop.coupons.create(code, CouponKind.PERCENTAGE, 10, uses_max=1)
         self._every(self.setting.sweep_interval_seconds, lambda shop: shop.expiry.sweep())
         self._every(self.setting.reconcile_interval_seconds, lambda shop: shop.settlement.reconcile())
         self._every(self.setting.reconcile_interval_seconds, lambda shop: shop.refunds.reconcile())
