@@ -29,7 +29,7 @@ from service.ids import Ids
 
 ISSUER = "Holdfast"
 SECRET_BYTES = 20  # RFC 4226: as long as the hash
-RECOVERY_CODES, RECOVERY_BYTES = 10, 10
+RECOVERY_CODES, RECOVERY_BYTES = 10, 15  # 120 bits, so that a plain keyed hash is enough (ASVS 6.5.2)
 ANYWHERE = Device("anywhere", "")
 STEPS = (0, -1, 1)  # now, and what a clock that is half a minute off shows
 

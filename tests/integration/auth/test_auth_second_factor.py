@@ -165,6 +165,15 @@ async def test_the_owner_removes_it_with_password_and_code(ada: Person) -> None:
     assert (await ada.log_in()).status == 200
 
 
+async def test_a_reset_keeps_the_second_factor(ada: Person) -> None:
+    await ada.site.call("POST", "/api/auth/password/forgot", {"email": "ada@example.com"})
+    token, chosen = await ada.site.mailed_token("password_reset", "ada@example.com"), "another staple of horses"
+    reset = await ada.site.call("POST", "/api/auth/password/reset", {"token": token, "password": chosen})
+    assert reset.status == 204, reset.text
+    assert (await ada.log_in(password=chosen)).code == "second_factor_required"
+    assert (await ada.log_in(ada.code(), password=chosen)).status == 200
+
+
 async def test_an_admin_resets_it_which_is_on_record(ada: Person) -> None:
     admin, path = await ada.site.token("admin"), f"/api/auth/users/{ada.user_id}/second-factor"
     assert (await ada.site.call("DELETE", path, token=await ada.site.token("staff"))).status == 403
