@@ -51,7 +51,7 @@ test-fast: setup ## the lane without servers, under a minute
 
 test-long: setup ## the promised sizes: kills, torture, seeds; takes hours
 	@sh scripts/system-packages.sh tests
-	HOLDFAST_TESTS=long $(BIN)/pytest -m long_form $(ARGS)
+	HOLDFAST_TESTS=long $(BIN)/pytest -m "long_form or long_only" $(ARGS)
 
 check: setup ## style, types, import ladder, security lint
 	$(BIN)/ruff check .

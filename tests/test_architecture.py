@@ -26,7 +26,7 @@ DOMAIN_EXTRAS = {
     },
     "cart": {"wishlists"},
     "catalog": {
-        *("offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
+        *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
     "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
     "orders": {
