@@ -33,7 +33,7 @@ from IPython.display import Markdown
 from workloads.client.command_line import ask
 from workloads.demo.command import running_stack
 
-run = ask("bench", "lookups", "--scale", "0.05" if small else "1.0", *(["--samples", "80"] if small else []))
+run = ask("bench", "lookups", *(["--quick"] if small else []))
 rows = pd.DataFrame(run["rows"]).set_index("operation")
 rows[
     [

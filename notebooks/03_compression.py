@@ -30,7 +30,7 @@ from IPython.display import Markdown
 
 from workloads.client.command_line import ask
 
-run = ask("bench", "compression")
+run = ask("bench", "compression", *(["--quick"] if small else []))
 rows = pd.DataFrame(run["rows"]).set_index("content")
 rows
 

@@ -34,6 +34,7 @@ from service.orders.sales import Sales
 from service.orders.tasks import jobs as order_jobs
 from service.payments import wiring as payments
 from service.payments.models import Gateway
+from service.person_records import collectors, forgetting
 from service.runtime import Runtime
 from service.shop import Background, Domains, HttpEdge, Shop
 from service.web import wiring as web
@@ -66,8 +67,8 @@ def build(
 def http_edge(shop: Shop) -> HttpEdge:
     """Accounts, sessions and the security layers of a shop."""
     runtime, stores, tokens = shop.runtime, shop.stores, Tokens(shop.clock, shop.ids, shop.config)
-    edge = web.wire(runtime, stores, tokens, shop.audit_log)
-    accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate)
+    edge, kept = web.wire(runtime, stores, tokens, shop.audit_log), collectors(stores.database, shop.orders)
+    accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate, kept)
     return HttpEdge(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
 
 
@@ -79,6 +80,7 @@ def background(shop: Shop) -> Background:
     consumers = {
         "alerts": notified.alerts.follow,
         "sessions": auth.session_alignment(runtime, stores, shop.users).follow,
+        "erasures": forgetting(stores.database),
         "notices": notified.notices.follow,
         "wishlists": wishlists.follow,
         "sales": Sales(shop.buyers, shop.catalog).follow,

@@ -14,6 +14,7 @@ import file_watch.sitecustomize as file_watch
 import pytest
 import redis
 import shops
+from lengths import LONG
 from pymongo import MongoClient
 from xdist.scheduler import LoadScopeScheduling
 
@@ -37,17 +38,27 @@ MEASURED = {
     "e2e/test_notebooks.py",
     "integration/bench/test_bench_compression.py",
     "integration/bench/test_bench_index_cost.py",
+    "integration/bench/test_search_bench.py",
 }
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server, and starts the slow first, so that no worker is left with one at the end."""
+    """Leaves out what only has a long form, marks what needs a server, and starts the slow first, so that no worker is
+    left with one at the end."""
+    items[:] = [item for item in items if LONG or item.get_closest_marker("long_only") is None]
     for item in items:
         folder, fixtures = item.path.relative_to(TESTS).parts[0], set(getattr(item, "fixturenames", ()))
         if folder in FOLDERS_WITH_SERVERS or "stores" in fixtures:
             item.add_marker(pytest.mark.server)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_waits)
+
+
+def _waits(item: pytest.Item) -> int:
+    """Whoever takes long begins early: the slow, then browsers, then the rest."""
+    if item.get_closest_marker("slow"):
+        return 0
+    return 1 if item.get_closest_marker("browser") else 2
 
 
 class Groups(LoadScopeScheduling):

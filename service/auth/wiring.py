@@ -9,7 +9,10 @@ from service.auth.attempts import LoginAttempts
 from service.auth.devices import Devices
 from service.auth.mails import RESET, VERIFICATION, Mails
 from service.auth.passwords import Passwords
+from service.auth.personal_data import Collect, PersonalData
 from service.auth.repository import UserRepository
+from service.auth.second_factor import SecondFactors
+from service.auth.second_factor_repository import SecondFactorRepository
 from service.auth.sessions import SessionStore
 from service.auth.tokens import MAIL_TOKEN, Tokens, mail_token
 from service.auth.usecases import Auth, LoginChecks
@@ -25,6 +28,8 @@ from service.web.security.gate import SessionAndRateLimitCheck
 class AuthDomain:
     auth: Auth
     accounts: Accounts
+    factors: SecondFactors
+    personal_data: PersonalData
     passwords: Passwords
 
 
@@ -35,21 +40,27 @@ def wire(
     users: UserRepository,
     tokens: Tokens,
     gate: SessionAndRateLimitCheck,
+    collectors: Mapping[str, Collect] | None = None,
 ) -> AuthDomain:
+    """`collectors`: what other domains know about a user."""
     clock, ids, config = runtime.clock, runtime.ids, runtime.config
     passwords, sessions = Passwords(config), SessionStore(stores.redis, clock, config)
     attempts = LoginAttempts(stores.redis, Devices(clock, ids, config), clock, config)
+    factor_repository = SecondFactorRepository(stores.database)
+    factors = SecondFactors(factor_repository, attempts, clock, ids, config)
     mails = Mails(users, work, gate, runtime)
     return AuthDomain(
-        Auth(users, sessions, LoginChecks(attempts, passwords), tokens, mails, runtime),
-        Accounts(users, sessions, passwords, work, runtime),
+        Auth(users, sessions, LoginChecks(attempts, passwords, factors), tokens, mails, runtime),
+        Accounts(users, sessions, passwords, factor_repository, work, runtime),
+        factors,
+        PersonalData(collectors or {}),
         passwords,
     )
 
 
 def session_alignment(runtime: Runtime, stores: Stores, users: UserRepository) -> SessionAlignment:
     """For the worker, which follows what was committed."""
-    return SessionAlignment(users, SessionStore(stores.redis, runtime.clock, runtime.config))
+    return SessionAlignment(users, SessionStore(stores.redis, runtime.clock, runtime.config), runtime.config)
 
 
 def fills(config: Config) -> Mapping[str, Fill]:

@@ -18,7 +18,7 @@ from service.catalog.models import (
     Variant,
     rank_of,
 )
-from service.catalog.terms import name_keys, stems_of, text_keys
+from service.catalog.terms import code_key, name_keys, stems_of, text_keys
 from service.infra.mongo.client import DUPLICATE_KEY, Database, Session
 
 PRODUCTS, CATEGORIES, BRANDS = "products", "categories", "brands"
@@ -33,6 +33,7 @@ SORT_KEYS = {
     Sort.POPULAR: ("popularity", DESCENDING),
 }
 WITHOUT_SEARCH_KEYS = {"search.keys": 0, "search.name": 0}
+SEARCH_FORM = 2  # grows when words are turned into keys by other rules
 TEXT_STEMS_MAX = 100
 
 Place = tuple[Any, str]
@@ -159,6 +160,19 @@ class CatalogRepository:
             if await self._products.find_one({**ACTIVE, "brand": name}, {"_id": 1}) is None:
                 await self._brands.delete_one({"_id": name})
 
+    async def of_older_search(self, limit: int) -> list[Product]:
+        """Products whose keys were made by other rules than today's."""
+        found = self._products.find({"search.form": {"$ne": SEARCH_FORM}}, WITHOUT_SEARCH_KEYS).sort("_id", 1)
+        return [to_product(document) for document in await found.limit(limit).to_list(limit)]
+
+    async def index_anew(self, products: Sequence[Product]) -> None:
+        """The keys of those that nobody has changed meanwhile: a change makes them anew itself."""
+        writes = [
+            UpdateOne({"_id": each.id, "version": each.version}, {"$set": {"search": search_fields(each)}})
+            for each in products
+        ]
+        await self._products.bulk_write(writes, ordered=False)
+
     # Categories.
 
     async def categories(self) -> list[Category]:
@@ -215,9 +229,12 @@ def value_at(document: Mapping[str, Any], path: str) -> Any:
 def search_fields(product: Product) -> dict[str, Any]:
     """What search walks: the keys of every word (and pair of name words), the rank, the name's words in order."""
     named = stems_of(product.name)
-    told = " ".join((product.description, product.brand, *product.tags, product.category))
+    variants = [variant.name for variant in product.variants]
+    told = " ".join((*variants, product.description, product.brand, *product.tags, product.category))
+    codes = dict.fromkeys(filter(None, map(code_key, product.skus)))
     return {
-        "keys": [*name_keys(named), *text_keys(stems_of(told)[:TEXT_STEMS_MAX], named)],
+        "form": SEARCH_FORM,
+        "keys": [*name_keys(named), *text_keys(stems_of(told)[:TEXT_STEMS_MAX], named), *codes],
         "rank": rank_of(product.name, product.standing),
         "name": named,
     }

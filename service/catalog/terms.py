@@ -5,10 +5,11 @@ and the edit-distance neighbourhood that forgives a typo.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations
+
+from service.catalog.letters import fold, is_of_a_word, pieces_of
 
 # fmt: off
 STOPWORDS = frozenset({
@@ -36,13 +37,33 @@ _NAME_STEMS_PAIRED_MAX = 8
 _PREFIX_LENGTH_MAX = 10
 _TEXT_MARK = "~"
 _PAIR_MARK = "+"
+_CODE_MARK = "="
+_CODE_LENGTH_MAX = 64
+_COMPOUND_LENGTH_MAX = 40
+_COMPOUND = re.compile(r"[^\W_]+(?:[-‐‑–][^\W_]+){1,3}")
 
 
 def words_of(text: str) -> list[str]:
     """Lower-case words in order, accents and possessives folded away: "Poppy's CAFÉ" → ["poppy", "cafe"]."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(letter for letter in folded if not unicodedata.combining(letter))
-    return _WORD.findall(_POSSESSIVE.sub("", plain))
+    return [piece for word in _split(_POSSESSIVE.sub("", fold(text))) for piece in pieces_of(word)]
+
+
+def _split(folded: str) -> list[str]:
+    if folded.isascii():
+        return _WORD.findall(folded)
+    return "".join(sign if is_of_a_word(sign) else " " for sign in folded).split()
+
+
+def joined_of(text: str) -> list[str]:
+    """Hyphenated words written as one: "Wi-Fi T-shirt" → ["wifi", "tshirt"]."""
+    compounds = _COMPOUND.findall(_POSSESSIVE.sub("", fold(text)))
+    return ["".join(_WORD.findall(compound)) for compound in compounds if len(compound) <= _COMPOUND_LENGTH_MAX]
+
+
+def code_key(code: str) -> str:
+    """The key of a SKU however it is typed: in any case, with a # or blanks. "" for what is none."""
+    plain = "".join(sign for sign in fold(code) if sign.isascii() and sign.isalnum())
+    return _CODE_MARK + plain if 0 < len(plain) <= _CODE_LENGTH_MAX else ""
 
 
 @lru_cache(maxsize=65_536)
@@ -61,7 +82,7 @@ def stem(word: str) -> str:
 
 def stems_of(text: str) -> list[str]:
     """The distinct stems of a text in order of appearance, without stopwords (unless it has nothing else)."""
-    words = words_of(text)
+    words = [*words_of(text), *joined_of(text)]
     telling = [word for word in words if word not in STOPWORDS] or words
     return list(dict.fromkeys(map(stem, telling)))
 
@@ -76,8 +97,9 @@ def pair_key(one: str, other: str) -> str:
     return _PAIR_MARK.join(sorted((one, other)))
 
 
-def is_pair_key(key: str) -> bool:
-    return _PAIR_MARK in key
+def is_word_key(key: str) -> bool:
+    """Neither a pair's nor a SKU's."""
+    return _PAIR_MARK not in key and not key.startswith(_CODE_MARK)
 
 
 def stem_of_key(key: str) -> str:

@@ -314,9 +314,12 @@ class Catalog:
         return await self._popularity.count()
 
     async def upgrade(self) -> None:
-        """Brings what an older version wrote in step: lowest prices, and which stock has a live offer. Once done it
-        changes nothing; safe to run anywhere, any number at once."""
+        """Brings what an older version wrote in step: lowest prices, keys of search, and which stock has a live offer.
+        Once done it changes nothing; safe to run anywhere, any number at once."""
         await self._repository.add_lowest_prices()
+        while older := await self._repository.of_older_search(UPGRADED_TOGETHER_MAX):
+            await self._vocabulary.learn(map(_told, older))
+            await self._repository.index_anew(older)
         after = ""
         while gone := await self._offers.inactive(after, UPGRADED_TOGETHER_MAX):
             await self._transactions.run(partial(self._take_off_sale, gone))
@@ -334,7 +337,8 @@ class Catalog:
 
 def _told(product: NewProduct | Product) -> str:
     """All words that search should know."""
-    return " ".join((product.name, product.description, product.brand, *product.tags, product.category))
+    variants = (variant.name for variant in product.variants)
+    return " ".join((product.name, *variants, product.description, product.brand, *product.tags, product.category))
 
 
 def _moved_under(parent: Category, below: Category) -> Category:

@@ -107,7 +107,7 @@ class Crew:
             user = User(name, f"{name}@example.com", name, "customer", "-", now, now, email_verified=True)
             await UserRepository(self.shop.stores.database).add(user)
             await self.background.notices.subscribe(wanted, name, None)
-        orders = await asyncio.gather(*(shops.buy(self.shop, f"u{n}", **{held: 1}) for n in range(20)))
+        orders = await asyncio.gather(*(shops.buy(self.shop, f"u{number}-{n}", **{held: 1}) for n in range(20)))
         self.held += [order.id for order in orders]
         self.units[wanted] = self.randomness.randint(1, 5)
         await self.shop.inventory.receive([Line(wanted, self.units[wanted])], "staff")

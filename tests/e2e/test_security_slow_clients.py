@@ -16,7 +16,7 @@ import pytest
 from needs import missing
 from stacks import Stack, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 DEADLINE_SECONDS = 3
 SLOW_CLIENTS = 200
 ATTEMPTS = 3

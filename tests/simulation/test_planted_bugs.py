@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from lengths import length
 from planted_bugs import PLANTED, Bug
 
 from workloads.simulation.scenarios import COUPON_SALE, HOARDED_SALE, FlashSale
@@ -29,6 +30,14 @@ NAMED = {
     "coupon_kept_by_what_ran_out": {"coupon_kept"},
     "coupon_not_used_again": {"coupon_drifts"},
     "coupon_given_back_twice": {"coupon_drifts"},
+}
+# The first seed that showed each when it was last looked for; the long form looks from the very first.
+SHOWN_BY = {
+    "resolved_twice": 1,
+    "same_sku_twice": 2,
+    "money_kept_when_the_stock_is_gone": 15,
+    "replayed_refusal_taken_for_a_yes": 3,
+    "money_returned_for_what_another_sold": 27,
 }
 # Both take a payment after the hold died and the stock went: one seed in a hundred of the usual sale has one, in which
 # the webhook wins as well; one in ten when most pay late and half come back for what was freed.
@@ -60,22 +69,24 @@ def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long_form
 @pytest.mark.parametrize(("name", "bug"), PLANTED.items())
 def test_a_planted_bug_is_found_and_its_seed_replays_it(
     name: str, bug: Bug, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Slow: at least four sales for each bug."""
+    """Slow: at least three sales for each bug."""
     with bug():
-        seed = _first_seed_that_shows(name)
-        first, again = run(name, seed), run(name, seed)
+        seed, first = _first_that_shows(name)
+        again = run(name, seed)
     with capsys.disabled():
         print(f"\n{name}: found by seed {seed}: {first.violations[0].rule}")  # noqa: T201 - the seed is the report
     assert (first.digest, first.violations) == (again.digest, again.violations)
     assert run(name, seed).violations == ()
 
 
-def _first_seed_that_shows(name: str) -> int:
-    for seed in range(SEEDS_MAX):
-        if NAMED[name] & {violation.rule for violation in run(name, seed).violations}:
-            return seed
+def _first_that_shows(name: str) -> tuple[int, SimulationOutcome]:
+    for seed in range(length(SHOWN_BY.get(name, 0), 0), SEEDS_MAX):
+        outcome = run(name, seed)
+        if NAMED[name] & {violation.rule for violation in outcome.violations}:
+            return seed, outcome
     pytest.fail(f"not found in {SEEDS_MAX} seeds")

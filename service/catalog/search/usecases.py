@@ -10,12 +10,13 @@ from service.catalog.search.cache import Head, SearchCache, SearchCacheEntry
 from service.catalog.search.plan import Candidate, Stream, Walked, score, streams_for
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.vocabulary import Vocabulary
-from service.catalog.terms import stem, stems_of, words_of
+from service.catalog.terms import code_key, stem, stems_of, words_of
 from service.config import Config
 from service.errors import Invalid
 from service.infra.batcher import Batcher
 
 PHRASE_OR_EXCLUSION = re.compile(r'"|(?:^|\s)-\w')
+EXACT_MAX = 4  # SKUs that differ in nothing but case and signs
 LOWEST = (-1, "")
 NUMBER_MAX = 2**31
 
@@ -69,8 +70,22 @@ class Search:
         )
 
     async def find(self, query: str, position: Position | None, limit: int, generation: bytes = b"") -> SearchPage:
-        """Products for the words of a query, the best first. With the `generation` of the catalogue that is current,
-        what was read under it is not read again. Raises Invalid for another query's position."""
+        """Products whose SKU the query is, then those for its words, the best first. With the `generation` of the
+        catalogue that is current, what was read under it is not read again. Raises Invalid for another query's
+        position."""
+        page = await self._find(query, position, limit, generation)
+        exact = await self._repository.best([code_key(query)], EXACT_MAX) if code_key(query) else []
+        return await self._with_exact(page, [each.id for each in exact], position is None) if exact else page
+
+    async def _with_exact(self, page: SearchPage, ids: Sequence[str], is_first: bool) -> SearchPage:
+        """What a label or a shelf says leads straight to the goods: they come first, and nowhere else."""
+        others = tuple(product for product in page.items if product.id not in ids)
+        if not is_first:
+            return replace(page, items=others)
+        exact = await self._products.on_sale(ids)
+        return SearchPage((*exact, *others), page.next, None if exact else page.corrected)
+
+    async def _find(self, query: str, position: Position | None, limit: int, generation: bytes) -> SearchPage:
         asked = tuple(stems_of(query))
         by_text = PHRASE_OR_EXCLUSION.search(query) is not None
         if position is not None and not (position.asked == asked and self._is_sound(position, by_text)):

@@ -13,7 +13,8 @@ from service.catalog.repository import ACTIVE, PRODUCTS
 from service.catalog.terms import (
     deletions_of,
     is_one_edit_apart,
-    is_pair_key,
+    is_word_key,
+    joined_of,
     prefixes_of,
     stem,
     stem_of_key,
@@ -57,7 +58,7 @@ class Vocabulary:
         """Adds the words that are not known yet. Safe to repeat, and to run at the same time."""
         written: dict[str, str] = {}
         for text in texts:
-            for word in words_of(text):
+            for word in (*words_of(text), *joined_of(text)):
                 written[stem(word)] = min(written.get(stem(word), word), word)
         stems = sorted(written)
         for start in range(0, len(stems), LEARNED_TOGETHER_MAX):
@@ -82,7 +83,7 @@ class Vocabulary:
         ]
         counts: dict[str, int] = {}
         async for row in self._products.aggregate(steps, allowDiskUse=True):
-            if not is_pair_key(row["_id"]):
+            if is_word_key(row["_id"]):
                 counts[stem_of_key(row["_id"])] = counts.get(stem_of_key(row["_id"]), 0) + row["count"]
         known = {each["_id"]: each["count"] async for each in self._words.find({}, {"count": 1})}
         moved = {each: count for each, count in counts.items() if each in known and known[each] != count}

@@ -6,25 +6,22 @@ from typing import Any
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from benchmarks.lookups import run as lookups
+from benchmarks.lookups.run import QUICK
 from benchmarks.search.relevance import RelevancePlan, run
 from service.config import Config
+from workloads.client.command_line import ask
 
 
 def silent(step: str) -> None: ...
 
 
 @pytest.mark.slow
-def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(
-    config: Config,
-) -> None:
+def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(answers: None) -> None:
     """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
-    plan = lookups.LookupsPlan(scale=0.01, samples=40, scans_share=0.25, clients=4)
-    result = lookups.run(config.mongodb_uri, plan, silent)
-    rows = {row["operation"]: row for row in result["rows"]}
+    rows = {row["operation"]: row for row in ask("bench", "lookups", "--quick")["rows"]}
     assert set(rows) == {"product search", "order history", "cart operations", "user lookup"}
-    assert rows["order history"]["docsExaminedBefore"] == plan.sizes.orders
-    assert rows["product search"]["docsExaminedBefore"] >= plan.sizes.products
+    assert rows["order history"]["docsExaminedBefore"] == QUICK.sizes.orders
+    assert rows["product search"]["docsExaminedBefore"] >= QUICK.sizes.products
     assert rows["order history"]["docsExaminedAfter"] <= 25
     assert rows["product search"]["docsExaminedAfter"] <= 500
     assert rows["cart operations"]["docsExaminedAfter"] == 2

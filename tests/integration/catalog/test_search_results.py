@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.bootstrap import Shop
-from service.catalog.models import NewProduct, Product
+from service.catalog.models import NewProduct, NewVariant, Product
 from service.catalog.search.usecases import Position, SearchPage
 from service.errors import Invalid
 
@@ -40,6 +40,66 @@ async def test_a_quoted_search_for_what_everything_has_reads_a_bounded_part_of_i
     assert len(exact) == 24
     assert len(pages) == len(set(pages)) == 10, "as many as it looks at, each once, over several pages"
     assert await names(shop, '"red mug 07"') == ["Red mug 07"], "what few have is found among all"
+
+
+@pytest.mark.parametrize("typed", ["HB-85123A", "hb-85123a", "#HB-85123A", " hb 85123a ", "HB85123A", "ＨＢ－85123Ａ"])
+async def test_the_sku_on_a_label_is_found_first_in_any_case_with_a_number_sign_or_blanks(
+    shop: Shop, typed: str
+) -> None:
+    await shop.catalog.create_all(
+        [goods("Hb 85123a lamp", popularity=900), goods("Wicker heart", sku="HB-85123A"), goods("Mug", sku="HB-85123")]
+    )
+    found = await names(shop, typed)
+    assert found[0] == "Wicker heart"
+    assert len(found) == len(set(found))
+
+
+async def test_a_variant_is_found_by_its_sku_and_by_its_name(shop: Shop) -> None:
+    variants = (NewVariant("Crimson", sku="CUP-R"), NewVariant("Turquoise", sku="CUP-T"))
+    await shop.catalog.create_all([goods("Cup", variants=variants), goods("Plate")])
+    assert await names(shop, "cup-t") == ["Cup"]
+    assert await names(shop, "turquoise cup") == ["Cup"]
+    assert await names(shop, "crimson") == ["Cup"]
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [
+        ("Smørrebrød board", "smorrebrod"),
+        ("Smorrebrod board", "smørrebrød"),
+        ("Wi-Fi router", "wifi"),
+        ("Wifi router", "wi-fi router"),
+        ("T-shirt rack", "tshirt"),
+        ("Łódź poster", "lodz"),
+        ("Straße sign", "STRASSE"),
+        ("Ｆｕｌｌ　Ｗｉｄｔｈ lamp", "full width"),
+        ("İstanbul tray", "istanbul"),
+        ("Ёлка green", "елка"),
+        ("茶杯套装", "茶杯"),
+        ("紅茶ポット", "ポット"),
+        ("ガラス bowl", "ｶﾞﾗｽ"),
+        ("हिन्दी किताब", "किताब"),
+        ("กาน้ำชา pot", "น้ำชา"),
+    ],
+)
+async def test_what_is_typed_meets_what_is_written(shop: Shop, written: str, typed: str) -> None:
+    await shop.catalog.create_all([goods(written), goods("Plain unrelated thing")])
+    assert await names(shop, typed) == [written]
+
+
+async def test_a_voicing_mark_is_a_letter_and_not_an_accent(shop: Shop) -> None:
+    await shop.catalog.create_all([goods("ガラス"), goods("カラス")])
+    assert (await names(shop, "ガラス"))[0] == "ガラス"
+    assert (await names(shop, "カラス"))[0] == "カラス"
+
+
+async def test_what_an_older_version_indexed_is_indexed_anew_at_the_start(shop: Shop) -> None:
+    await shop.catalog.create(goods("Smørrebrød board", sku="SB-1"))
+    old = {"search.keys": ["smørrebrød", "board"], "search.name": ["smørrebrød", "board"]}
+    await shop.stores.database["products"].update_one({}, {"$set": old, "$unset": {"search.form": ""}})
+    assert await names(shop, "sb-1") == []
+    await shop.catalog.upgrade()
+    assert await names(shop, "sb-1") == await names(shop, "smorrebrod") == ["Smørrebrød board"]
 
 
 async def test_products_with_all_words_come_before_products_with_some(shop: Shop) -> None:

@@ -49,7 +49,7 @@ class TroubledGateway(SimulatedGateway):
 
 @pytest.fixture
 async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]:
-    quick = replace(config, payment_timeout_seconds=0.2)
+    quick = replace(config, payment_timeout_seconds=0.6)
     async with shops.open_shop(quick, clock) as opened:
         object.__setattr__(opened, "gateway", TroubledGateway(opened.stores.database, clock))
         for usecase in (opened.settlement, opened.refunds):
@@ -119,7 +119,7 @@ async def test_no_lock_is_held_while_the_provider_thinks(shop: Shop):
     paying = asyncio.create_task(shops.pay(shop, await shops.buy(shop, A=1)))
     await asyncio.sleep(0.05)
     assert not paying.done()
-    await asyncio.wait_for(shops.buy(shop, user="u2", A=1), 0.1)
+    await asyncio.wait_for(shops.buy(shop, user="u2", A=1), 0.5)
     with pytest.raises(PaymentUnknown):
         await paying
 

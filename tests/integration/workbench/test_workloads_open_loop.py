@@ -121,6 +121,7 @@ async def test_timeouts_are_outcomes_of_their_own():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_generator_is_punctual_at_3000_a_second_and_recording_is_cheap():
     """Takes seven seconds a run: lateness at a rate and a CPU share can only be seen by running. The bounds are the
     documented ones. Other load on the machine only ever adds to both, so the first good run of six is judged, and
