@@ -12,7 +12,7 @@ CODE := service workloads benchmarks tests
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-long check format lock notebooks lab clean
+.PHONY: help setup demo test test-fast test-long check audit format lock notebooks lab clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -59,6 +59,9 @@ check: setup ## style, types, import ladder, security lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/bandit -q -c pyproject.toml -r service workloads benchmarks
+
+audit: setup ## bill of materials, audit of the lock; ARGS=--online asks for known vulnerabilities
+	$(BIN)/python scripts/supply_chain.py --sbom runs/sbom.json $(ARGS)
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -35,7 +35,7 @@ from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
-from service.pages import account, buying, docs, notices, ops, security_txt, storefront
+from service.pages import account, buying, docs, notices, ops, second_factor, security_txt, storefront
 from service.pages.account import Account
 from service.pages.api import Api
 from service.pages.buying import Buying
@@ -120,13 +120,15 @@ def _pages(
 
     api, config = Api(), shop.config
     guests = Guests(shop.ids, config)
+    accounts = Account(pages, api, shop.carts, guests)
     overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = Published(front.layers.cookies.names, metadata.version("holdfast"), front.codecs)
     return [
         static_files.routes(),
         storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
         buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, config)),
-        account.routes(Account(pages, api, shop.carts, guests)),
+        account.routes(accounts),
+        second_factor.routes(accounts),
         ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),
         docs.routes(published, pages),
         error_pages(ErrorPages(pages)),

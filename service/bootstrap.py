@@ -88,6 +88,7 @@ from service.payments.models import EventReader, Gateway
 from service.payments.repository import AttemptRepository, EventRepository
 from service.payments.simulator import SimulatedGateway
 from service.payments.webhooks import SimulatedEvents, Webhooks
+from service.person_records import collectors, forgetting
 from service.web.audit.log import AuditLog
 from service.web.http.compress import Codecs, build_codecs
 from service.web.http.ready import ReadyReplies
@@ -274,7 +275,9 @@ def front(shop: Shop) -> Front:
     tokens = Tokens(clock, ids, config)
     registry = CollectorRegistry()
     layers = Layers(config, clock, ids, tokens, shop.audit_log, SecurityMetrics(registry))
-    auth = auth_wiring.wire(_stored(shop), tokens, layers.gate, clock, ids, config)
+    auth = auth_wiring.wire(
+        _stored(shop), tokens, layers.gate, clock, ids, config, collectors(shop.stores.database, shop.orders)
+    )
     generation = Generation(redis_client, clock, ids, config, told=lambda: layers.gate.generation)
     codecs, cache = build_codecs(), Cache(redis_client, generation, clock, config)
     return Front(auth, layers, Shield(), registry, codecs, cache, ReadyReplies(cache, codecs))
@@ -310,6 +313,7 @@ def background(shop: Shop) -> Background:
     consumers: dict[str, Consumer] = {
         "alerts": alerts.follow,
         "sessions": auth_wiring.session_alignment(_stored(shop), clock, config).follow,
+        "erasures": forgetting(database),
         "notices": notices.follow,
         "wishlists": wishlists.follow,
         "sales": Sales(buyers, shop.catalog).follow,

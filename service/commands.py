@@ -82,23 +82,48 @@ def create(data: Path, email: str, password: str | None) -> None:
     click.echo(f"{admin.email} is an administrator" + (f", password {made}" if made else ""))
 
 
+@admin.command("reset-second-factor")
+@data_option
+@click.argument("email")
+def reset_second_factor(data: Path, email: str) -> None:
+    """Remove the second factor of somebody who has lost it; ends all sessions of that account."""
+    user = with_shop(data, lambda shop: _reset_second_factor(shop, email))
+    if user is None:
+        raise click.BadParameter("There is no account with this address", param_hint="EMAIL")
+    click.echo(f"{user.email} signs in with the password alone")
+
+
 async def _made_admin(shop: Shop, email: str, password: str) -> User:
-    """On record like what admins do over HTTP: whoever can run this has the machine."""
     admin = await bootstrap.front(shop).auth.accounts.create_admin(email, password)
+    await _record(shop, "holdfast admin create", admin)
+    return admin
+
+
+async def _reset_second_factor(shop: Shop, email: str) -> User | None:
+    domain = bootstrap.front(shop).auth
+    for user in await domain.accounts.find_by_email(email):
+        await domain.accounts.remove_second_factor(user.id)
+        await domain.factors.forget(user.id)
+        await _record(shop, "holdfast admin reset-second-factor", user)
+        return user
+    return None
+
+
+async def _record(shop: Shop, action: str, subject: User) -> None:
+    """Like what admins do over HTTP: whoever can run this has the machine."""
     await shop.audit_log.record(
         Entry(
             actor=f"cli:{getpass.getuser()}",
             role="operator",
-            action="holdfast admin create",
-            target=f"/api/auth/users/{admin.id}",
+            action=action,
+            target=f"/api/auth/users/{subject.id}",
             outcome="ok",
             status=0,
             address="",
             request_id="",
-            subject=admin.id,
+            subject=subject.id,
         )
     )
-    return admin
 
 
 @click.group()

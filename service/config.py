@@ -115,6 +115,7 @@ class Config:
     refresh_token_ttl_seconds: float = 2_592_000
     session_ttl_seconds: float = 7_776_000  # however often it is refreshed
     staff_session_ttl_seconds: float = 43_200
+    second_factor_required: str = "nobody"  # or staff, or admin: without one they may do what customers may
     refresh_grace_seconds: float = 10
     bcrypt_rounds: int = 12
     bcrypt_threads: int = 2
@@ -240,6 +241,11 @@ class Config:
         return self.production or self.public_url.startswith("https://")
 
     @property
+    def second_factor_roles(self) -> tuple[str, ...]:
+        """Those that are worth nothing without one."""
+        return SECOND_FACTOR_ROLES[self.second_factor_required]
+
+    @property
     def image_sources(self) -> tuple[str, ...]:
         return tuple(host.strip() for host in self.image_hosts.split(",") if host.strip())
 
@@ -304,6 +310,7 @@ def kind_of(field: Field[Any]) -> kinds.Kind:
 ELSEWHERE = {"HOLDFAST_DATA", "HOLDFAST_URL", "HOLDFAST_TRACE"}  # read by commands
 SECRETS = {"secret", "webhook_secret", "stripe_api_key", "stripe_webhook_secret"}
 CONFIDENTIAL = SECRETS | {"mongodb_uri", "redis_url", "smtp_url", "webhook_urls"}  # nothing of them on a terminal
+SECOND_FACTOR_ROLES: Mapping[str, tuple[str, ...]] = {"nobody": (), "admin": ("admin",), "staff": ("staff", "admin")}
 COUNT_MAX, BYTES_MAX = 10**9, 2**40
 KINDS: Mapping[str, kinds.Kind] = {
     "mongodb_uri": kinds.mongodb_uri,
@@ -322,6 +329,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     "rate_limit_scale": kinds.decimal(0.000001, COUNT_MAX),
     "payment_gateway": kinds.one_of("simulator", "stripe"),
     "stripe_api_base": kinds.optional(kinds.web_url),
+    "second_factor_required": kinds.one_of(*SECOND_FACTOR_ROLES),
     "bcrypt_rounds": kinds.whole(4, 16),  # one more doubles the time: 16 is 4 s
     "bcrypt_threads": kinds.whole(1, 256),
     "json_depth_max": kinds.whole(1, 500),

@@ -94,6 +94,13 @@ class AccountChanged(Event, frozen=True):
     user_id: str
 
 
+class AccountErased(Event, frozen=True):
+    """The person is gone: whoever keeps something of theirs lets go of it. Orders are kept."""
+
+    name = "account_erased"
+    user_id: str
+
+
 class AddressVerified(Event, frozen=True):
     """Somebody who reads the mails of this address has said so."""
 

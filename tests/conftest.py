@@ -51,7 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder, fixtures = item.path.relative_to(TESTS).parts[0], set(getattr(item, "fixturenames", ()))
         if folder in FOLDERS_WITH_SERVERS or "stores" in fixtures:
             item.add_marker(pytest.mark.server)
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_waits)
+
+
+def _waits(item: pytest.Item) -> int:
+    """Whoever takes long begins early: the slow, then browsers, then the rest."""
+    if item.get_closest_marker("slow"):
+        return 0
+    return 1 if item.get_closest_marker("browser") else 2
 
 
 class Groups(LoadScopeScheduling):

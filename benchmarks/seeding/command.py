@@ -81,6 +81,10 @@ async def fill(
     shop: Shop, products: Sequence[NewProduct], stock: int, users: int, orders: int, seed: int
 ) -> dict[str, Any]:
     """Returns what there is now of what was asked for, and what had to be added."""
+    if users and shop.config.production:
+        raise click.UsageError(
+            "--users makes customers who share a published password: not in production, where anybody could be them"
+        )
     columns = (TextColumn("{task.description:10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=plain_console(), disable=not terminal_is_watching()) as progress:
         seeder = Seeder(shop, seed, progress)

@@ -41,6 +41,16 @@ class RecipientRepository:
         """The owner of the address has asked for notices again."""
         await self._recipients.update_one({"_id": mark, "unsubscribed": True}, {"$set": {"unsubscribed": False}})
 
+    async def carry_over(self, old: str, new: str) -> None:
+        found = await self._recipients.find_one_and_delete({"_id": {"$eq": old}})
+        if found is None:
+            return
+        change: dict[str, Any] = {"$addToSet": {"confirmedFor": {"$each": found.get("confirmedFor", [])}}}
+        change["$setOnInsert"] = {"mails": found["mails"], "since": found["since"]}
+        if found.get("unsubscribed"):
+            change["$set"] = {"unsubscribed": True}
+        await self._recipients.update_one({"_id": new}, change, upsert=True)
+
     def _unmailed(self) -> dict[str, Any]:
         return {"mails": 0, "since": self._clock.now()}
 

@@ -23,10 +23,15 @@ class NoticeLinks:
     """The signed part of a link: the mark of a recipient, and the user whose notices a confirmation is about."""
 
     def __init__(self, config: Config) -> None:
-        self._mark_key, self._keys = config.key("notice recipient"), config.keys("notice link")
+        self._mark_keys, self._keys = config.keys("notice recipient"), config.keys("notice link")
 
     def mark(self, address: str) -> str:
-        return hmac.new(self._mark_key, address.casefold().encode(), "sha256").hexdigest()[:32]
+        return self.marks(address)[0]
+
+    def marks(self, address: str) -> list[str]:
+        """By today's secret, and after it by those that were the first one before."""
+        named = address.casefold().encode()
+        return [hmac.new(key, named, "sha256").hexdigest()[:32] for key in self._mark_keys]
 
     def unsubscribe(self, mark: str) -> str:
         return mark + self._mac(self._keys[0], UNSUBSCRIBE, mark, "")
@@ -57,7 +62,7 @@ class Recipients:
     async def agreed(self, user: User, address: str) -> bool:
         """Whether notices that the user asks for may go to the address: it is the account's own and verified, or its
         owner has said yes. Asking for one's own lifts an unsubscription."""
-        mark = self.links.mark(address)
+        mark = await self._mark(address)
         if is_own(user, address) and user.email_verified:
             await self._repository.welcome_back(mark)
             return True
@@ -67,7 +72,7 @@ class Recipients:
     async def ask(self, user: User, address: str) -> list[MailRequested]:
         """The mail that asks the owner of another address to agree: once a day, to nobody who has had enough of them.
         The account's own address has a mail of its own to be verified by."""
-        recipient = await self._repository.get(self.links.mark(address))
+        recipient = await self._repository.get(await self._mark(address))
         if is_own(user, address) or recipient.unsubscribed:
             return []
         if not await self._repository.take_mail(recipient.mark, self._config.notice_confirmations_per_recipient_max):
@@ -77,8 +82,15 @@ class Recipients:
 
     async def may_be_mailed(self, subscription: Subscription) -> bool:
         """Counts the mail, if it may. False above the quota of a day."""
-        mark = self.links.mark(subscription.email)
+        mark = await self._mark(subscription.email)
         return await self._repository.take_mail(mark, self._config.notice_mails_per_recipient_max)
+
+    async def _mark(self, address: str) -> str:
+        """What was said under an older secret holds under today's."""
+        mark, *older = self.links.marks(address)
+        for each in older:
+            await self._repository.carry_over(each, mark)
+        return mark
 
     async def has_unsubscribed(self, mark: str) -> bool:
         return (await self._repository.get(mark)).unsubscribed

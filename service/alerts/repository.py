@@ -113,6 +113,13 @@ class SubscriptionRepository:
         change = {"waiting": False, "pending": False, "fresh": False, "cancelled": True, "endedAt": now}
         await self._subscriptions.update_many({"userId": user_id, "sku": sku}, {"$set": change})
 
+    async def of_user(self, user_id: str, limit: int) -> list[Subscription]:
+        found = self._subscriptions.find({"userId": user_id}).sort("sku", 1).limit(limit)
+        return [_to_subscription(document) for document in await found.to_list(limit)]
+
+    async def forget_user(self, user_id: str) -> None:
+        await self._subscriptions.delete_many({"userId": user_id})
+
     async def lock_queue(self, sku: str, session: Session) -> None:
         """Two transactions that tell of the same SKU conflict here, so they do not count the same units twice."""
         await self._queues.update_one({"_id": sku}, {"$inc": {"version": 1}}, upsert=True, session=session)

@@ -1,16 +1,19 @@
 """What can be done about accounts: by admins, by their owners, and from the command line."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from service.auth.models import LastAdmin, NewUser, User, UserNotFound, new_user
+from service.auth.models import LastAdmin, NewUser, Session, User, UserNotFound, granted_role, new_user
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
+from service.auth.second_factor_repository import SecondFactorRepository
 from service.auth.sessions import SessionStore
 from service.clock import Clock
+from service.config import Config
 from service.email_address import parse_address, parse_known_address
-from service.events import AccountChanged
+from service.events import AccountChanged, AccountErased
 from service.ids import Ids
 from service.infra.mongo.client import Session as StoreSession
 from service.infra.mongo.client import Transactions
@@ -23,15 +26,19 @@ BULK_BATCH = 1_000
 class SessionAlignment:
     """Carries what was committed about an account over to its sessions: its role, or that it is gone."""
 
-    def __init__(self, users: UserRepository, sessions: SessionStore) -> None:
-        self._users, self._sessions = users, sessions
+    def __init__(self, users: UserRepository, sessions: SessionStore, config: Config) -> None:
+        self._users, self._sessions, self._config = users, sessions, config
 
     async def align(self, user_id: str) -> None:
         user = await self._users.get(user_id)
-        if user is None:
+        if user is None or user.disabled:
             await self._sessions.end_all(user_id)
         else:
-            await self._sessions.change_role(user_id, user.role)
+            await self._sessions.change_role(user_id, self.role(user))
+
+    def role(self, user: User) -> str:
+        """Of the user's sessions."""
+        return granted_role(user, self._config.second_factor_roles)
 
     async def follow(self, facts: Sequence[Fact]) -> None:
         """For the relay: also when the process that changed the account was killed, or Redis was away."""
@@ -48,11 +55,13 @@ class Accounts:
         passwords: Passwords,
         transactions: Transactions,
         outbox: Outbox,
+        factors: SecondFactorRepository,
         clock: Clock,
         ids: Ids,
+        config: Config,
     ) -> None:
-        self._users, self._sessions, self._passwords = users, sessions, passwords
-        self._alignment = SessionAlignment(users, sessions)
+        self._users, self._sessions, self._passwords, self._factors = users, sessions, passwords, factors
+        self._alignment = SessionAlignment(users, sessions, config)
         self._transactions, self._outbox, self._clock, self._ids = transactions, outbox, clock, ids
 
     async def get(self, user_id: str) -> User:
@@ -74,23 +83,77 @@ class Accounts:
         The sessions lose what is taken away before the change is committed: if Redis is away, nothing has happened.
         What is committed is carried over to them, by the relay too if this process does not get that far."""
 
-        async def body(session: StoreSession) -> User:
-            user = await self._users.get(user_id, session)
-            if user is None:
-                raise UserNotFound()
-            if user.role == "admin" and role != "admin" and await self._users.count_admins(session) < 2:
-                raise LastAdmin()
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=role == "admin")
             await self._users.change_role(user_id, role, session)
-            await self._outbox.add([AccountChanged(user_id)], session)
-            return user
 
-        if ROLES[role] < ROLES[(await self.get(user_id)).role]:
-            await self._sessions.change_role(user_id, role)
+        user = await self.get(user_id)
+        if ROLES[role] < ROLES[user.role]:
+            await self._sessions.change_role(user_id, self._alignment.role(replace(user, role=role)))
         try:
             await self._transactions.run(body)
         finally:
             await self._alignment.align(user_id)
         return await self.get(user_id)
+
+    async def disable(self, user_id: str, disabled: bool) -> User:
+        """Nobody logs in to a disabled account, and its sessions end at once. Raises UserNotFound, LastAdmin."""
+
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=not disabled)
+            await self._users.set_disabled(user_id, disabled, session)
+
+        if disabled:
+            await self._sessions.end_all((await self.get(user_id)).id)  # if Redis is away, nothing has happened
+        await self._transactions.run(body)
+        await self._alignment.align(user_id)
+        return await self.get(user_id)
+
+    async def erase(self, user_id: str) -> None:
+        """The person is gone, the orders stay. What other domains keep follows by the relay. Raises UserNotFound,
+        LastAdmin."""
+
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=False)
+            await self._users.erase(user_id, self._clock.now(), session)
+            await self._outbox.add([AccountErased(user_id)], session)
+
+        await self._sessions.end_all((await self.get(user_id)).id)
+        await self._transactions.run(body)
+        await self._alignment.align(user_id)
+
+    async def second_factor_confirmed(self, user_id: str, kept: str) -> None:
+        """Logins that gave a password alone end; the one that gave the code may do what its role may."""
+        await self._sessions.end_all(user_id, keep=kept)
+        await self._alignment.align(user_id)
+
+    async def remove_second_factor(self, user_id: str, kept: str = "") -> None:
+        """Ends all sessions but `kept`. Raises UserNotFound."""
+
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=True)
+            await self._factors.remove(user_id, session)
+
+        await self._sessions.end_all((await self.get(user_id)).id, keep=kept)
+        await self._transactions.run(body)
+        await self._alignment.align(user_id)
+
+    async def _change(self, user_id: str, session: StoreSession, *, admin_stays: bool) -> None:
+        """Before the change itself: the user is there, one admin stays, the sessions will follow."""
+        user = await self._users.get(user_id, session)
+        if user is None:
+            raise UserNotFound()
+        leaves = user.role == "admin" and not user.disabled and not admin_stays
+        if leaves and await self._users.count_admins(session) < 2:
+            raise LastAdmin()
+        await self._outbox.add([AccountChanged(user_id)], session)
+
+    async def sessions(self, user_id: str) -> list[Session]:
+        return await self._sessions.of_user((await self.get(user_id)).id)
+
+    async def end_sessions(self, user_id: str) -> int:
+        """All of them: how many."""
+        return await self._sessions.end_all((await self.get(user_id)).id)
 
     async def create_admin(self, email: str, password: str, name: str = "Administrator") -> User:
         """The first admin, and any further one, from the command line: a new user, or an existing one whose password

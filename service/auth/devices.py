@@ -24,7 +24,7 @@ class Devices:
     """`account` is the mark of an account, never its address."""
 
     def __init__(self, clock: Clock, ids: Ids, config: Config) -> None:
-        self._clock, self._ids, self._key = clock, ids, config.key("device")
+        self._clock, self._ids, self._keys = clock, ids, config.keys("device")
         self._life = timedelta(seconds=config.device_cookie_ttl_seconds)
 
     def nonce(self, cookie: str, account: str) -> str:
@@ -35,7 +35,7 @@ class Devices:
         """The cookie with a fresh entry for this account, after a login."""
         issued, nonce = f"{int(self._clock.now().timestamp()):x}", self._ids.secret()[:32]
         others = [entry for entry, _ in self._entries(cookie) if not self._is_of(entry, account)]
-        return "~".join([f"{issued}.{nonce}.{self._mac(account, issued, nonce)}", *others][:ACCOUNTS_MAX])
+        return "~".join([f"{issued}.{nonce}.{_mac(self._keys[0], account, issued, nonce)}", *others][:ACCOUNTS_MAX])
 
     def _entries(self, cookie: str) -> list[tuple[str, str]]:
         """Well-formed ones that have not expired, with their nonces."""
@@ -48,8 +48,9 @@ class Devices:
 
     def _is_of(self, entry: str, account: str) -> bool:
         issued, nonce, mac = entry.split(".")
-        return hmac.compare_digest(mac, self._mac(account, issued, nonce))
+        return any(hmac.compare_digest(mac, _mac(key, account, issued, nonce)) for key in self._keys)
 
-    def _mac(self, account: str, issued: str, nonce: str) -> str:
-        raw = hmac.digest(self._key, f"{account}\0{issued}\0{nonce}".encode(), "sha256")
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+def _mac(key: bytes, account: str, issued: str, nonce: str) -> str:
+    raw = hmac.digest(key, f"{account}\0{issued}\0{nonce}".encode(), "sha256")
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -1,7 +1,7 @@
 """Who a user is, and the rules of accounts. Pure: no framework, no driver."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,6 +62,30 @@ class SessionNotFound(NotFound):
     code, title = "session_not_found", "You have no such session"
 
 
+class AccountDisabled(Forbidden):
+    """Said only to who has given the right password."""
+
+    code, title = "account_disabled", "This account is closed"
+
+
+class SecondFactorRequired(Unauthenticated):
+    """Said only to who has given the right password."""
+
+    code, title = "second_factor_required", "Send the code of your app, or a recovery code, as well"
+
+
+class BadCode(Unauthenticated):
+    code, title = "bad_code", "The code is wrong, was used, or is too old"
+
+
+class SecondFactorExists(Conflict):
+    code, title = "second_factor_exists", "The account has a second factor; remove it before you set up another"
+
+
+class NoSecondFactor(Conflict):
+    code, title = "no_second_factor", "The account has no second factor, or none was begun"
+
+
 class LastAdmin(Conflict):
     code, title = "last_admin", "The last admin stays admin"
 
@@ -80,6 +104,17 @@ class User:
     created_at: datetime
     password_changed_at: datetime
     email_verified: bool = False
+    disabled: bool = False
+    second_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Shown once. `uri`: what an app reads as a QR code."""
+
+    secret: str
+    uri: str
+    recovery_codes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +170,16 @@ class LockRule:
     free: int
     delay_seconds: float
     delay_max_seconds: float
+
+
+def granted_role(user: User, needing: Collection[str]) -> str:
+    """What a session of the user may do: a role that needs a second factor is worth nothing without one."""
+    return "customer" if user.role in needing and not user.second_factor else user.role
+
+
+def normal_code(code: str) -> str:
+    """As people copy it: in any case, with blanks and dashes."""
+    return "".join(code.split()).replace("-", "").upper()
 
 
 def composed(password: str) -> str:

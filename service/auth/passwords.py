@@ -54,13 +54,13 @@ class Passwords:
         return bcrypt.hashpw(_shortened(composed(password), self._peppers[0]), bcrypt.gensalt(self._rounds)).decode()
 
     def _check(self, password: str, hashed: str | None) -> Match:
-        if hashed is None:
+        if not hashed:
             self._nobody = self._nobody or self._hash("nobody has this password")
-        stored = (hashed or self._nobody).encode()
+        stored = (hashed or self._nobody).encode()  # an erased account has none either
         forms = dict.fromkeys((composed(password), password))
         tried = [_shortened(form, pepper) for pepper in self._peppers for form in forms]
         matching = next((number for number, form in enumerate(tried) if bcrypt.checkpw(form, stored)), None)
-        return Match(matching is not None and hashed is not None, matching == 0)
+        return Match(matching is not None and bool(hashed), matching == 0)
 
 
 def _shortened(password: str, pepper: bytes) -> bytes:

@@ -22,6 +22,8 @@ def to_user(document: Mapping[str, Any]) -> User:
         document["createdAt"],
         document["passwordChangedAt"],
         document["emailVerified"],
+        document.get("disabled", False),
+        "secondFactor" in document,
     )
 
 
@@ -144,9 +146,24 @@ class UserRepository:
     async def change_role(self, user_id: str, role: str, session: Session) -> None:
         await self._users.update_one({"_id": {"$eq": user_id}}, {"$set": {"role": role}}, session=session)
 
+    async def set_disabled(self, user_id: str, disabled: bool, session: Session) -> None:
+        await self._users.update_one({"_id": {"$eq": user_id}}, {"$set": {"disabled": disabled}}, session=session)
+
+    async def erase(self, user_id: str, now: datetime, session: Session) -> None:
+        """Leaves an account without a person, which orders can go on naming. Nobody logs in to it again."""
+        nobody = {"email": f"erased-{user_id}@erased.invalid", "name": "Erased", "passwordHash": "", "role": "customer"}
+        gone = {"disabled": True, "emailVerified": False, "passwordChangedAt": now, "erasedAt": now}
+        kept = {"_id", "createdAt", *nobody, *gone}
+        document = await self._users.find_one({"_id": {"$eq": user_id}}, session=session)
+        rest = {name: 1 for name in document or {} if name not in kept}
+        change = {"$set": nobody | gone} | ({"$unset": rest} if rest else {})
+        await self._users.update_one({"_id": {"$eq": user_id}}, change, session=session)
+
     async def count_admins(self, session: Session) -> int:
         """Touches every admin, so that two transactions that each take one away conflict."""
-        touched = await self._users.update_many({"role": "admin"}, {"$inc": {"adminChecks": 1}}, session=session)
+        touched = await self._users.update_many(
+            {"role": "admin", "disabled": {"$ne": True}}, {"$inc": {"adminChecks": 1}}, session=session
+        )
         count: int = touched.matched_count
         return count
 

@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 from sanic import Blueprint, Request
 
-from service.auth.accounts import Accounts
+from service.auth import account_routes, second_factor_routes
 from service.auth.models import (
+    AccountDisabled,
+    BadCode,
     BadCredentials,
     BadMailToken,
     BadRefreshToken,
     Device,
     EmailTaken,
     Issued,
-    LastAdmin,
     LoginLocked,
+    SecondFactorRequired,
     SessionNotFound,
     TokenReused,
     TooManyMails,
@@ -32,11 +34,8 @@ from service.auth.schemas import (
     RefreshBody,
     RegisterBody,
     ResetBody,
-    RoleBody,
     SessionReply,
     UserReply,
-    UsersQuery,
-    UsersReply,
     VerifyBody,
     login_view,
     session_reply,
@@ -46,7 +45,6 @@ from service.auth.usecases import Auth
 from service.auth.wiring import AuthDomain
 from service.config import Config
 from service.email_address import parse_known_address
-from service.web.http import cursor
 from service.web.http.access import Access
 from service.web.http.client_address import ClientAddresses
 from service.web.http.operation import Call, Nothing, Reply, operation
@@ -61,7 +59,6 @@ class Front:
     """What the routes share: they parse, call and shape."""
 
     auth: Auth
-    accounts: Accounts
     cookies: Cookies
     csrf: Csrf
     shield: Shield
@@ -102,13 +99,14 @@ class Front:
 def routes(domain: AuthDomain, layers: Layers, shield: Shield, config: Config) -> Blueprint:
     """Nothing here is compressed: the answers carry secrets."""
     blueprint = Blueprint("auth", url_prefix="/api/auth")
-    front = Front(domain.auth, domain.accounts, layers.cookies, layers.csrf, shield, layers.addresses, config)
+    front = Front(domain.auth, layers.cookies, layers.csrf, shield, layers.addresses, config)
     _logins(blueprint, front)
     _tokens(blueprint, front)
     _sessions(blueprint, front)
     _passwords(blueprint, front)
     _addresses(blueprint, front)
-    _users(blueprint, front)
+    account_routes.add(blueprint, domain, front.device)
+    second_factor_routes.add(blueprint, domain, front.device, config)
     return blueprint
 
 
@@ -143,14 +141,16 @@ def _logins(blueprint: Blueprint, front: Front) -> None:
         returns={200: SessionReply},
         access=Access.PUBLIC,
         limit="login",
-        errors=(BadCredentials, LoginLocked),
+        errors=(BadCredentials, LoginLocked, AccountDisabled, SecondFactorRequired, BadCode),
         compress=False,
     )
     async def login(call: Call[LoginBody]) -> Reply:
         """Clients take the tokens from the body, browsers the HttpOnly cookies. A wrong address and a wrong password
-        are answered alike, and after a few failures with 429 and `Retry-After`."""
+        are answered alike, and after a few failures with 429 and `Retry-After`. Where the account has a second factor
+        and no `code` was sent: 401 `second_factor_required`."""
         call.request.ctx.subject = front.auth.mark(call.taken.email)
-        issued = await front.auth.login(call.taken.email, call.taken.password, front.device(call.request))
+        taken = call.taken
+        issued = await front.auth.login(taken.email, taken.password, front.device(call.request), taken.code)
         call.request.ctx.subject = issued.user.id
         return front.logged_in(issued, 200)
 
@@ -357,43 +357,3 @@ def _addresses(blueprint: Blueprint, front: Front) -> None:
         """Sends the mail once more, a few times an hour at most. 202 also if the address is verified already."""
         await front.auth.request_verification(call.user.user_id)
         return Reply(202)
-
-
-def _users(blueprint: Blueprint, front: Front) -> None:
-    @operation(
-        blueprint,
-        "GET",
-        "/users",
-        "Look up a user by e-mail address, or list users newest first",
-        takes=UsersQuery,
-        returns={200: UsersReply},
-        access=Access.ADMIN,
-        compress=False,
-    )
-    async def users(call: Call[UsersQuery]) -> Reply:
-        """With `email` at most one user; without it all, newest first, narrowed down by `role`."""
-        taken = call.taken
-        if taken.email is not None:
-            found = await front.accounts.find_by_email(taken.email)
-            return Reply(200, UsersReply(items=[user_view(user) for user in found], next_cursor=None))
-        position = None if taken.cursor is None else cursor.decode(taken.cursor, cursor.TimePosition)
-        before = None if position is None else (position.at, position.id)
-        found = await front.accounts.newest(taken.role, before, taken.limit + 1)
-        shown, last = found[: taken.limit], found[taken.limit - 1] if len(found) > taken.limit else None
-        after = None if last is None else cursor.encode(cursor.TimePosition(last.created_at, last.id))
-        return Reply(200, UsersReply(items=[user_view(user) for user in shown], next_cursor=after))
-
-    @operation(
-        blueprint,
-        "PATCH",
-        "/users/<user_id:str>",
-        "Change a user's role; acts on that user's next request",
-        takes=RoleBody,
-        returns={200: UserReply},
-        access=Access.ADMIN,
-        errors=(UserNotFound, LastAdmin),
-        compress=False,
-    )
-    async def change_role(call: Call[RoleBody], user_id: str) -> Reply:
-        """The user's sessions keep working under the new role. The last admin cannot be made something else: 409."""
-        return Reply(200, UserReply(user=user_view(await front.accounts.change_role(user_id, call.taken.role))))

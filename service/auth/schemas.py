@@ -1,7 +1,7 @@
 """Accounts on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,9 +26,15 @@ class RegisterBody(Wire):
     name: Name
 
 
+Code = Annotated[str, msgspec.Meta(min_length=6, max_length=40, examples=["123456"])]
+
+
 class LoginBody(Wire):
+    """`code`: where the account has a second factor, what the app shows, or a recovery code."""
+
     email: Email
     password: Password
+    code: Code | None = None
 
 
 class RefreshBody(Wire):
@@ -55,8 +61,28 @@ class VerifyBody(Wire):
     token: LinkToken
 
 
-class RoleBody(Wire):
-    role: Role
+class UserChangeBody(Wire):
+    """At least one of the two. Nobody logs in to a disabled account."""
+
+    role: Role | None = None
+    disabled: bool | None = None
+
+
+class PasswordBody(Wire):
+    """Your password, once more."""
+
+    password: Password
+
+
+class CodeBody(Wire):
+    code: Code
+
+
+class PasswordAndCodeBody(Wire):
+    """Your password once more, and what the app shows or a recovery code."""
+
+    password: Password
+    code: Code
 
 
 class UsersQuery(Wire):
@@ -74,6 +100,8 @@ class UserView(Wire):
     name: str
     role: Role
     email_verified: bool
+    disabled: bool
+    second_factor: bool
     created_at: datetime
 
 
@@ -113,6 +141,36 @@ class LoginsReply(Wire):
     items: list[LoginView]
 
 
+class SecondFactorReply(Wire):
+    """`required`: your role may do nothing of its own before there is one."""
+
+    enabled: bool
+    required: bool
+    recovery_codes_left: int
+
+
+class EnrolmentReply(Wire):
+    """Shown once. `uri` is what an app reads as a QR code."""
+
+    secret: str
+    uri: str
+    recovery_codes: list[str]
+
+
+class RecoveryCodesReply(Wire):
+    """Shown once; each works once."""
+
+    recovery_codes: list[str]
+
+
+class ExportReply(Wire):
+    """`records`: by kind, such as `orders`."""
+
+    account: UserView
+    sessions: list[LoginView]
+    records: dict[str, list[dict[str, Any]]]
+
+
 class EndSessionsBody(Wire):
     """Without `sessionId`, all your logins but this one."""
 
@@ -131,6 +189,8 @@ def user_view(user: User) -> UserView:
         name=user.name,
         role=user.role,  # type: ignore[arg-type]
         email_verified=user.email_verified,
+        disabled=user.disabled,
+        second_factor=user.second_factor,
         created_at=user.created_at,
     )
 

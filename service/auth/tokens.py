@@ -41,7 +41,7 @@ class Tokens:
 
     def __init__(self, clock: Clock, ids: Ids, config: Config) -> None:
         self._clock, self._ids, self._config = clock, ids, config
-        self._access_key, self._refresh_key = config.key("access token"), config.key("refresh token")
+        self._access_keys, self._refresh_keys = config.keys("access token"), config.keys("refresh token")
         self._known: OrderedDict[str, Claims] = OrderedDict()
 
     def access(self, user: User, session_id: str) -> str:
@@ -55,7 +55,7 @@ class Tokens:
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(seconds=self._config.access_token_ttl_seconds)).timestamp()),
         }
-        return jwt.encode(claims, self._access_key, ALGORITHM, headers={"typ": TYPE})
+        return jwt.encode(claims, self._access_keys[0], ALGORITHM, headers={"typ": TYPE})
 
     def read(self, token: str) -> Claims | None:
         """None for anything that is not one of our own access tokens, valid now. A signature is verified once and
@@ -72,10 +72,14 @@ class Tokens:
         return claims
 
     def _verify(self, token: str) -> Claims | None:
+        found = (self._verify_with(key, token) for key in self._access_keys)
+        return next((claims for claims in found if claims is not None), None)
+
+    def _verify_with(self, key: bytes, token: str) -> Claims | None:
         try:
             decoded = jwt.decode_complete(
                 token,
-                self._access_key,
+                key,
                 algorithms=[ALGORITHM],
                 audience=AUDIENCE,
                 issuer=ISSUER,
@@ -108,7 +112,7 @@ class Tokens:
             self._known.popitem(last=False)
 
     def refresh(self, session_id: str, generation: int) -> str:
-        return f"{session_id}.{generation}.{self._mac(session_id, generation)}"
+        return f"{session_id}.{generation}.{_mac(self._refresh_keys[0], session_id, generation)}"
 
     def read_refresh(self, token: str) -> tuple[str, int]:
         """Session and generation of a refresh token of ours. Raises BadRefreshToken."""
@@ -116,9 +120,11 @@ class Tokens:
         generation, _, mac = rest.partition(".")
         if not GENERATION.match(generation):
             raise BadRefreshToken()
-        if not hmac.compare_digest(mac.encode(), self._mac(session_id, int(generation)).encode()):
+        macs = (_mac(key, session_id, int(generation)) for key in self._refresh_keys)
+        if not any(hmac.compare_digest(mac.encode(), one.encode()) for one in macs):
             raise BadRefreshToken()
         return session_id, int(generation)
 
-    def _mac(self, session_id: str, generation: int) -> str:
-        return _base64(hmac.digest(self._refresh_key, f"{session_id}.{generation}".encode(), "sha256"))
+
+def _mac(key: bytes, session_id: str, generation: int) -> str:
+    return _base64(hmac.digest(key, f"{session_id}.{generation}".encode(), "sha256"))

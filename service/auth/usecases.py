@@ -7,6 +7,7 @@ from service.auth.attempts import LoginAttempts
 from service.auth.hash_queue import Asker
 from service.auth.mails import Mails, digest
 from service.auth.models import (
+    AccountDisabled,
     BadCredentials,
     BadMailToken,
     BadRefreshToken,
@@ -21,10 +22,12 @@ from service.auth.models import (
     User,
     UserNotFound,
     WrongPassword,
+    granted_role,
     new_user,
 )
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
+from service.auth.second_factor import SecondFactors
 from service.auth.sessions import SessionStore
 from service.auth.tokens import Tokens
 from service.clock import Clock
@@ -42,12 +45,13 @@ class Auth:
         tokens: Tokens,
         passwords: Passwords,
         mails: Mails,
+        factors: SecondFactors,
         clock: Clock,
         ids: Ids,
         config: Config,
     ) -> None:
         self._users, self._sessions, self._attempts = users, sessions, attempts
-        self._tokens, self._passwords, self._mails = tokens, passwords, mails
+        self._tokens, self._passwords, self._mails, self._factors = tokens, passwords, mails, factors
         self._clock, self._ids, self._config = clock, ids, config
         self._mark_key = config.key("account")
 
@@ -59,14 +63,18 @@ class Auth:
         await self._mails.register(user)
         return await self._let_in(user, device)
 
-    async def login(self, email: str, password: str, device: Device) -> Issued:
-        """Raises BadCredentials, or LoginLocked: both the same for accounts that do not exist."""
+    async def login(self, email: str, password: str, device: Device, code: str | None = None) -> Issued:
+        """Raises BadCredentials, or LoginLocked: both the same for accounts that do not exist. To who knows the
+        password: AccountDisabled, SecondFactorRequired, BadCode."""
         address = parse_known_address(email)
         asker = await self._begin_attempt(address, device)
         user = await self._users.by_email(address)
         match = await self._passwords.check(password, user.password_hash if user else None, asker)
         if not match.ok or user is None:
             raise BadCredentials()
+        if user.disabled:
+            raise AccountDisabled()
+        await self._factors.check(user, code)
         if not match.current:
             await self._users.renew_hash(user, await self._passwords.hash(password, asker))
         return await self._let_in(user, device)
@@ -86,7 +94,7 @@ class Auth:
 
     async def _open_session(self, user: User, device: Device) -> Issued:
         now = self._clock.now()
-        session = Session(self._ids.secret()[:32], user.id, user.role, 1, now, now, device)
+        session = Session(self._ids.secret()[:32], user.id, self._role(user), 1, now, now, device)
         await self._sessions.open(session)
         await self._check_unchanged(user, session)
         return self._issued(user, session.id, 1)
@@ -94,7 +102,7 @@ class Auth:
     async def _check_unchanged(self, user: User, session: Session) -> None:
         """A password or a role that changed during the login has not seen this session, so it must not stay."""
         current = await self._users.get(user.id)
-        if current is None or (current.password_changed_at, current.role) != (user.password_changed_at, user.role):
+        if current is None or _state(current) != _state(user):
             await self._sessions.end(user.id, session.id)
             raise BadCredentials("The account changed during the login; try again")
 
@@ -105,10 +113,10 @@ class Auth:
         if rotation.outcome == "reused":
             raise TokenReused()
         user = await self._users.get(rotation.user_id) if rotation.outcome == "rotated" else None
-        if user is None:
+        if user is None or user.disabled:
             raise BadRefreshToken()
-        if user.role != rotation.role:
-            await self._sessions.change_role(user.id, user.role)
+        if self._role(user) != rotation.role:
+            await self._sessions.change_role(user.id, self._role(user))
         return self._issued(user, session_id, rotation.generation)
 
     def session_of(self, refresh_token: str) -> str:
@@ -139,7 +147,7 @@ class Auth:
     async def forgot_password(self, email: str, device: Device) -> None:
         """Mails a link if there is such an account; the caller learns nothing either way."""
         user = await self._users.by_email(email)
-        if user is not None:
+        if user is not None and not user.disabled:
             account = self.mark(user.email)
             known = await self._attempts.knows(account, device)
             await self._mails.send_reset(user, self._attempts.requester(account, device), known=known)
@@ -175,6 +183,11 @@ class Auth:
         await self._attempts.succeeded(self.mark(user.email), device)
         return user
 
+    async def forget(self, user: User) -> None:
+        """Where an erased account was logged in from."""
+        await self._attempts.forget(self.mark(user.email))
+        await self._factors.forget(user.id)
+
     async def request_verification(self, user_id: str) -> None:
         """Mails the link again. Raises TooManyMails."""
         user = await self.get(user_id)
@@ -184,6 +197,9 @@ class Auth:
     async def verify_email(self, token: str) -> None:
         if await self._mails.take_verification(digest(token)) is None:
             raise BadMailToken()
+
+    def _role(self, user: User) -> str:
+        return granted_role(user, self._config.second_factor_roles)
 
     def mark(self, email: str) -> str:
         """Stands for an address in records that must not hold it: people type passwords into the wrong field."""
@@ -197,3 +213,8 @@ class Auth:
             self._tokens.refresh(session_id, generation),
             int(self._config.access_token_ttl_seconds),
         )
+
+
+def _state(user: User) -> tuple[object, ...]:
+    """What a login must not have missed."""
+    return user.password_changed_at, user.role, user.disabled, user.second_factor

@@ -70,7 +70,7 @@ class CartRepository:
             {"_id": owner.id}, {"$set": fields, "$inc": {"version": 1}}, upsert=True, session=session
         )
 
-    async def delete(self, owner: Owner, session: Session) -> None:
+    async def delete(self, owner: Owner, session: Session = None) -> None:
         await self._carts.delete_one({"_id": owner.id}, session=session)
 
 
@@ -98,6 +98,9 @@ class WishlistRepository:
     async def count(self, user_id: str, limit: int) -> int:
         found: int = await self._wishes.count_documents({"userId": user_id}, limit=limit)
         return found
+
+    async def forget_user(self, user_id: str) -> None:
+        await self._wishes.delete_many({"userId": user_id})
 
     async def wishers(self, sku: str, after_user: str, limit: int) -> list[str]:
         """Who wants to be told of that SKU, by user."""

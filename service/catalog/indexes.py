@@ -102,8 +102,8 @@ INDEXES = (
     ),
     Index(
         "reviews",
-        (("productId", 1), ("userId", 1)),
-        serves="a customer's own review of a product; there is one at most",
+        (("userId", 1), ("productId", 1)),
+        serves="a customer's own review of a product, of which there is one at most; all reviews of a customer",
         probe=Probe({"productId": "p1", "userId": "u1"}, limit=1),
         unique=True,
     ),

@@ -32,6 +32,14 @@ class ReviewRepository:
         document = await self._reviews.find_one({"productId": product_id, "userId": user_id})
         return None if document is None else _to_review(document)
 
+    async def of_user(self, user_id: str, limit: int) -> list[Review]:
+        found = self._reviews.find({"userId": user_id}).limit(limit)
+        return [_to_review(document) for document in await found.to_list(limit)]
+
+    async def forget_user(self, user_id: str) -> None:
+        """What was said of a product stays, without the name."""
+        await self._reviews.update_many({"userId": user_id}, {"$set": {"author": "A customer"}})
+
     async def move(self, review: Review, status: ReviewStatus, session: Session) -> None:
         """Meant for a transaction that has read `review`."""
         result = await self._reviews.update_one(

@@ -28,6 +28,7 @@ class LoginQuery(PageQuery):
 class LoginForm(Form):
     email: str = ""
     password: str = ""
+    code: str = ""
     name: str = ""
     next: str = ""
 
@@ -127,7 +128,7 @@ def _entering(blueprint: Blueprint, account: Account) -> None:
     async def login(call: Call[LoginForm]) -> Reply:
         taken = call.taken
         account.again(call, "login.html", email=taken.email, next=own_path(taken.next))
-        given = {"email": taken.email, "password": taken.password}
+        given = {"email": taken.email, "password": taken.password, "code": taken.code or None}
         reply = await account.api.call(call.request, "POST /api/auth/login", given)
         return await account.entered(call.request, reply, taken.next)
 

@@ -26,6 +26,8 @@ SAID = {
     "added": "Added to your cart.",
     "noted": "We will tell you when it is back.",
     "verified": "Thank you: your address is verified.",
+    "protected": "Your second factor is set up.",
+    "unprotected": "Your second factor is removed.",
     "reset": "Your new password is set. Sign in with it.",
     "mailed": "If there is an account with this address, a mail with a link is on its way.",
     "cancelled": "The order is cancelled.",

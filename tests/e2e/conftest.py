@@ -1,4 +1,5 @@
-"""The stack the contract is checked on, and goods to sell in it. Nothing here imports the service."""
+"""The stack the contract is checked on, and goods to sell in it. Nothing here imports the service. Both stacks end with
+this folder, since one that stays takes its share of the machine until all other tests are done."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from selling import Sell, seller
 from stacks import Stack, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Its MongoDB keeps a record of every command: `test_queries.py` looks at them when all else is done."""
     with running(tmp_path_factory.mktemp("stack"), {}) as opened:
@@ -18,7 +19,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hasty(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """As `stack`, where everything ends soon: holds after a second, rate limits after their documented number."""
     import json
@@ -37,17 +38,17 @@ def hasty(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nobody(stack: Stack) -> Api:
     return stack.nobody
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admin(stack: Stack) -> Api:
     return stack.admin
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def staff(stack: Stack) -> Api:
     return stack.staff()
 
@@ -62,6 +63,6 @@ def sell(staff: Api) -> Sell:
     return seller(staff)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def repository() -> Path:
     return Path(__file__).parents[2]

@@ -1,5 +1,5 @@
-"""One service for all tests of the pages, one browser a file: while a browser lives, its loop keeps asynchronous tests
-of other files from running in this thread."""
+"""One service and one browser for all tests of the pages. Both end with this folder: while a browser lives, its loop
+keeps asynchronous tests from running in this thread."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,7 +22,7 @@ QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networki
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]]) -> Iterator[Site]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=shops.make_indexes(mongo))
     with open_site(replace(config, bcrypt_rounds=4, rate_limit_scale=1_000)) as opened:
@@ -46,7 +46,7 @@ def visitor(site: Site) -> Iterator[Visitor]:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         missing(f"no Chromium at {CHROMIUM}: apt-get install chromium")

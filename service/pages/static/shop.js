@@ -27,7 +27,18 @@ const actions = {
     await api("POST", `/api/inventory/${encodeURIComponent(form.elements.sku.value)}/notify-me`, {});
     say("We will tell you when it is back.");
   },
-  async login(form) { await entered(await api("POST", "/api/auth/login", { email: form.email.value, password: form.password.value }), form); },
+  async login(form) {
+    const code = form.code.value.trim(), given = { email: form.email.value, password: form.password.value, ...(code ? { code } : {}) };
+    try {
+      await entered(await api("POST", "/api/auth/login", given), form);
+    } catch (error) {
+      if (["second_factor_required", "bad_code"].includes(error.answer?.code)) {
+        form.querySelector("details").open = true;
+        form.code.focus();
+      }
+      throw error;
+    }
+  },
   async register(form) {
     const given = { email: form.email.value, password: form.password.value, name: form.elements.name.value };
     await entered(await api("POST", "/api/auth/register", given), form);

@@ -23,7 +23,7 @@ TTL_GRACE = timedelta(minutes=2)  # MongoDB looks for expired documents once a m
 class AuditLog:
     def __init__(self, database: Database, clock: Clock, ids: Ids, config: Config) -> None:
         self._entries, self._heads, self._clock, self._ids = database["audit_log"], database["audit_heads"], clock, ids
-        self._seal, self._keep = Seal(config.key(SEAL)), timedelta(seconds=config.audit_ttl_seconds)
+        self._seal, self._keep = Seal(*config.keys(SEAL)), timedelta(seconds=config.audit_ttl_seconds)
         self._chain = ""
         self._seq, self._last = 0, Link()
         self._group: GroupCommit[Entry, None] = GroupCommit(

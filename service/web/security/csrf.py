@@ -25,9 +25,9 @@ class CsrfFailed(Forbidden):
 
 
 class Csrf:
-    def __init__(self, key: bytes, ids: Ids, origins: frozenset[str], cookie: str) -> None:
+    def __init__(self, keys: tuple[bytes, ...], ids: Ids, origins: frozenset[str], cookie: str) -> None:
         """`origins`: the pages that may call us, such as "https://shop.example"; `cookie`: the name of ours."""
-        self._key, self._ids, self._origins, self._cookie = key, ids, origins, cookie
+        self._keys, self._ids, self._origins, self._cookie = keys, ids, origins, cookie
 
     def token(self, request: Request, session_id: str) -> str:
         """The one that the browser's cookie already holds, so that two tabs share it, or a new one."""
@@ -36,7 +36,7 @@ class Csrf:
 
     def issue(self, session_id: str) -> str:
         nonce = bytes.fromhex(self._ids.secret())[:NONCE_BYTES]
-        return base64.urlsafe_b64encode(nonce + self._mac(session_id, nonce)).decode()
+        return base64.urlsafe_b64encode(nonce + _mac(self._keys[0], session_id, nonce)).decode()
 
     def check(self, request: Request, session_id: str) -> None:
         """Raises CsrfFailed unless X-CSRF-Token, or the hidden field of a page's form, was issued to this session."""
@@ -66,7 +66,8 @@ class Csrf:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except ValueError:
             return False
-        return hmac.compare_digest(raw[NONCE_BYTES:], self._mac(session_id, raw[:NONCE_BYTES]))
+        macs = (_mac(key, session_id, raw[:NONCE_BYTES]) for key in self._keys)
+        return any(hmac.compare_digest(raw[NONCE_BYTES:], mac) for mac in macs)
 
     def check_origin(self, request: Request) -> None:
         """Refuses an unsafe request that a browser says was made by a page of another site."""
@@ -78,8 +79,9 @@ class Csrf:
         elif headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
             raise CsrfFailed("The request was made by a page of another site")
 
-    def _mac(self, session_id: str, nonce: bytes) -> bytes:
-        return hmac.digest(self._key, session_id.encode() + b"\0" + nonce, "sha256")
+
+def _mac(key: bytes, session_id: str, nonce: bytes) -> bytes:
+    return hmac.digest(key, session_id.encode() + b"\0" + nonce, "sha256")
 
 
 def _same_host(origin: str, host: str) -> bool:

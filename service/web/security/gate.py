@@ -56,14 +56,16 @@ local function counter(key, window)
 end
 
 local function answer(ask)
-  local cost = ask[3]
+  local cost = ask[4]
   local user, role, seal = '', '', ''
   if ask[1] ~= '' then
     local session = redis.call('HMGET', ask[1], 'user', 'role', 'seal')
     user, role, seal = session[1] or '', session[2] or '', session[3] or ''
   end
   local limits, refused, tightest, left, reset = ask[2], 0, 0, math.huge, 0
-  for i = 1, #limits, 3 do
+  local counted = #limits
+  if ask[1] ~= '' and user == '' then counted = ask[3] end
+  for i = 1, counted, 3 do
     local found = counter(limits[i], limits[i + 2])
     local remaining = limits[i + 1] - found.used
     if remaining < math.max(1, math.min(cost, limits[i + 1])) and refused == 0 then refused = (i + 2) / 3 end
@@ -73,7 +75,7 @@ local function answer(ask)
     end
   end
   if refused == 0 and cost > 0 then
-    for i = 1, #limits, 3 do
+    for i = 1, counted, 3 do
       local found = counters[limits[i]]
       found.used, found.added = found.used + cost, found.added + cost
     end
@@ -99,11 +101,13 @@ return cmsgpack.pack({answers, current_generation(asked[2])})
 
 
 class Ask(NamedTuple):
-    """`session`: its Redis key, or "". `limits`: key, quota and window in ms of each, flat. `cost`: how much of each
-    quota it takes; what costs more than a whole quota passes when nothing of that is used, and 0 only asks."""
+    """`session`: its Redis key, or "". `limits`: key, quota and window in ms of each, flat; the first `always` of these
+    count in any case, the rest are the account's, which a session that has ended does not spend. `cost`: how much of
+    each quota it takes; what costs more than a whole quota passes when nothing of that is used, and 0 only asks."""
 
     session: str
     limits: tuple[str | int, ...]
+    always: int
     cost: int = 1
 
 
@@ -144,11 +148,14 @@ class Gate:
             self._ask_together, items_max=config.gate_batch_max, waiting_max=config.gate_waiting_max
         )
 
-    async def ask(self, session_id: str, limits: tuple[str | int, ...], cost: int = 1) -> Answer:
+    async def ask(
+        self, session_id: str, limits: tuple[str | int, ...], cost: int = 1, *, always: int | None = None
+    ) -> Answer:
         """Raises StoreDown; after one failure nobody waits for Redis again until `redis_pause_seconds` have passed."""
         if self._closed_until > self._clock.monotonic():
             raise StoreDown(retry_after_seconds=1)
-        return await self.group(Ask(SESSION_PREFIX + session_id if session_id else "", limits, cost))
+        session = SESSION_PREFIX + session_id if session_id else ""
+        return await self.group(Ask(session, limits, len(limits) if always is None else always, cost))
 
     def close(self) -> None:
         self._line.close()

@@ -16,7 +16,7 @@ ID_HEX_DIGITS = 64
 
 class Guests:
     def __init__(self, ids: Ids, config: Config) -> None:
-        self._ids, self._key, self._secure = ids, config.key("guest"), config.secure_cookies
+        self._ids, self._keys, self._secure = ids, config.keys("guest"), config.secure_cookies
         self._seconds = int(config.guest_cart_ttl_seconds)
         self._name = "__Host-guest" if self._secure else "guest"
 
@@ -29,13 +29,13 @@ class Guests:
         if value is None or not value.isascii():
             return None
         guest_id, _, signature = value.partition(".")
-        if len(guest_id) != ID_HEX_DIGITS or not hmac.compare_digest(signature, self._sign(guest_id)):
+        if len(guest_id) != ID_HEX_DIGITS or not self._signed(guest_id, signature):
             return None
         return guest_id
 
     def cookie(self, guest_id: str) -> dict[str, Any]:
         """For `Reply.cookies`; each change of the cart renews it."""
-        return self._cookie(f"{guest_id}.{self._sign(guest_id)}", self._seconds)
+        return self._cookie(f"{guest_id}.{_sign(self._keys[0], guest_id)}", self._seconds)
 
     def forget(self) -> dict[str, Any]:
         return self._cookie("", 0)
@@ -51,5 +51,9 @@ class Guests:
             "host_prefix": self._secure,
         }
 
-    def _sign(self, guest_id: str) -> str:
-        return hmac.digest(self._key, guest_id.encode(), "sha256").hex()
+    def _signed(self, guest_id: str, signature: str) -> bool:
+        return any(hmac.compare_digest(signature, _sign(key, guest_id)) for key in self._keys)
+
+
+def _sign(key: bytes, guest_id: str) -> str:
+    return hmac.digest(key, guest_id.encode(), "sha256").hex()

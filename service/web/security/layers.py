@@ -81,7 +81,7 @@ class Layers:
         self.stopping = False
         self.cors = Cors(config.cors_origins)
         self.cookies = Cookies(config.secure_cookies)
-        self.csrf = Csrf(config.key("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
+        self.csrf = Csrf(config.keys("csrf"), ids, self.cors.origins, self.cookies.names.csrf)
         self.gate = Gate(clock, ids, config, metrics)
         self.limits, self.fallback = RateLimits(config.rate_limit_scale), FallbackLimit(clock)
         self.refusals = Refusals(clock)
@@ -171,7 +171,7 @@ class Layers:
         answer = self.refusals.find(client, limit)
         if answer is None:
             try:
-                answer = await self.gate.ask(session_id, limit.limits(client, user_id))
+                answer = await self.gate.ask(session_id, limit.limits(client, user_id), always=limit.always)
             except StoreDown:
                 self._limit_without_redis(limit, client)
                 return

@@ -58,7 +58,7 @@ class RateLimits:
 class Prepared:
     """One class: its limits for a caller, and its header fields (draft-ietf-httpapi-ratelimit-headers)."""
 
-    __slots__ = ("_account", "_client", "_heads", "_names", "open_when_down", "quota_per_minute")
+    __slots__ = ("_account", "_client", "_heads", "_names", "always", "open_when_down", "quota_per_minute")
 
     def __init__(self, name: str, limit: LimitClass, scale: float) -> None:
         self.open_when_down = limit.open_when_down
@@ -66,6 +66,7 @@ class Prepared:
         self.quota_per_minute = max(1, round(first.quota * scale * 60 / first.window_seconds))
         scaled = [(w.per, max(1, round(w.quota * scale)), w.window_seconds) for w in limit.windows]
         self._client = [(f"limit:{name}:{w}:", q, w * 1_000) for per, q, w in scaled if per == "client"]
+        self.always = 3 * len(self._client)  # how many of the parts of `limits` are the client's
         self._account = [(f"limit:{name}:{w}:user:", q, w * 1_000) for per, q, w in scaled if per == "account"]
         assert self._client, f"{name} must limit clients: a caller without an account is counted too"
         ordered = sorted(scaled, key=lambda entry: entry[0] == "account")

@@ -11,6 +11,9 @@ from shops import MovableClock, buy, stock, stock_all
 
 from service import bootstrap
 from service.alerts.models import BadNoticeLink
+from service.alerts.recipient_repository import RecipientRepository
+from service.alerts.recipients import NoticeLinks, Recipients
+from service.auth.models import User
 from service.bootstrap import Background, Shop
 from service.config import Config
 from service.events import AddressVerified
@@ -154,3 +157,23 @@ async def test_an_address_with_an_umlaut_in_its_domain_is_reached(
     await background.notices.subscribe("TEA", "c0", "user@m\u00fcnchen.de")
     await follow_up(background)
     assert told(inboxes) == ["user@xn--mnchen-3ya.de"]
+
+
+async def test_what_an_address_said_holds_after_the_secret_was_replaced(shop: Shop) -> None:
+    old, new = "an old secret of more than thirty-two bytes", "a new secret of more than thirty-two bytes"
+    repository = RecipientRepository(shop.stores.database, shop.clock)
+    user = User("eve", "eve@example.com", "Eve", "customer", "-", shop.clock.now(), shop.clock.now(), True)
+
+    def under(secret: str) -> Recipients:
+        config = replace(shop.config, secret=secret)
+        return Recipients(repository, NoticeLinks(config), shop.clock, config)
+
+    before = under(old)
+    await before.confirm(before.links.confirm(before.links.mark("yes@example.com"), "eve"))
+    await before.unsubscribe(before.links.unsubscribe(before.links.mark("no@example.com")))
+    between = under(f"{new},{old}")
+    assert await between.agreed(user, "yes@example.com")
+    assert await between.ask(user, "no@example.com") == []
+    after = under(new)
+    assert await after.agreed(user, "yes@example.com")
+    assert await after.has_unsubscribed(after.links.mark("no@example.com"))

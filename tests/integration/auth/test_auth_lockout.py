@@ -125,3 +125,13 @@ async def test_strangers_who_ask_for_links_do_not_silence_the_owner(site: Guarde
 async def links_mailed(site: Guarded) -> int:
     await asyncio.sleep(0.3)  # the mail is requested beside the answer
     return int(await site.database["outbox"].count_documents({"facts.template": "password_reset"}))
+
+
+async def test_no_mail_says_what_a_stranger_typed(site: Guarded) -> None:
+    await site.register("victim@example.com", "your parcel is on hold: pay at https://evil.example")
+    await site.call("POST", "/api/auth/password/forgot", {"email": "victim@example.com"})
+    await site.mailed_token("password_reset", "victim@example.com")
+    facts = [fact for entry in await site.database["outbox"].find().to_list(None) for fact in entry["facts"]]
+    mails = [fact for fact in facts if fact.get("template")]
+    assert {fact["template"] for fact in mails} == {"email_verification", "password_reset"}
+    assert all(fact["values"].keys() == {"ticket"} for fact in mails), "what a template is given is all that it can say"

@@ -266,6 +266,18 @@ async def test_while_redis_is_down_no_generation_is_known(gate: Gate, monkeypatc
     assert gate.generation == b""
 
 
+async def test_a_session_that_has_ended_spends_nothing_of_its_accounts_quota(
+    gate: Gate, store: redis.asyncio.Redis
+) -> None:
+    limits = ("of-the-client", 100, 60_000, "of-the-account", 3, 60_000)
+    for _ in range(10):
+        assert (await gate.ask("ended", limits, always=3)).refused == 0
+    assert await store.exists("of-the-account") == 0
+    await store.hset("session:living", mapping={"user": "u1", "role": "customer", "seal": "s"})
+    refused = [(await gate.ask("living", limits, always=3)).refused for _ in range(4)]
+    assert refused == [0, 0, 0, 2]
+
+
 def as_user(url: str, credentials: str) -> str:
     host = urlsplit(url).netloc.rpartition("@")[2]
     return urlsplit(url)._replace(netloc=f"{credentials}@{host}").geturl()

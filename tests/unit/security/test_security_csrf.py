@@ -11,7 +11,7 @@ from service.clock import SystemClock
 from service.ids import Ids
 from service.web.security.csrf import Csrf, CsrfFailed
 
-CSRF = Csrf(b"k" * 32, Ids(SystemClock()), frozenset({"https://shop.example"}), "csrf")
+CSRF = Csrf((b"k" * 32,), Ids(SystemClock()), frozenset({"https://shop.example"}), "csrf")
 
 
 def request(held: str = "", **headers: str) -> Any:

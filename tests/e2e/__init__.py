@@ -1,0 +1,1 @@
+"""Black-box tests of whole stacks. A package, so that its fixtures end with it."""

@@ -1,0 +1,1 @@
+"""Tests of the pages. A package, so that its fixtures end with it."""
