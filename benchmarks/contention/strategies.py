@@ -9,6 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from pymongo.errors import PyMongoError
+
+from benchmarks.kit.outcome import RunInvalid
+
 Database = Any
 Client = Any
 
@@ -81,8 +85,16 @@ class TransactionPerRequest(Strategy):
             attempts += 1
             return await self._reserve(sku, session)
 
-        async with await self.client.start_session() as session:
-            reserved = bool(await session.with_transaction(body))
+        try:
+            async with await self.client.start_session() as session:
+                reserved = bool(await session.with_transaction(body))
+        except PyMongoError as error:
+            if not error.has_error_label("TransientTransactionError"):
+                raise
+            gave_up = (
+                f"a buyer's transaction lost every race for two minutes ({attempts} attempts): the machine is too busy"
+            )
+            raise RunInvalid(gave_up) from error
         self.retried += attempts - 1
         return reserved
 

@@ -1,7 +1,7 @@
 """A large, realistic catalogue, made from the vocabulary of a real retail trace and one seed.
 
 The real names come first, with the popularity and price they had; the rest are crossed from them at a shared word
-("WHITE HANGING HEART | HEART OF WICKER SMALL"), so that word frequencies stay as skewed as in the trace.
+("WHEAT BREAD | BREAD CRUMBS PLAIN"), so that word frequencies stay as skewed as in the trace.
 
 By default the trace is the packaged year (workloads/traces/complete_journey.py says where it comes from).
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.kit.descriptions import described, wording
 from benchmarks.kit.outcome import RunInvalid
 from workloads.traces.names import default_trace
 
@@ -46,17 +47,6 @@ CATEGORY_WORDS = {
     "home": set(),
 }
 BRANDS = ("Regency", "Retrospot", "Pantry", "Suki", "Woodland", "Skandi", "Harrow & Dale", "Northlight")
-_MATERIALS = ("wood", "ceramic", "cotton", "enamel", "glass", "paper", "tin", "zinc", "felt", "wicker")
-_OPENINGS = ("A", "Our popular", "A charming", "Hand finished", "A classic", "New this season:", "An everyday")
-_LINKS = ("Goes well with our", "Looks lovely next to a", "Matches the", "From the same range as the", "Also see")
-_CLOSINGS = (
-    "Wipe clean with a damp cloth.",
-    "A thoughtful gift for any occasion.",
-    "Not suitable for small children.",
-    "Packed in a recycled box.",
-    "Designed in England.",
-    "Dishwasher safe.",
-)
 _SIZES = ("SMALL", "LARGE", "MINI", "JUMBO", "SET OF 2", "SET OF 4", "PACK OF 6")
 
 
@@ -171,25 +161,19 @@ def _entry(
     weights: list[float],
     chance: random.Random,
 ) -> CatalogueEntry:
-    material = chance.choice(_MATERIALS)
+    said = wording(like.category)
+    form = chance.choice(said.forms)
     made_by = chance.choices(BRANDS, weights=range(len(BRANDS), 0, -1))[0]
+    others = chance.choices(names, cum_weights=weights, k=chance.choice((1, 1, 2, 3)))
     return CatalogueEntry(
         name=name,
-        description=_description(name, material, names, weights, chance),
+        description=described(name, form, [other.name for other in others], said, chance),
         category=category_id(like.category) or category_of(name),
         brand=like.brand or made_by,
-        tags=(material, "gift") if chance.random() < 0.3 else (material,),
+        tags=(form, "gift") if chance.random() < 0.3 else (form,),
         price_minor=max(PRICE_MINOR_MIN, like.price_minor),
         popularity=popularity,
     )
-
-
-def _description(
-    name: str, material: str, names: Sequence[TraceName], weights: list[float], chance: random.Random
-) -> str:
-    others = chance.choices(names, cum_weights=weights, k=chance.choice((1, 1, 2, 3)))
-    links = " ".join(f"{chance.choice(_LINKS)} {other.name.lower()}." for other in others)
-    return f"{chance.choice(_OPENINGS)} {name.lower()} in {material}. {links} {chance.choice(_CLOSINGS)}"
 
 
 def category_id(department: str) -> str:

@@ -23,7 +23,7 @@ from pymongo.errors import PyMongoError
 
 from service.config import Config
 from service.stack.dead_sessions import end_sessions, end_sessions_seen
-from service.stack.embedded import DataInUse, EmbeddedError
+from service.stack.embedded import DataInUse, DataUnusable, EmbeddedError
 from service.stack.embedded.stores import owned, prepared, starting
 from service.stack.folder import StackFolder
 from service.stack.probes import StoreUnreachable, check_mongo, check_redis, http_status, mongo_client
@@ -57,7 +57,7 @@ class Programs:
 
 def run(data: Path, host: str, port: int, workers: int, programs: Programs | None = None) -> int:
     """Runs until Ctrl-C, SIGTERM or a child that cannot be kept alive; port 0 takes a free one. Returns the exit code:
-    0 stopped as asked, 1 gave up on a child, 2 no stores, 3 the data directory or the address is taken."""
+    0 stopped as asked, 1 gave up on a child, 2 no stores, 3 the data directory or the address is taken or unusable."""
     try:
         with owned(data), _listening(host, port) as listener:
             return asyncio.run(Supervisor(StackFolder(data), listener, workers, programs or Programs()).run())
@@ -65,7 +65,7 @@ def run(data: Path, host: str, port: int, workers: int, programs: Programs | Non
         running = StackFolder(data).read()
         _say(f"{error}" + (f" and serves {running['url']}" if running else "") + ": stop it, or give another --data")
         return EXIT_USAGE
-    except AddressTaken as error:
+    except (AddressTaken, DataUnusable) as error:
         _say(str(error))
         return EXIT_USAGE
     except (EmbeddedError, StoreUnreachable) as error:

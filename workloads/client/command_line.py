@@ -18,7 +18,11 @@ SECONDS_MAX = 600
 
 
 class CommandFailed(Exception):
-    """A command that gave no document; says what it printed instead."""
+    """A command that gave no document; says what it printed instead, and what it exited with."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def ask(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -48,5 +52,6 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, 
         document: dict[str, Any] = json.loads(done.stdout)
     except json.JSONDecodeError:
         said = done.stderr[-2_000:] or done.stdout[-2_000:]
-        raise CommandFailed(f"`holdfast {' '.join(arguments)}` exited {done.returncode}:\n{said}") from None
+        ended = f"`holdfast {' '.join(arguments)}` exited {done.returncode}:\n{said}"
+        raise CommandFailed(ended, done.returncode) from None
     return document | {"exitCode": done.returncode}

@@ -1,12 +1,17 @@
-"""A small trace in the retail format for machines without a real one: baskets, quantities and popularity drawn from the
-committed demand profile, so that it is skewed like a real shop."""
+"""The baskets the demo sells. On machines without a real trace they are made up: quantities and popularity drawn from
+the committed demand profile, so that they are skewed like a real shop's."""
 
 import csv
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workloads.model.demand import load_profile
+
+if TYPE_CHECKING:
+    from workloads.traces.options import ReadOptions
 
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID")
 MATERIALS = ("PAPER", "TIN", "CERAMIC", "COTTON", "GLASS", "WICKER", "ENAMEL", "WOODEN")
@@ -26,7 +31,16 @@ THINGS = (
 )
 COLOURS = ("RED", "BLUE", "CREAM", "GREEN", "PINK", "WHITE")
 CUSTOMERS, RETURN_SHARE = 80, 0.05
-BEGINS = datetime(2010, 12, 1, 8, 26)
+BEGINS = datetime(2017, 3, 1, 8, 26)
+STANDARD = "baskets.parquet"
+
+
+def write_baskets(folder: Path, trace: str, options: "ReadOptions", baskets: int) -> None:
+    """The first `baskets` of the trace, in the standard form, as `STANDARD` in the folder. Raises TraceError."""
+    from workloads.traces.retail import read_with
+    from workloads.traces.standard_form import write_standard
+
+    write_standard(read_with([trace], replace(options, limit=baskets)), folder / STANDARD)
 
 
 def made_up(path: Path, invoices: int, seed: int = 1) -> Path:

@@ -6,13 +6,14 @@
 A `MONGODB_URI` / `REDIS_URL` in the environment wins over a server of our own. The servers die with the process that
 started them, even when that one is killed. Start them from the main thread: Linux ties their life to the thread."""
 
-from service.stack.embedded.errors import DataInUse, EmbeddedError, StartFailed, StoresUnavailable
+from service.stack.embedded.errors import DataInUse, DataUnusable, EmbeddedError, StartFailed, StoresUnavailable
 from service.stack.embedded.mongod import Mongod
 from service.stack.embedded.redis_server import RedisServer
 from service.stack.embedded.stores import Stores, opened, running
 
 __all__ = [
     "DataInUse",
+    "DataUnusable",
     "EmbeddedError",
     "Mongod",
     "RedisServer",

@@ -26,3 +26,11 @@ class StartFailed(EmbeddedError):
 
 class DataInUse(EmbeddedError):
     """Another process owns the data directory."""
+
+
+class DataUnusable(EmbeddedError):
+    """The data directory cannot be made or written to."""
+
+
+class DiskFull(EmbeddedError):
+    """There is no room for the stores' files."""

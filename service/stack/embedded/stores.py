@@ -3,13 +3,15 @@
 import asyncio
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from service.stack.embedded.errors import DataInUse, StartFailed
+from service.stack.embedded.errors import DataInUse, DataUnusable, DiskFull, StartFailed
 from service.stack.embedded.mongod import Mongod
 from service.stack.embedded.redis_server import RedisServer
 from service.stack.embedded.server import Server
@@ -17,6 +19,8 @@ from service.stack.embedded.server import Server
 START_SECONDS_MAX = 60
 POLL_SECONDS = 0.005
 POLL_SECONDS_MAX = 0.1
+# What a new MongoDB writes before it serves, and a little room to work.
+FREE_MIB_MIN = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,9 @@ def starting(servers: Sequence[Server]) -> Iterator[float]:
 
 @contextmanager
 def owned(data: Path) -> Iterator[None]:
-    """Holds the data directory for this process; the lock goes with the process, however it ends. Raises DataInUse."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (data / "lock").open("a+") as lock:
+    """Holds the data directory for this process; the lock goes with the process, however it ends. Raises DataInUse,
+    DataUnusable where nothing can be written there, or DiskFull."""
+    with _lock_file(data) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,6 +95,18 @@ def owned(data: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def _lock_file(data: Path) -> TextIO:
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free_mib = shutil.disk_usage(data).free >> 20
+        if free_mib < FREE_MIB_MIN:
+            raise DiskFull(f"the disk of {data} is full: {free_mib:,} MiB are free and {FREE_MIB_MIN:,} are needed")
+        return (data / "lock").open("a+")
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise DataUnusable(f"{data} cannot be written to ({reason}): give another --data") from None
 
 
 @contextmanager

@@ -97,3 +97,15 @@ def test_the_mix_holds_words_nobody_wrote() -> None:
     known = {word for each in NAMES for word in stems_of(each.name)}
     mistyped = [query for query in query_mix(NAMES, 400, 1) if not set(stems_of(query)) <= known]
     assert 0 < len(mistyped) < 60
+
+
+@pytest.mark.parametrize("department", ["GROCERY", "PRODUCE", "DRUG GM", "SPIRITS", "A DEPARTMENT NOBODY KNOWS"])
+def test_no_food_is_described_as_made_of_what_homeware_is_made_of(department: str) -> None:
+    names = [
+        TraceName("FLUID MILK NATIONAL 1 GA", 9, 300, department),
+        TraceName("CHEESE NATIONAL 8 OZ", 5, 250, department),
+    ]
+    told = " ".join(entry.description + " ".join(entry.tags) for entry in catalogue(names, 200, 3))
+    strange = ("wicker", "felt", "zinc", "enamel", "cotton", "damp cloth", "Dishwasher", "Looks lovely")
+    assert [word for word in strange if word in told] == []
+    assert "wicker" in " ".join(entry.description for entry in catalogue(NAMES, 200, 3))
