@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from service.bootstrap import Shop
 from service.errors import Problem, Unavailable
 from service.infra.mongo.client import UNREACHABLE
-from service.inventory.models import Line
+from service.inventory.models import Claim, Counted, Line
 from service.orders.models import Key
 from workloads.model.actions import Reply
 from workloads.model.outcomes import BY_CODE, ERROR, OK, PAID, REFUSED, TIMEOUT
@@ -97,8 +97,25 @@ class Desk:
         goods = [Line(sku, quantity) for sku, quantity in lines]
 
         async def action(shop: Shop) -> Any:
-            claim = _key(shop, "staff", key, repr(lines)).claim({})
+            claim = _claim(shop, key, repr(lines))
             return await shop.inventory.receive(goods, "staff", claim=claim)
+
+        return await self._done(operation, action, OK)
+
+    async def shelf(self, sku: str) -> tuple[int, int] | None:
+        """What lies on the shelf, and the version it was counted at; None when the shop does not answer."""
+        try:
+            stock = await self._process().call(lambda shop: shop.inventory.get(sku))
+        except (NotConnected, ConnectionDied, Problem, *UNREACHABLE):
+            return None
+        return stock.on_hand, stock.seq
+
+    async def count(self, key: str, sku: str, on_hand: int, at_seq: int) -> Reply:
+        operation = self._auditor.begin("count", "staff", key)
+
+        async def action(shop: Shop) -> Any:
+            claim = _claim(shop, key, f"{sku} {on_hand} {at_seq}")
+            return await shop.inventory.count(Counted(sku, on_hand, at_seq), "count", "staff", claim)
 
         return await self._done(operation, action, OK)
 
@@ -153,6 +170,11 @@ class Desk:
 def _key(shop: Shop, user: str, key: str, fingerprint: str) -> Key:
     expires_at = shop.clock.now() + timedelta(seconds=shop.config.idempotency_ttl_seconds)
     return Key(f"{user}:{key}", fingerprint, expires_at)
+
+
+def _claim(shop: Shop, key: str, fingerprint: str) -> Claim:
+    of_staff = _key(shop, "staff", key, fingerprint)
+    return Claim(of_staff.id, of_staff.fingerprint, {}, of_staff.expires_at)
 
 
 def _told(operation: Operation) -> Reply:
