@@ -38,8 +38,8 @@ Address = Annotated[
 
 class CheckoutBody(Wire):
     """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent. `shippingAddress` has the
-    fields the frontend chooses, and is kept as it is. With `expectedTotal`, in minor units, the order is refused if it comes
-    to another total than the shopper saw."""
+    fields the frontend chooses, and is kept as it is. With `expectedTotal`, in minor units, the order is refused if
+    it comes to another total than the shopper saw."""
 
     items: Annotated[Items | None, msgspec.Meta(examples=[[{"sku": "85123A", "quantity": 2}]])] = None
     from_cart: bool = False
