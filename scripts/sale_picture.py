@@ -37,7 +37,8 @@ def _svg(checkouts: pd.DataFrame, paid: int, options: dict[str, int], books_bala
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"><style>{STYLE}</style>'
     yield f'<text x="{LEFT}" y="22" class="title">{options["users"]} shoppers want {options["stock"]} units</text>'
     yield f'<circle cx="{LEFT + 5}" cy="42" r="4" class="got"/>'
-    yield f'<text x="{LEFT + 15}" y="46">{int(got.sum())} reserved one; {paid} paid, the others gave theirs back</text>'
+    reserved = f"{int(got.sum())} reserved one, {paid} of them paid; some gave theirs back"
+    yield f'<text x="{LEFT + 15}" y="46">{reserved}</text>'
     yield f'<circle cx="{LEFT + 385}" cy="42" r="4" class="refused"/>'
     yield f'<text x="{LEFT + 395}" y="46">{int((~got).sum())} times "out of stock", {books}</text>'
     for level in (10**power for power in range(round(math.log10(low)), round(math.log10(high)) + 1)):

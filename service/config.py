@@ -54,6 +54,7 @@ class Config:
     line_quantity_max: int = 1_000_000
     stock_quantity_max: int = 1_000_000_000
     low_stock_threshold: int = 5
+    stock_reasons: str = ""  # more reasons of movements, between commas; then nothing but a reason of the list is taken
     availability_skus_max: int = 100
     sweep_orders_max: int = 500
     sweep_window_max: int = 60_000  # the more, the more of them are of one SKU, whose stock is then written once

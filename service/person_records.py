@@ -11,6 +11,7 @@ from service.catalog.review_repository import ReviewRepository
 from service.events import AccountErased
 from service.messaging.outbox import Fact
 from service.messaging.relay import Consumer
+from service.orders.repository import ShippingAddresses
 from service.orders.usecases import Orders
 
 
@@ -37,12 +38,12 @@ def collectors(database: Any, orders: Orders) -> Mapping[str, Collect]:
 def forgetting(database: Any) -> Consumer:
     """Follows the erasures that were committed."""
     carts, wishes, waiting = CartRepository(database), WishlistRepository(database), SubscriptionRepository(database)
-    reviews = ReviewRepository(database)
+    reviews, addresses = ReviewRepository(database), ShippingAddresses(database)
 
     async def forget(facts: Sequence[Fact]) -> None:
         for erased in (fact.event for fact in facts if isinstance(fact.event, AccountErased)):
             await carts.delete(Owner.user(erased.user_id))
-            for repository in (wishes, waiting, reviews):
+            for repository in (wishes, waiting, reviews, addresses):
                 await repository.forget_user(erased.user_id)
 
     return forget

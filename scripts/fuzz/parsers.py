@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Fuzzes the parsers that read what anybody sends: Accept, Accept-Encoding, If-None-Match, cursors, addresses, percent
-encoding, request heads, amounts of money. Each must answer or refuse; anything else it raises is a crash, and printed.
+encoding, request heads, e-mail addresses, where a sign-in leads back to, amounts of money as shown and as typed. Each
+must answer or refuse; anything else it raises is a crash, and printed.
 
     .venv/bin/python scripts/fuzz/parsers.py --inputs 100000 --seed 1    # exit 1 after any crash
 """
@@ -12,8 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from service import money
+from service.email_address import parse_address
 from service.errors import Problem
-from service.pages.render import duration, money
+from service.pages.own_path import own_path
+from service.pages.render import duration
 from service.setting_kinds import networks
 from service.web.http import accept, accept_encoding, cursor
 from service.web.http.client_address import normalized
@@ -34,6 +38,9 @@ SEEDS = {
         "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked",
     ],
     "amount": ["1299", "-1", "0", "1000000000000"],
+    "price": ["10,50 €", "£1,299.00", "1.234,5", "1'234.50", "1 234,50", "1,00,000"],
+    "e-mail": ["ada@example.com", '"a b"@xn--bcher-kva.example', "a@[127.0.0.1]", "茶@茶.example"],
+    "own path": ["/orders?next=/cart", "//evil.example", "/\\\\evil", "https:/evil"],
 }
 PARSERS: dict[str, Callable[[str], Any]] = {
     "accept": accept.prefers_html.__wrapped__,
@@ -44,9 +51,13 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "networks": networks,
     "segment": lambda text: segment(text.encode("ascii", "ignore").decode()),  # as any URL that gets this far
     "head": lambda text: head_fault(text.encode("utf-8", "surrogateescape")),
-    "amount": lambda text: (money(len(text) * 37 - 500, text[:3] or "GBP"), duration(len(text) * 37.5)),
+    "amount": lambda text: (_spoken(text), duration(len(text) * 37.5)),
+    "price": lambda text: money.parse(text, CURRENCIES[len(text) % len(CURRENCIES)]),
+    "e-mail": parse_address,
+    "own path": own_path,
 }
-REFUSALS: dict[str, type[Exception]] = {"networks": ValueError}
+REFUSALS: dict[str, type[Exception]] = {"networks": ValueError, "price": money.NotMoney}
+CURRENCIES = ("GBP", "JPY", "KWD", "EUR", "INR", "CLF")
 ODD = [
     "",
     " ",
@@ -70,6 +81,15 @@ ODD = [
     "-",
 ]
 LENGTH_MAX = 2_000
+
+
+def _spoken(text: str) -> None:
+    """What is shown of an amount can be typed back."""
+    digits = "".join(sign for sign in text if sign in "0123456789")[:15]
+    amount, currency = int(digits or 0), CURRENCIES[len(text) % len(CURRENCIES)]
+    money.spoken(-amount, currency)
+    if money.parse(money.spoken(amount, currency), currency) != amount:
+        raise AssertionError(f"{amount} {currency} does not come back")
 
 
 def mutated(text: str, chance: random.Random) -> str:

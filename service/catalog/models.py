@@ -15,7 +15,18 @@ SLUG_LENGTH_MAX = 80
 SLUG_MARK_LENGTH = 8
 RESERVED_SLUGS = frozenset({"brands", "by-sku", "categories", "reviews", "search", "suggest"})
 RESERVED_SKUS = frozenset(
-    {"alerts", "availability", "dead-letters", "import", "jobs", "low-stock", "receive", "stream"}
+    {
+        "alerts",
+        "availability",
+        "dead-letters",
+        "import",
+        "jobs",
+        "low-stock",
+        "movements",
+        "reasons",
+        "receive",
+        "stream",
+    }
 )  # words of the API at the place where it takes a SKU
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*(?![\s\S])"
 POINTS_PER_DOUBLED_SALES = 10

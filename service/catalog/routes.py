@@ -100,6 +100,23 @@ def _reading(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> Non
     @operation(
         blueprint,
         "GET",
+        "/by-sku/<sku:str>",
+        "The product a SKU belongs to",
+        returns={200: ProductView},
+        access=Access.PUBLIC,
+        limit="read",
+        errors=(ProductNotFound,),
+    )
+    async def by_sku(call: Call[Nothing], sku: str) -> Reply:
+        """Its own SKU or one of its variants', exactly as it was given. Archived products are found by staff only."""
+        found = await catalog.by_sku(sku)
+        if not found.active and (call.caller is None or call.caller.access < Access.STAFF):
+            raise ProductNotFound()
+        return Reply(200, await _with_stock(catalog, found))
+
+    @operation(
+        blueprint,
+        "GET",
         "/<id_or_slug:str>",
         "One product, by id, by slug, or by a slug it once had",
         returns={200: ProductView, 304: None},

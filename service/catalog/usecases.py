@@ -89,6 +89,13 @@ class Catalog:
             raise ProductNotFound()
         return product
 
+    async def by_sku(self, sku: str) -> Product:
+        """Archived or not. Raises ProductNotFound."""
+        offer = (await self._offers.of([sku])).get(sku)
+        if offer is None:
+            raise ProductNotFound(f"No product has the SKU {sku}")
+        return await self.get(offer.product_id)
+
     async def on_sale(self, id_or_slug: str) -> Product:
         """As `get`, but an archived product is answered as if it did not exist."""
         product = await self.get(id_or_slug)

@@ -15,6 +15,9 @@ from service.inventory.models import (
     BelowReserved,
     Change,
     Confirm,
+    Count,
+    Counted,
+    CountedSince,
     Decision,
     Expire,
     Hold,
@@ -38,6 +41,7 @@ from service.inventory.models import (
     StockMoved,
     Threshold,
     UnknownSku,
+    UnknownVersion,
     merge,
 )
 
@@ -68,7 +72,7 @@ def _decide_one(state: BatchState, posting: Posting, now: datetime) -> Decision:
 
 def _outcome(posting: Posting, claim: IdempotencyClaim, accepted: Accepted) -> Mapping[str, Any]:
     """A change of stock is answered with the stock it left, so that is what its key stands for."""
-    if not isinstance(posting.action, Change) or posting.order_id is not None:
+    if not isinstance(posting.action, Change | Count) or posting.order_id is not None:
         return claim.outcome
     return {**claim.outcome, "stock": [asdict(stock) for stock in accepted.stock]}
 
@@ -119,6 +123,10 @@ class _Step:
         match self._posting.action:
             case Change(kind, lines):
                 self._change(kind, merge(lines))
+            case Count(counted):
+                self._check_known(counted)
+                for line in counted:
+                    self._count(line)
             case Reserve() as reserve:
                 self._reserve(reserve)
             case Confirm(order_id):
@@ -143,6 +151,27 @@ class _Step:
             if after.on_hand + line.quantity < after.reserved:
                 raise BelowReserved(sku=line.sku, reserved=after.reserved, onHand=after.on_hand)
             self._move(kind, line.sku, on_hand=line.quantity)
+
+    def _count(self, line: Counted) -> None:
+        """A count that is older than another one would undo it, and the same one sent twice would count twice."""
+        stock = self._known(line.sku)
+        if line.at_seq < stock.counted_seq:
+            raise CountedSince(f"{line.sku} was counted again meanwhile", sku=line.sku, version=stock.counted_seq)
+        delta = line.quantity - self._level(stock, line.at_seq)
+        if stock.on_hand + delta < stock.reserved:
+            raise BelowReserved(sku=line.sku, reserved=stock.reserved, onHand=stock.on_hand)
+        self._move(MovementKind.COUNT, line.sku, on_hand=delta)
+        after = self._stock[line.sku]
+        self._stock[line.sku] = replace(after, counted_seq=after.seq)
+
+    def _level(self, stock: Stock, at_seq: int) -> int:
+        """What the books had on hand at that movement."""
+        if at_seq == stock.seq:
+            return stock.on_hand
+        level = 0 if at_seq == 0 else self._state.levels.get((stock.sku, at_seq))
+        if level is None or at_seq > stock.seq:
+            raise UnknownVersion(f"{stock.sku} is at version {stock.seq}", sku=stock.sku, version=stock.seq)
+        return level
 
     def _reserve(self, reserve: Reserve) -> None:
         lines = merge(reserve.lines)
@@ -218,7 +247,7 @@ class _Step:
         if shortages:
             raise InsufficientStock(shortages=shortages)
 
-    def _check_known(self, lines: Sequence[Line]) -> None:
+    def _check_known(self, lines: Sequence[Line | Counted]) -> None:
         """Every line is answered for: not the first unknown SKU is named, but all."""
         unknown = [line.sku for line in lines if line.sku not in self._state.stock]
         if unknown:
@@ -261,5 +290,6 @@ class _Step:
                 self._posting.reason,
                 self._posting.order_id,
                 self._now,
+                self._posting.reference,
             )
         )

@@ -4,9 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from service.inventory.models import Hold, HoldStatus, Lapsed, Line, Movement, MovementKind, Stock
+from msgspec.structs import asdict
 
-STOCK_FIELDS = {"onHand": 1, "reserved": 1, "seq": 1, "lowStockThreshold": 1, "productId": 1, "onSale": 1}
+from service.inventory.models import Hold, HoldStatus, Lapsed, Line, Movement, MovementKind, Reference, Stock
+
+STOCK_FIELDS = {
+    "onHand": 1,
+    "reserved": 1,
+    "seq": 1,
+    "lowStockThreshold": 1,
+    "productId": 1,
+    "onSale": 1,
+    "countedSeq": 1,
+}
 HOLD_FIELDS = {
     **{"_id": 0, "orderId": 1, "userId": 1, "sku": 1, "quantity": 1},
     **{"status": 1, "expiresAt": 1, "resolvedAt": 1},
@@ -25,6 +35,7 @@ def to_stock(document: Mapping[str, Any]) -> Stock:
         document["lowStockThreshold"],
         document["productId"],
         document.get("onSale", True),
+        document.get("countedSeq", 0),
     )
 
 
@@ -61,6 +72,7 @@ def stock_fields(stock: Stock, now: datetime) -> dict[str, Any]:
         "lowStockThreshold": stock.threshold,
         "seq": stock.seq,
         "updatedAt": now,
+        **({"countedSeq": stock.counted_seq} if stock.counted_seq else {}),
     }
 
 
@@ -78,7 +90,21 @@ def history_document(movement: Movement) -> dict[str, Any]:
         "reason": movement.reason,
         "orderId": movement.order_id,
         "at": movement.at,
+        **({} if movement.reference is None else {"reference": asdict(movement.reference)}),
     }
+
+
+def reference_prefix(reference: Reference) -> str:
+    return f"{reference.kind}\n{reference.id}\n"
+
+
+def reference_documents(movements: Sequence[Movement]) -> list[dict[str, Any]]:
+    """Beside the history, so that movements without a reference cost no index: the primary key leads to the entries."""
+    return [
+        {"_id": reference_prefix(each.reference) + history_id(each.sku, each.seq)}
+        for each in movements
+        if each.reference is not None
+    ]
 
 
 def to_movement(document: Mapping[str, Any]) -> Movement:
@@ -94,6 +120,7 @@ def to_movement(document: Mapping[str, Any]) -> Movement:
         document["reason"],
         document["orderId"],
         document["at"],
+        Reference(**document["reference"]) if document.get("reference") else None,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from service.errors import Conflict, NotFound, Problem
+from service.errors import Conflict, Invalid, NotFound, Problem
 from service.events import Event
 from service.idempotency import IdempotencyClaim, IdempotencyRecord
 
@@ -27,6 +27,18 @@ class BelowReserved(Conflict):
     code, title = "below_reserved", "Stock cannot go below what is reserved"
 
 
+class CountedSince(Conflict):
+    """`version` is that of the later count, which this one does not know."""
+
+    code, title = "counted_since", "The SKU was counted again meanwhile"
+
+
+class UnknownVersion(Conflict):
+    """`version` is the current one."""
+
+    code, title = "unknown_version", "The stock has never had this version"
+
+
 class StockLimit(Conflict):
     code, title = "stock_limit", "Stock cannot grow beyond the limit"
 
@@ -35,6 +47,10 @@ class UnknownSku(NotFound):
     """`skus` are all that there are none of."""
 
     code, title = "unknown_sku", "There is no such SKU"
+
+
+class UnknownReason(Invalid):
+    code, title = "unknown_reason", "The shop has no such reason"
 
 
 class HoldResolved(Conflict):
@@ -71,6 +87,7 @@ class HoldStatus(StrEnum):
 class MovementKind(StrEnum):
     RECEIVE = "receive"
     ADJUST = "adjust"
+    COUNT = "count"
     RESERVE = "reserve"
     CONFIRM = "confirm"
     RELEASE = "release"
@@ -86,7 +103,8 @@ class Line(Struct, frozen=True):
 
 class Stock(Struct, frozen=True):
     """One SKU. `seq` counts its movements: it is the version of the document and the last entry of its history.
-    `on_sale`: whether there is a live offer of it; the catalogue says so in the transaction that changes the offer."""
+    `on_sale`: whether there is a live offer of it; the catalogue says so in the transaction that changes the offer.
+    `counted_seq` is the movement by which it was last set to what somebody counted."""
 
     sku: str
     on_hand: int
@@ -95,6 +113,7 @@ class Stock(Struct, frozen=True):
     threshold: int = 0
     product_id: str = ""
     on_sale: bool = True
+    counted_seq: int = 0
 
     @property
     def available(self) -> int:
@@ -175,6 +194,20 @@ class Change(Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
+class Counted(Struct, frozen=True):
+    """What lay on the shelf when the stock was at movement `at_seq`, whatever was sold since."""
+
+    sku: str
+    quantity: int
+    at_seq: int
+
+
+class Count(Struct, frozen=True):
+    """Sets what is on hand to what was counted: the difference at that moment is added to what there is now."""
+
+    lines: tuple[Counted, ...]
+
+
 class Reserve(Struct, frozen=True):
     """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
     knows without reading the order that something is to be given back."""
@@ -214,7 +247,7 @@ class Threshold(Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
-Action = Change | Reserve | Confirm | Release | Expire | NoStock | Threshold
+Action = Change | Count | Reserve | Confirm | Release | Expire | NoStock | Threshold
 
 
 class Expect(Struct, frozen=True):
@@ -257,6 +290,13 @@ class Write(Struct, frozen=True):
     upsert: bool = False
 
 
+class Reference(Struct, frozen=True):
+    """The document a movement belongs to: a delivery note, an order, a return."""
+
+    kind: str
+    id: str
+
+
 class Posting(Struct, frozen=True):
     action: Action
     actor: str
@@ -267,6 +307,7 @@ class Posting(Struct, frozen=True):
     writes: tuple[Write, ...] = ()
     facts: tuple[Event, ...] = ()
     resolves: int = 0
+    reference: Reference | None = None
 
     @property
     def weight(self) -> int:
@@ -289,6 +330,7 @@ class Movement(Struct, frozen=True):
     reason: str
     order_id: str | None
     at: datetime
+    reference: Reference | None = None
 
 
 @dataclass(slots=True)
@@ -300,6 +342,7 @@ class BatchState:
     documents: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     recorded: dict[str, IdempotencyRecord] = field(default_factory=dict)
     holders: dict[str, Holder] = field(default_factory=dict)
+    levels: dict[tuple[str, int], int] = field(default_factory=dict)  # on hand after a movement, of what was counted
     assumed: bool = False  # the stock was not read, but is as this process left it
 
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 from pymongo import UpdateOne
 
@@ -18,6 +19,8 @@ from service.inventory.documents import (
     STOCK_FIELDS,
     history_document,
     history_id,
+    reference_documents,
+    reference_prefix,
     reservation_documents,
     stock_fields,
     to_hold,
@@ -29,6 +32,7 @@ from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     BatchState,
     Confirm,
+    Count,
     Expire,
     Hold,
     HoldChange,
@@ -37,6 +41,7 @@ from service.inventory.models import (
     Movement,
     MovementKind,
     Posting,
+    Reference,
     Release,
     Reserve,
     Stock,
@@ -45,6 +50,9 @@ from service.inventory.models import (
 )
 
 HOLDERS = "holders"
+REFERENCES = "movement_references"
+LAST = "\uffff"  # after every SKU
+LEVEL_FIELDS = {"sku": 1, "seq": 1, "onHand": 1}
 
 
 class LedgerStore:
@@ -70,22 +78,25 @@ class LedgerStore:
         reading = skus if assumed is None else set()
         claims = {posting.claim.id for posting in batch if posting.claim is not None}
         limited = _limited(batch)
+        counted_at = _counted_at(batch)
         guarded = _guarded(batch)
         finds = [
             *([FindCommand("inventory", {"_id": {"$in": sorted(reading)}}, STOCK_FIELDS)] if reading else []),
             *([FindCommand("idempotency", {"_id": {"$in": sorted(claims)}})] if claims else []),
             *([FindCommand(HOLDERS, {"_id": {"$in": sorted(limited)}})] if limited else []),
+            *([FindCommand("stock_history", {"_id": {"$in": counted_at}}, LEVEL_FIELDS)] if counted_at else []),
             *guarded,
         ]
         found = iter(await self._runner.find_all(finds, session) if finds else [])
         read = {document["_id"]: to_stock(document) for document in next(found)} if reading else {}
         recorded = {d["_id"]: IdempotencyRecord(d["fingerprint"], d["outcome"]) for d in next(found)} if claims else {}
         holders = {d["_id"]: Holder(d["_id"], tuple(d["orders"]), d["seq"]) for d in next(found)} if limited else {}
+        levels = {(d["sku"], d["seq"]): d["onHand"] for d in next(found)} if counted_at else {}
         documents = {(find.collection, d["_id"]): d for find, each in zip(guarded, found, strict=True) for d in each}
         self._known.compare(read)
         counted = {order_id for holder in holders.values() for order_id in holder.orders}
         holds |= await self._holds(counted - holds.keys(), session)
-        return BatchState(assumed or read, holds, documents, recorded, holders, assumed=bool(assumed))
+        return BatchState(assumed or read, holds, documents, recorded, holders, levels, bool(assumed))
 
     async def _holds(self, order_ids: Collection[str], session: Session) -> dict[str, Hold]:
         """Those the batch resolves are read first: the stock to be read depends on them."""
@@ -160,7 +171,11 @@ class LedgerStore:
         return _commands(HOLDERS, new, updates)
 
     def _history_commands(self, movements: Sequence[Movement]) -> list[Command]:
-        return [insert("stock_history", [history_document(movement) for movement in movements])] if movements else []
+        referring = reference_documents(movements)
+        return [
+            *([insert("stock_history", [history_document(each) for each in movements])] if movements else []),
+            *([insert(REFERENCES, referring)] if referring else []),
+        ]
 
     def _hold_commands(self, holds: Sequence[HoldChange], now: datetime) -> list[Command]:
         """Neighbours that change alike share a statement: a sweep is one update, not hundreds."""
@@ -189,6 +204,12 @@ class LedgerStore:
 
 def _resolved(batch: Sequence[Posting]) -> set[str]:
     return {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+
+
+def _counted_at(batch: Sequence[Posting]) -> list[str]:
+    """The entries of the history that counts go by."""
+    lines = [line for p in batch if isinstance(p.action, Count) for line in p.action.lines]
+    return sorted({history_id(line.sku, line.at_seq) for line in lines if line.at_seq})
 
 
 def _limited(batch: Sequence[Posting]) -> set[str]:
@@ -230,13 +251,28 @@ def _statements(writes: Sequence[Write]) -> list[Mapping[str, Any]]:
     return statements
 
 
+class StockFilters(Struct, frozen=True):
+    """Of a list of stock; None asks for both."""
+
+    prefix: str = ""
+    low: bool | None = None
+    on_sale: bool | None = None
+    in_stock: bool | None = None
+
+    def fields(self) -> tuple[tuple[str, Any], ...]:
+        """Each as the stored stock says it."""
+        available = None if self.in_stock is None else {"$gt": 0} if self.in_stock else {"$lte": 0}
+        on_sale = None if self.on_sale is None else {"$ne": not self.on_sale}
+        return ("low", self.low), ("onSale", on_sale), ("available", available)
+
+
 class InventoryRepository:
     """Reads, and the fields of an inventory document that are not quantities."""
 
     def __init__(self, database: Database) -> None:
         self._inventory = database["inventory"]
         self._history = database["stock_history"]
-        self._reservations = database["reservations"]
+        self._reservations, self._references = database["reservations"], database[REFERENCES]
 
     async def create(self, sku: str, product_id: str, threshold: int, now: datetime, session: Session = None) -> None:
         """An empty SKU. Does nothing if it exists."""
@@ -278,6 +314,24 @@ class InventoryRepository:
         end = f"{sku}$" if before_seq is None else history_id(sku, before_seq)
         found = self._history.find({"_id": {"$gt": f"{sku}#", "$lt": end}}).sort("_id", -1).limit(limit)
         return [to_movement(document) for document in await found.to_list(limit)]
+
+    async def referring(self, reference: Reference, after: str, limit: int) -> list[Movement]:
+        """The movements of a document, by SKU and age."""
+        prefix = reference_prefix(reference)
+        of_it = {"_id": {"$gt": prefix + after, "$lt": prefix + LAST}}
+        found = await self._references.find(of_it).sort("_id", 1).limit(limit).to_list(limit)
+        ids = [document["_id"].removeprefix(prefix) for document in found]
+        entries = await self._history.find({"_id": {"$in": ids}}).sort("_id", 1).to_list(None)
+        return [to_movement(document) for document in entries]
+
+    async def listed(self, filters: StockFilters, after_sku: str, limit: int) -> list[Stock]:
+        """By SKU."""
+        query: dict[str, Any] = {"_id": {"$gt": max(after_sku, filters.prefix), "$lt": filters.prefix + LAST}}
+        if filters.prefix and after_sku < filters.prefix:
+            query["_id"] = {"$gte": filters.prefix, "$lt": filters.prefix + LAST}
+        query |= {name: wanted for name, wanted in filters.fields() if wanted is not None}
+        found = self._inventory.find(query, STOCK_FIELDS).sort("_id", 1).limit(limit)
+        return [to_stock(document) for document in await found.to_list(limit)]
 
     async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
         """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""

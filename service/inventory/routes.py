@@ -8,24 +8,40 @@ from sanic import Blueprint, Request
 from service.clock import Clock
 from service.config import Config
 from service.idempotency import IdempotencyKey
-from service.inventory.models import BelowReserved, KeyReused, Line, StockLimit, UnknownSku
+from service.inventory.models import (
+    BelowReserved,
+    Counted,
+    CountedSince,
+    KeyReused,
+    Line,
+    Reference,
+    StockLimit,
+    UnknownReason,
+    UnknownSku,
+    UnknownVersion,
+)
 from service.inventory.schemas import (
     AdjustBody,
     AvailabilityQuery,
     AvailabilityReply,
+    CountBody,
     HistoryReply,
     InventoryReply,
     LowStockReply,
+    MovementsQuery,
     PageQuery,
+    ReasonsReply,
     ReceiveBody,
     ReceiveReply,
+    ReferenceBody,
+    StockQuery,
     StreamQuery,
     ThresholdBody,
     availability_view,
     inventory_view,
     movement_view,
 )
-from service.inventory.usecases import Changed, Inventory
+from service.inventory.usecases import REASONS, Changed, Inventory
 from service.messaging.sse_feed import SseBroadcaster, parse_id
 from service.web.http import cursor
 from service.web.http.access import Access
@@ -36,6 +52,7 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("inventory", url_prefix="/api/inventory")
+    _lists(blueprint, inventory)
 
     def key(call: Call[Any]) -> IdempotencyKey | None:
         return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
@@ -80,14 +97,15 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=ReceiveBody,
         returns={200: ReceiveReply},
         access=Access.STAFF,
-        errors=(UnknownSku, StockLimit, KeyReused),
+        errors=(UnknownSku, UnknownReason, StockLimit, KeyReused),
         idempotent=True,
     )
     async def receive(call: Call[ReceiveBody]) -> Reply:
         """Adds to what is on hand. Send an `Idempotency-Key`: a delivery whose answer was lost is then counted once
         however often it is sent."""
-        lines = [Line(goods.sku, goods.quantity) for goods in call.taken.lines]
-        changed = await inventory.receive(lines, call.user.user_id, call.taken.reason, key(call))
+        taken = call.taken
+        lines = [Line(goods.sku, goods.quantity) for goods in taken.lines]
+        changed = await inventory.receive(lines, call.user.user_id, taken.reason, key(call), _named(taken.reference))
         body = ReceiveReply(items=[inventory_view(stock) for stock in changed.items])
         return Reply(200, body, _replayed(changed))
 
@@ -112,13 +130,36 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=AdjustBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
-        errors=(UnknownSku, BelowReserved, StockLimit, KeyReused),
+        errors=(UnknownSku, UnknownReason, BelowReserved, StockLimit, KeyReused),
         idempotent=True,
     )
     async def adjust(call: Call[AdjustBody], sku: str) -> Reply:
         """`delta` is added, a negative one taken away; 409 `below_reserved` if holds would lose their stock. The reason
         is kept in the history."""
-        changed = await inventory.adjust(sku, call.taken.delta, call.taken.reason, call.user.user_id, key(call))
+        taken = call.taken
+        changed = await inventory.adjust(
+            sku, taken.delta, taken.reason, call.user.user_id, key(call), _named(taken.reference)
+        )
+        return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
+
+    @operation(
+        blueprint,
+        "PUT",
+        "/<sku:str>/count",
+        "Set what is on hand to what was counted, although sales went on meanwhile",
+        takes=CountBody,
+        returns={200: InventoryReply},
+        access=Access.STAFF,
+        errors=(UnknownSku, UnknownReason, BelowReserved, CountedSince, UnknownVersion, StockLimit, KeyReused),
+        idempotent=True,
+    )
+    async def count(call: Call[CountBody], sku: str) -> Reply:
+        """Read the SKU, note its `version`, count, and send both. What left or joined the shelf after that version
+        stays as it was booked: only the difference at that moment is corrected. 409 `below_reserved` if holds would
+        lose their stock, `counted_since` if somebody counted it after that version."""
+        taken = call.taken
+        counted = Counted(sku, taken.counted, taken.counted_at_seq)
+        changed = await inventory.count(counted, taken.reason, call.user.user_id, key(call), _named(taken.reference))
         return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
 
     @operation(
@@ -155,6 +196,55 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         return Reply(200, HistoryReply(items=[movement_view(entry) for entry in page], next_cursor=next_cursor))
 
     return blueprint
+
+
+def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
+    @operation(
+        blueprint,
+        "GET",
+        "/",
+        "All stock, by SKU",
+        takes=StockQuery,
+        returns={200: LowStockReply},
+        access=Access.STAFF,
+    )
+    async def listed(call: Call[StockQuery]) -> Reply:
+        """Filters combine: how the SKU begins, whether it is low, on sale, and whether any is left."""
+        after = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
+        page = await inventory.listed(call.taken.filters(), after, call.taken.limit)
+        next_cursor = None if page.next_sku is None else cursor.encode(page.next_sku)
+        return Reply(200, LowStockReply(items=[inventory_view(stock) for stock in page.items], next_cursor=next_cursor))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/reasons",
+        "The reasons a movement may give",
+        returns={200: ReasonsReply},
+        access=Access.STAFF,
+    )
+    async def reasons(call: Call[Nothing]) -> Reply:
+        """Suggestions, until the shop has a list of its own (`HOLDFAST_STOCK_REASONS`): then nothing else is taken."""
+        own = inventory.reasons
+        return Reply(200, ReasonsReply(items=list(own or REASONS), only=bool(own)))
+
+    @operation(
+        blueprint,
+        "GET",
+        "/movements",
+        "The movements of one document, by SKU and age",
+        takes=MovementsQuery,
+        returns={200: HistoryReply},
+        access=Access.STAFF,
+    )
+    async def movements(call: Call[MovementsQuery]) -> Reply:
+        """What a delivery note, an order or a return has moved: those that named it as their `reference`."""
+        taken = call.taken
+        after = "" if taken.cursor is None else cursor.decode(taken.cursor, str)
+        reference = Reference(taken.reference_kind, taken.reference_id)
+        page, last = await inventory.referring(reference, after, taken.limit)
+        next_cursor = None if last is None else cursor.encode(last)
+        return Reply(200, HistoryReply(items=[movement_view(entry) for entry in page], next_cursor=next_cursor))
 
 
 def stream_routes(feed: SseBroadcaster) -> Blueprint:
@@ -196,6 +286,10 @@ def stream_routes(feed: SseBroadcaster) -> Blueprint:
         await feed.close()
 
     return blueprint
+
+
+def _named(reference: ReferenceBody | None) -> Reference | None:
+    return None if reference is None else reference.named()
 
 
 def _replayed(changed: Changed) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from service.infra import json
-from service.inventory.models import Movement, Stock
+from service.inventory.models import Movement, Reference, Stock
+from service.inventory.repository import StockFilters
 from service.messaging.sse_feed import State
 from service.web.http.operation import Wire
 
@@ -64,6 +65,21 @@ class InventoryReply(Wire):
     on_sale: bool
 
 
+ReferenceKind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}(?![\s\S])", examples=["delivery_note"])]
+ReferenceId = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,80}(?![\s\S])", examples=["DN-2041"])]
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, examples=["damaged"])]
+
+
+class ReferenceBody(Wire):
+    """The document a movement belongs to."""
+
+    kind: ReferenceKind
+    id: ReferenceId
+
+    def named(self) -> Reference:
+        return Reference(self.kind, self.id)
+
+
 class Goods(Wire):
     sku: Sku
     quantity: Annotated[int, msgspec.Meta(ge=1, le=1_000_000, examples=[24])]
@@ -71,7 +87,8 @@ class Goods(Wire):
 
 class ReceiveBody(Wire):
     lines: Annotated[list[Goods], msgspec.Meta(min_length=1, max_length=LINES_MAX)]
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "goods in"
+    reason: Reason = "goods in"
+    reference: ReferenceBody | None = None
 
 
 class ReceiveReply(Wire):
@@ -84,11 +101,49 @@ class AdjustBody(Wire):
     delta: Annotated[
         int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX, examples=[-3], extra_json_schema={"not": {"const": 0}})
     ]
-    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200, examples=["damaged"])]
+    reason: Reason
+    reference: ReferenceBody | None = None
 
     def __post_init__(self) -> None:
         if self.delta == 0:
             raise ValueError("`delta` must not be 0")
+
+
+class CountBody(Wire):
+    """What lay on the shelf when the stock was at `countedAtSeq`, the `version` that was read before counting."""
+
+    counted: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX, examples=[47])]
+    counted_at_seq: Annotated[int, msgspec.Meta(ge=0, le=10**12, examples=[3])]
+    reason: Reason = "count"
+    reference: ReferenceBody | None = None
+
+
+class StockQuery(Wire):
+    """Filters combine. `prefix` is how the SKU begins."""
+
+    limit: Limit = 24
+    cursor: Cursor | None = None
+    prefix: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    low: bool | None = None
+    on_sale: bool | None = None
+    in_stock: bool | None = None
+
+    def filters(self) -> StockFilters:
+        return StockFilters(self.prefix, self.low, self.on_sale, self.in_stock)
+
+
+class MovementsQuery(Wire):
+    reference_kind: ReferenceKind
+    reference_id: ReferenceId
+    limit: Limit = 24
+    cursor: Cursor | None = None
+
+
+class ReasonsReply(Wire):
+    """`only`: whether any other reason is refused."""
+
+    items: list[str]
+    only: bool
 
 
 class ThresholdBody(Wire):
@@ -110,7 +165,7 @@ class MovementView(Wire):
 
     sku: str
     version: int
-    kind: Literal["receive", "adjust", "reserve", "confirm", "release", "expire", "sell", "restock"]
+    kind: Literal["receive", "adjust", "count", "reserve", "confirm", "release", "expire", "sell", "restock"]
     on_hand_delta: int
     reserved_delta: int
     on_hand: int
@@ -119,6 +174,7 @@ class MovementView(Wire):
     actor: str
     reason: str
     order_id: str | None
+    reference: ReferenceBody | None
     at: datetime
 
 
@@ -182,5 +238,10 @@ def movement_view(movement: Movement) -> MovementView:
         actor=movement.actor,
         reason=movement.reason,
         order_id=movement.order_id,
+        reference=_reference(movement.reference),
         at=movement.at,
     )
+
+
+def _reference(reference: Reference | None) -> ReferenceBody | None:
+    return None if reference is None else ReferenceBody(kind=reference.kind, id=reference.id)

@@ -10,20 +10,28 @@ from service.events import StockChanged
 from service.idempotency import IdempotencyKey
 from service.infra.batcher import Batcher
 from service.infra.mongo.client import Session
+from service.inventory.documents import history_id
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
     Accepted,
     Change,
+    Count,
+    Counted,
     Lapsed,
     Line,
     Movement,
     MovementKind,
     Posting,
+    Reference,
     Stock,
     Threshold,
+    UnknownReason,
     UnknownSku,
 )
-from service.inventory.repository import InventoryRepository
+from service.inventory.repository import InventoryRepository, StockFilters
+
+GOODS_IN = "goods in"
+REASONS = (GOODS_IN, "correction", "count", "damaged", "expired", "found", "lost", "returned", "sample", "theft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +90,58 @@ class Inventory:
             raise UnknownSku(f"There is no SKU {sku}")
         return stock
 
-    async def adjust(self, sku: str, delta: int, reason: str, actor: str, key: IdempotencyKey | None = None) -> Changed:
-        """Never below what is reserved. Raises UnknownSku, BelowReserved, StockLimit, KeyReused."""
-        return await self._change(MovementKind.ADJUST, (Line(sku, delta),), reason, actor, key)
+    async def adjust(
+        self,
+        sku: str,
+        delta: int,
+        reason: str,
+        actor: str,
+        key: IdempotencyKey | None = None,
+        reference: Reference | None = None,
+    ) -> Changed:
+        """Never below what is reserved. Raises UnknownReason, UnknownSku, BelowReserved, StockLimit, KeyReused."""
+        return await self._change(Change(MovementKind.ADJUST, (Line(sku, delta),)), reason, actor, key, reference)
 
     async def receive(
-        self, lines: Sequence[Line], actor: str, reason: str = "goods in", key: IdempotencyKey | None = None
+        self,
+        lines: Sequence[Line],
+        actor: str,
+        reason: str = GOODS_IN,
+        key: IdempotencyKey | None = None,
+        reference: Reference | None = None,
     ) -> Changed:
-        """Goods in, all lines or none. Raises UnknownSku, StockLimit, KeyReused."""
-        return await self._change(MovementKind.RECEIVE, tuple(lines), reason, actor, key)
+        """Goods in, all lines or none. Raises UnknownReason, UnknownSku, StockLimit, KeyReused."""
+        return await self._change(Change(MovementKind.RECEIVE, tuple(lines)), reason, actor, key, reference)
+
+    async def count(
+        self,
+        counted: Counted,
+        reason: str,
+        actor: str,
+        key: IdempotencyKey | None = None,
+        reference: Reference | None = None,
+    ) -> Changed:
+        """What is on hand becomes what was counted, less what has left the shelf since. Raises UnknownReason,
+        UnknownSku, BelowReserved, StockLimit, UnknownVersion, CountedSince, KeyReused."""
+        return await self._change(Count((counted,)), reason, actor, key, reference)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What a movement may give as its reason. Empty: anything."""
+        own = tuple(reason.strip() for reason in self._config.stock_reasons.split(",") if reason.strip())
+        return tuple(dict.fromkeys((*REASONS, *own))) if own else ()
+
+    def _check_reason(self, reason: str) -> None:
+        if self.reasons and reason not in self.reasons:
+            message = f"It is one of: {', '.join(self.reasons)}"
+            raise UnknownReason(errors=[{"path": "reason", "message": message}])
 
     async def _change(
-        self, kind: MovementKind, lines: tuple[Line, ...], reason: str, actor: str, key: IdempotencyKey | None
+        self, action: Change | Count, reason: str, actor: str, key: IdempotencyKey | None, reference: Reference | None
     ) -> Changed:
+        self._check_reason(reason)
         claim = None if key is None else key.claim({})
-        outcome = await self.ledger.post(Posting(Change(kind, lines), actor, reason, claim=claim))
+        outcome = await self.ledger.post(Posting(action, actor, reason, claim=claim, reference=reference))
         if isinstance(outcome, Accepted):
             return Changed(outcome.stock)
         if "refused" in outcome.outcome:
@@ -113,6 +158,17 @@ class Inventory:
         """The SKU's movements, newest first."""
         await self.get(sku)
         return await self._repository.history(sku, before_seq, limit)
+
+    async def referring(self, reference: Reference, after: str, limit: int) -> tuple[list[Movement], str | None]:
+        """The movements that name a document, by SKU and age, and where to go on."""
+        found = await self._repository.referring(reference, after, limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return found[:limit], None if last is None else history_id(last.sku, last.seq)
+
+    async def listed(self, filters: StockFilters, after_sku: str, limit: int) -> StockPage:
+        """By SKU."""
+        found = await self._repository.listed(filters, after_sku, limit + 1)
+        return StockPage(tuple(found[:limit]), found[limit - 1].sku if len(found) > limit else None)
 
     async def received_from(self, actor: str, skus: Iterable[str]) -> dict[str, int]:
         """Units that `actor` has ever brought in, by SKU; those of whom nothing came are missing."""

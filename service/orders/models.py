@@ -171,11 +171,13 @@ class Refund(Struct, frozen=True):
 AS_STORED = {
     **{"id": "_id", "lines": "items"},
     **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason", "coupon_held": "couponHeld"},
+    **{"shipping_address": "shippingAddress", "tracking_number": "trackingNumber"},
 }
 
 
 class Order(Struct, frozen=True, rename=AS_STORED):
-    """`coupon_held`: whether a use of its coupon is counted for it. One that ran out unpaid has given it back."""
+    """`shipping_address` has whatever fields the frontend sent: the shop reads none of them. `coupon_held`: whether a
+    use of its coupon is counted for it. One that ran out unpaid has given it back."""
 
     id: str
     number: str
@@ -192,6 +194,8 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     cancel_reason: str | None = None
     coupon: str | None = None
     coupon_held: bool = True
+    shipping_address: Mapping[str, str] | None = None
+    tracking_number: str | None = None
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
     version: int = 0
@@ -233,12 +237,13 @@ class Order(Struct, frozen=True, rename=AS_STORED):
             cancel_reason=None,
             history=self.history[:1],
             refunds=(),
+            tracking_number=None,
             version=0,
         )
 
     def as_paid(self) -> "Order":
         """As its payment answered."""
-        return replace(self, status=OrderStatus.PAID, history=self.history[:2], refunds=())
+        return replace(self, status=OrderStatus.PAID, history=self.history[:2], refunds=(), tracking_number=None)
 
     def as_refunded(self, refund_id: str) -> "Order":
         """As that refund answered."""

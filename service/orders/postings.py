@@ -261,16 +261,17 @@ def lapsed_with_coupon(hold: Lapsed, coupon: str) -> Posting:
     )
 
 
-def moved(order: Order, status: OrderStatus, actor: str, at: datetime) -> Posting:
+def moved(order: Order, status: OrderStatus, actor: str, at: datetime, tracking_number: str | None = None) -> Posting:
     """A status change that moves no stock and no money: shipped, delivered."""
     assert status in {OrderStatus.SHIPPED, OrderStatus.DELIVERED}
+    told = {} if tracking_number is None else {"trackingNumber": tracking_number}
     fact = OrderShipped if status is OrderStatus.SHIPPED else OrderDelivered
     return Posting(
         NoStock(),
         actor=actor,
         order_id=order.id,
         expects=(Expect(COLLECTION, order.id, "status", frozenset(source.value for source in before(status))),),
-        writes=(Write(COLLECTION, order.id, update=status_update(status, actor, at)),),
+        writes=(Write(COLLECTION, order.id, update=status_update(status, actor, at, **told)),),
         facts=(fact(order.id, order.user_id),),
     )
 

@@ -166,6 +166,16 @@ class OrderRepository:
         return None if record is None else IdempotencyRecord(record["fingerprint"], record["outcome"])
 
 
+class ShippingAddresses:
+    def __init__(self, database: Database) -> None:
+        self._orders = database[COLLECTION]
+
+    async def forget_user(self, user_id: str) -> None:
+        """The orders stay, and where the person lives goes."""
+        kept = {"userId": user_id, "shippingAddress": {"$exists": True}}
+        await self._orders.update_many(kept, {"$unset": {"shippingAddress": ""}})
+
+
 class CouponRepository:
     def __init__(self, database: Database) -> None:
         self._coupons = database[COUPONS]
@@ -227,6 +237,7 @@ def order_document(order: Order) -> dict[str, Any]:
         ],
         "version": 0,
         **({} if order.coupon is None else {"couponHeld": True}),
+        **({} if order.shipping_address is None else {"shippingAddress": dict(order.shipping_address)}),
     }
 
 

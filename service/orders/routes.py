@@ -48,6 +48,7 @@ from service.orders.schemas import (
     OrdersReply,
     PayBody,
     RefundBody,
+    ShipBody,
     coupon_view,
     order_example,
     order_view,
@@ -118,8 +119,12 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def placed(call: Call[CheckoutBody]) -> OrderResult:
         taken, user_id, repeatable = call.taken, call.user.user_id, key(call)
         if taken.from_cart:
-            return await orders.checkout_cart(user_id, repeatable, taken.coupon_code, taken.expected_total)
-        return await orders.checkout(user_id, taken.lines(), repeatable, taken.coupon_code, taken.expected_total)
+            return await orders.checkout_cart(
+                user_id, repeatable, taken.coupon_code, taken.expected_total, taken.shipping_address
+            )
+        return await orders.checkout(
+            user_id, taken.lines(), repeatable, taken.coupon_code, taken.expected_total, taken.shipping_address
+        )
 
     @operation(
         blueprint,
@@ -194,14 +199,17 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "POST",
         "/<order_id:str>/ship",
         "Mark a paid order as shipped",
+        takes=ShipBody,
+        body_optional=True,
         returns=ONE,
         access=Access.STAFF,
         errors=(OrderNotFound, WrongStatus),
         example={"order": order_example("shipped")},
     )
-    async def ship(call: Call[Nothing], order_id: str) -> Reply:
-        """Only a paid order can be shipped: 409 `wrong_status` otherwise."""
-        return _reply(OrderResult(await orders.ship(order_id, call.user.user_id)))
+    async def ship(call: Call[ShipBody], order_id: str) -> Reply:
+        """Only a paid order can be shipped: 409 `wrong_status` otherwise. The body is optional: `trackingNumber` is
+        shown with the order."""
+        return _reply(OrderResult(await orders.ship(order_id, call.user.user_id, call.taken.tracking_number)))
 
     @operation(
         blueprint,

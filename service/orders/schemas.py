@@ -28,14 +28,24 @@ CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{2,31}(?![\s\S])"
 CouponCode = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, examples=["SPRING-10"])]
 
 
+AddressField = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z][A-Za-z0-9_]*(?![\s\S])")]
+AddressText = Annotated[str, msgspec.Meta(max_length=300)]
+Address = Annotated[
+    dict[AddressField, AddressText],
+    msgspec.Meta(max_length=30, examples=[{"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London"}]),
+]
+
+
 class CheckoutBody(Wire):
-    """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent. With `expectedTotal`, in minor
-    units, the order is refused if it comes to another total than the shopper saw."""
+    """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent. `shippingAddress` has the
+    fields the frontend chooses, and is kept as it is. With `expectedTotal`, in minor units, the order is refused if
+    it comes to another total than the shopper saw."""
 
     items: Annotated[Items | None, msgspec.Meta(examples=[[{"sku": "85123A", "quantity": 2}]])] = None
     from_cart: bool = False
     coupon_code: CouponCode | None = None
     expected_total: Annotated[int, msgspec.Meta(ge=0, le=10**12, examples=[2_598])] | None = None
+    shipping_address: Address | None = None
 
     def __post_init__(self) -> None:
         if (self.items is not None) == self.from_cart:
@@ -47,6 +57,12 @@ class CheckoutBody(Wire):
 
 class PayBody(Wire):
     payment_method: Annotated[str, msgspec.Meta(min_length=1, max_length=200, examples=["pm_card_visa"])]
+
+
+class ShipBody(Wire):
+    tracking_number: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=100, examples=["JD0002 4120 0031"])] | None
+    ) = None
 
 
 class RefundBody(Wire):
@@ -111,6 +127,8 @@ class OrderView(Wire):
     refunded: int
     currency: str
     coupon: str | None
+    shipping_address: dict[str, str] | None
+    tracking_number: str | None
     created_at: datetime
     reservation: ReservationView
     cancel_reason: str | None

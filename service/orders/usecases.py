@@ -1,10 +1,12 @@
 """Placing, cancelling, sending and finding orders."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from service.cart.models import Owner
 from service.cart.usecases import Carts, Emptied
@@ -83,13 +85,16 @@ class Orders:
         key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
+        shipping_address: Mapping[str, str] | None = None,
     ) -> OrderResult:
         """Places the order and holds its stock, all lines or none, at the catalogue's prices.
 
         Raises UnknownItems, OrderTooLarge, VerificationNeeded, TotalChanged, TooMuchHeld, InsufficientStock, KeyReused,
         CouponNotValid, CouponUsedUp, CouponChanged; Unavailable when the store did not answer."""
         try:
-            posting, order = await self._prepare(user_id, lines, key, coupon_code, expected_total)
+            posting, order = await self._prepare(
+                user_id, lines, key, coupon_code, expected_total, shipping_address=shipping_address
+            )
         except REPEATABLE as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
@@ -100,13 +105,16 @@ class Orders:
         key: IdempotencyKey | None = None,
         coupon_code: str | None = None,
         expected_total: int | None = None,
+        shipping_address: Mapping[str, str] | None = None,
     ) -> OrderResult:
         """As `checkout`, of what is in the user's cart, which is empty when the order is there.
 
         Raises EmptyCart and CartChangedDuringCheckout too."""
         try:
             cart = await self._carts.taken(Owner.user(user_id))
-            posting, order = await self._prepare(user_id, cart.lines, key, coupon_code, expected_total, cart)
+            posting, order = await self._prepare(
+                user_id, cart.lines, key, coupon_code, expected_total, cart, shipping_address
+            )
         except REPEATABLE as refusal:
             return await self._answered_before(key, refusal)
         return await self._place(posting, order)
@@ -125,6 +133,7 @@ class Orders:
         coupon_code: str | None,
         expected_total: int | None,
         cart: Emptied | None = None,
+        shipping_address: Mapping[str, str] | None = None,
     ) -> tuple[Posting, Order]:
         wanted = merge(lines)
         offers, verified = await asyncio.gather(
@@ -134,7 +143,7 @@ class Orders:
         pricing.check_quantities(wanted, offers, self._limits.sku_units_max)
         pricing.check_account(wanted, offers, verified)
         coupon = None if coupon_code is None else await self._coupons.usable(coupon_code)
-        order = self._new_order(user_id, priced, coupon)
+        order = replace(self._new_order(user_id, priced, coupon), shipping_address=shipping_address)
         pricing.check_total(expected_total, order.total, order.currency)
         return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers)), order
 
@@ -215,16 +224,16 @@ class Orders:
             after = due[-1]
         return deleted
 
-    async def ship(self, order_id: str, actor: str) -> Order:
-        return await self._move(order_id, OrderStatus.SHIPPED, actor)
+    async def ship(self, order_id: str, actor: str, tracking_number: str | None = None) -> Order:
+        return await self._move(order_id, OrderStatus.SHIPPED, actor, tracking_number)
 
     async def deliver(self, order_id: str, actor: str) -> Order:
         return await self._move(order_id, OrderStatus.DELIVERED, actor)
 
-    async def _move(self, order_id: str, status: OrderStatus, actor: str) -> Order:
+    async def _move(self, order_id: str, status: OrderStatus, actor: str, tracking_number: str | None = None) -> Order:
         order = await self.get(order_id)
         try:
-            await self._ledger.post(postings.moved(order, status, actor, self._clock.now()))
+            await self._ledger.post(postings.moved(order, status, actor, self._clock.now(), tracking_number))
         except StateMoved:
             raise wrong_status(await self.get(order_id)) from None
         return await self.get(order_id)

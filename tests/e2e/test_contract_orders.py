@@ -330,3 +330,33 @@ def test_sums_and_prices_beyond_31_bits_are_numbers_everywhere(customer: Api, st
     assert customer.get(f"/api/orders/{placed['id']}").json["order"]["items"][0]["lineTotal"] == 7 * price
     refunded = staff.post(f"/api/orders/{placed['id']}/refund", {"restock": True})
     assert (refunded.status, refunded.json["order"]["refunded"]) == (200, 7 * price), refunded.body
+
+
+def test_a_shipping_address_is_kept_as_the_frontend_sent_it(customer: Api, sell: Sell):
+    sku, address = sell(stock=3), {"name": "Ada L.", "line1": "12 St James's Square", "postcode": "SW1Y 4JH"}
+    body = {"items": [{"sku": sku, "quantity": 1}], "shippingAddress": address}
+    placed = customer.post("/api/orders", body)
+    assert (placed.status, placed.json["order"]["shippingAddress"]) == (201, address)
+    assert customer.get(f"/api/orders/{placed.json['order']['id']}").json["order"]["shippingAddress"] == address
+    assert order(customer, sku)["shippingAddress"] is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [{f"field{n}": "x" for n in range(31)}, {"name": "x" * 301}, {"$where": "1"}, {"a.b": "1"}, {"": "x"}, {"name": 3}],
+    ids=["too many fields", "too long", "an operator", "a dotted name", "a field without a name", "no text"],
+)
+def test_a_shipping_address_is_bounded(customer: Api, sell: Sell, address: dict):
+    body = {"items": [{"sku": sell(stock=3), "quantity": 1}], "shippingAddress": address}
+    assert customer.post("/api/orders", body).status in {400, 422}
+
+
+def test_shipping_takes_a_tracking_number_and_also_no_body(customer: Api, staff: Api, sell: Sell):
+    sku = sell(stock=3)
+    tracked, untracked = paid(customer, sku), paid(customer, sku)
+    shipped = staff.post(f"/api/orders/{tracked['id']}/ship", {"trackingNumber": "JD 0002"})
+    assert (shipped.status, shipped.json["order"]["trackingNumber"]) == (200, "JD 0002")
+    assert customer.get(f"/api/orders/{tracked['id']}").json["order"]["trackingNumber"] == "JD 0002"
+    plain = staff.post(f"/api/orders/{untracked['id']}/ship")
+    assert (plain.status, plain.json["order"]["trackingNumber"]) == (200, None)
+    assert staff.post(f"/api/orders/{untracked['id']}/ship", {"trackNumber": "x"}).status == 422

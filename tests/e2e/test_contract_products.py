@@ -201,3 +201,15 @@ def test_a_wrong_product_is_refused(staff: Api, wrong: dict):
     refused = staff.post("/api/products", {**body, **wrong})
     assert refused.status == 422
     assert refused.json["errors"]
+
+
+def test_a_product_is_found_by_its_sku(nobody: Api, staff: Api):
+    sku = f"BY{uuid4().hex[:8].upper()}"
+    body = {"name": "Found by its label", "category": "things", "price": 500, "currency": "GBP", "sku": sku}
+    made = staff.post("/api/products", body).json
+    assert nobody.get(f"/api/products/by-sku/{sku}").json["id"] == made["id"]
+    assert (missing := nobody.get(f"/api/products/by-sku/{sku}X")).status == 404
+    assert missing.code == "product_not_found"
+    staff.delete(f"/api/products/{made['id']}")
+    assert nobody.get(f"/api/products/by-sku/{sku}").status == 404
+    assert staff.get(f"/api/products/by-sku/{sku}").status == 200

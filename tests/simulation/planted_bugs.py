@@ -334,3 +334,15 @@ def coupon_given_back_twice() -> Iterator[None]:
 
     with patch.object(postings, "cancelled", cancelled), patch.object(postings, "_coupon_as_read", lambda order: ()):
         yield
+
+
+@planted
+@contextmanager
+def count_overwrites() -> Iterator[None]:
+    """A count sets what is on hand, whatever was sold while somebody counted."""
+
+    def level(self: Any, stock: Stock, at_seq: int) -> int:
+        return stock.on_hand
+
+    with patch.object(decisions._Step, "_level", level):
+        yield

@@ -22,6 +22,8 @@ from service.inventory.models import (
     BatchState,
     Change,
     Confirm,
+    Count,
+    Counted,
     Decision,
     Expire,
     HoldStatus,
@@ -157,6 +159,17 @@ class LedgerMachine(RuleBasedStateMachine):
         answer = self.post(Change(MovementKind.ADJUST, (Line(sku, -units),)))
         assert answer == [self.model.change({sku: -units})]
 
+    @rule(sku=st.sampled_from(SKUS), pick=PICKS, missing=st.integers(-3, 3))
+    def count(self, sku: str, pick: int, missing: int) -> None:
+        """Somebody counted at one of the SKU's versions, and only now says what there was."""
+        versions = [movement for movement in self.movements if movement.sku == sku]
+        at = versions[pick % len(versions)]
+        self.books.levels = {(sku, at.seq): at.on_hand}
+        counted = max(0, at.on_hand - missing)
+        known_since = max((each.seq for each in versions if each.kind is MovementKind.COUNT), default=0)
+        wanted = "counted_since" if at.seq < known_since else self.model.change({sku: counted - at.on_hand})
+        assert self.post(Count((Counted(sku, counted, at.seq),))) == [wanted]
+
     @rule(lines=LINES)
     def reserve(self, lines: tuple[Line, ...]) -> None:
         order_id = self.new_order()
@@ -264,7 +277,7 @@ def _word(decision: Decision) -> str:
     return "replayed" if isinstance(decision, IdempotencyRecord) else "ok"
 
 
-@pytest.mark.parametrize("bug", ["resolved_twice", "expiry_ignored_until_swept", "same_sku_twice"])
+@pytest.mark.parametrize("bug", ["resolved_twice", "expiry_ignored_until_swept", "same_sku_twice", "count_overwrites"])
 def test_the_machine_notices_a_planted_bug(bug: str) -> None:
     quick = settings(MACHINE, database=None, phases=[Phase.generate], verbosity=Verbosity.quiet)
     with PLANTED[bug](), pytest.raises((AssertionError, ExceptionGroup)):

@@ -6,7 +6,7 @@ import pytest
 from lengths import length
 from planted_bugs import PLANTED, Bug
 
-from workloads.simulation.scenarios import COUPON_SALE, HOARDED_SALE, FlashSale
+from workloads.simulation.scenarios import COUNTED_SALE, COUPON_SALE, HOARDED_SALE, FlashSale
 from workloads.simulation.simulate import SimulationOutcome, simulate
 from workloads.simulation.world.faults import FAULTS
 from workloads.simulation.world.shop import Setting
@@ -27,6 +27,7 @@ NAMED = {
     "money_returned_for_what_another_sold": {"money_mismatch", "answered_not_done"},
     "assumed_stock_never_doubted": {"internal_error", "job_failed"},
     "hold_limit_asked_before_the_posting": {"held_too_much"},
+    "count_overwrites": {"miscounted"},
     "coupon_kept_by_what_ran_out": {"coupon_kept"},
     "coupon_not_used_again": {"coupon_drifts"},
     "coupon_given_back_twice": {"coupon_drifts"},
@@ -44,6 +45,7 @@ SHOWN_BY = {
 LATE_RUSH = {"replayed_refusal_taken_for_a_yes": FlashSale(buyers=80, late_share=0.7, back_share=0.5)}
 # Nobody of the usual sale holds more than a few orders.
 HOARDERS = {"hold_limit_asked_before_the_posting": HOARDED_SALE}
+COUNTS = {"count_overwrites": COUNTED_SALE}
 COUPONS = dict.fromkeys(
     ("coupon_kept_by_what_ran_out", "coupon_not_used_again", "coupon_given_back_twice"), COUPON_SALE
 )
@@ -61,7 +63,7 @@ def run(name: str, seed: int) -> SimulationOutcome:
     if name in ALWAYS_SOMETHING_BACK:
         scenario = ALWAYS_SOMETHING_BACK[name].scenario
         return simulate(scenario, seed, Setting(sweep_interval_seconds=2.0), STALLING)
-    return simulate((LATE_RUSH | HOARDERS | COUPONS).get(name, FlashSale()).scenario, seed, plan=FAULTS)
+    return simulate((LATE_RUSH | HOARDERS | COUPONS | COUNTS).get(name, FlashSale()).scenario, seed, plan=FAULTS)
 
 
 def test_every_planted_bug_has_a_name_for_what_it_breaks() -> None:

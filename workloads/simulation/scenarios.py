@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from workloads.model.demand import load_profile
 from workloads.model.shoppers import Habits, Shop, Visit, buy, flash_buyer, shopper
-from workloads.simulation.world.customers import Customer, hoard, staff_rounds
+from workloads.simulation.world.customers import Customer, count_over_and_over, hoard, staff_rounds
 from workloads.simulation.world.shop import SimulatedShop
 from workloads.traces.names import COMPLETE_JOURNEY
 
@@ -45,6 +45,7 @@ class Scenario:
     refund_share: float = 0.5
     hoarders: int = 0
     coupons: int = 0  # each may be used once
+    counted: tuple[str, ...] = ()  # SKUs that somebody counts over and over, rightly
     limited: bool = True  # whether what one customer may hold is bounded, or lifted as for a load test
 
 
@@ -63,6 +64,7 @@ class FlashSale:
     back_after_seconds: float = 900.0
     hoarders: int = 0
     coupons: int = 0
+    counted: tuple[str, ...] = ()
     habits: Habits = field(default_factory=Habits)
     late_habits: Habits = field(default_factory=lambda: LATE)
 
@@ -74,7 +76,13 @@ class FlashSale:
         stock = {"hot": self.hot_stock, "warm": self.other_stock, "cold": self.other_stock}
         stock |= {f"shelf-{number}": 2 * self.hoarders for number in range(HOARDED_SKUS if self.hoarders else 0)}
         return Scenario(
-            "flash-sale", stock, visits, staff_every_seconds=60.0, hoarders=self.hoarders, coupons=self.coupons
+            "flash-sale",
+            stock,
+            visits,
+            staff_every_seconds=60.0,
+            hoarders=self.hoarders,
+            coupons=self.coupons,
+            counted=self.counted,
         )
 
     def _arrival(self, chance: random.Random) -> float:
@@ -91,6 +99,7 @@ class FlashSale:
 
 
 HOARDED_SALE = FlashSale(buyers=20, hoarders=2)
+COUNTED_SALE = FlashSale(counted=("hot", "warm"))
 COUPON_SALE = FlashSale(hot_stock=60, late_share=0.6, back_share=0.5, coupons=6)
 
 
@@ -216,8 +225,10 @@ async def play(scenario: Scenario, shop: SimulatedShop) -> None:
     ]
     shelf = [sku for sku in scenario.stock if sku.startswith("shelf-")]
     hoarders = [hoard(f"hoarder-{number}", shop.desk, shelf) for number in range(scenario.hoarders)]
+    counters = [asyncio.ensure_future(count_over_and_over(shop.desk, sku)) for sku in scenario.counted]
     await asyncio.gather(*visitors, *hoarders, asyncio.sleep(scenario.seconds))
-    staff.cancel()
+    for task in (staff, *counters):
+        task.cancel()
     await shop.rest()
 
 

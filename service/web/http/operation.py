@@ -69,6 +69,7 @@ class Operation:
     gives: Mapping[str, str] = field(default_factory=dict)
     body_size: BodySize = "default"
     lines_of: Callable[[Any], int] | None = None
+    body_optional: bool = False
     is_page: bool = False  # for people: links to it may carry parameters of others
     handler: "Handler | None" = None
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -168,13 +169,15 @@ def operation(
     gives: Mapping[str, str] | None = None,
     body_size: BodySize | None = None,
     lines_of: Callable[[Any], int] | None = None,
+    body_optional: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
     large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
-    work grows with them: they are charged for; `example` what the document's example of the answer says where
+    work grows with them: they are charged for; `body_optional`
+    that no body is as good as an empty one; `example` what the document's example of the answer says where
     values must agree. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
@@ -191,6 +194,7 @@ def operation(
         gives or {},
         body_size or size_of(takes, limit),
         lines_of,
+        body_optional,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
     )
     read, safe = _reader(declared), method in SAFE_METHODS
@@ -233,7 +237,7 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
     if declared.takes_form:
         return lambda request: converted(forms.fields(request), declared.takes)
     if declared.takes_body:
-        return body_reader(declared.takes)
+        return body_reader(declared.takes, optional=declared.body_optional)
     return query_reader(declared.takes, ignore_unknown=declared.is_page)
 
 

@@ -31,10 +31,12 @@ def segment(raw: str) -> str:
         raise Malformed("The path is not UTF-8 where it is percent-encoded") from None
 
 
-def body_reader(takes: type[Any]) -> Callable[[Request], Any]:
+def body_reader(takes: type[Any], *, optional: bool = False) -> Callable[[Request], Any]:
     decoder, turn = msgspec.json.Decoder(takes), in_utc(takes)
 
     def read(request: Request) -> Any:
+        if optional and not request.body:
+            return takes()
         taken = _read_body(request, decoder)
         return taken if turn is None else turn(taken)
 

@@ -242,7 +242,7 @@ class _Writer:
         if declared.takes_body:
             schema = self._known[declared.takes]
             content = {"schema": schema, "example": example(schema, self._named)}
-            written["requestBody"] = {"required": True, "content": {JSON: content}}
+            written["requestBody"] = {"required": not declared.body_optional, "content": {JSON: content}}
         return written
 
     def _security(self) -> list[dict[str, list[str]]]:

@@ -6,7 +6,7 @@ import pytest
 import shops
 from secured_app import PASSWORD, Guarded, guarded
 
-from service import bootstrap
+from service import bootstrap, commands
 from service.auth.models import User
 from service.auth.repository import UserRepository
 from service.bootstrap import Shop
@@ -106,3 +106,16 @@ async def test_orders_are_exported_and_survive_the_person(shop: Shop) -> None:
     assert (after["wishlist"], after["notices"], after["cart"]) == ([], [], [])
     front.auth.passwords.close()
     await background.close()
+
+
+async def test_whoever_has_the_machine_resets_a_second_factor_on_record(shop: Shop) -> None:
+    now, users = shop.clock.now(), shop.stores.database["users"]
+    await UserRepository(shop.stores.database).add(User("ada", "ada@example.com", "Ada", "admin", "-", now, now, True))
+    await users.update_one({"_id": "ada"}, {"$set": {"secondFactor": {"secret": "-", "recovery": [], "lastStep": 0}}})
+    found = await commands._reset_second_factor(shop, "ADA@example.com")
+    assert found
+    assert found.id == "ada"
+    assert "secondFactor" not in await users.find_one({"_id": "ada"})
+    (entry,) = await shop.audit_log.find({"target": "/api/auth/users/ada"}, None, 10)
+    assert entry["action"] == "holdfast admin reset-second-factor"
+    assert await commands._reset_second_factor(shop, "nobody@example.com") is None

@@ -156,7 +156,7 @@ async def test_who_has_not_bought_it_does_not_review_it(client: Client) -> None:
 async def test_only_what_is_paid_for_counts_as_bought(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     await shops.stock(shop, A=5, B=5)
-    buyers = OrderRepository(shop.stores.database, shop.ledger._books._sender, shop.config)
+    buyers = OrderRepository(shop.stores.database, shop.stores.runner, shop.config)
     order = (await shop.orders.checkout("u1", [Line("A", 1)])).order
     assert not await buyers.has_bought("u1", "p-A")
     await shops.pay(shop, order)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ from service.bootstrap import Shop
 from service.inventory.models import Line, Posting, Reserve
 from service.inventory.repository import InventoryRepository
 from service.inventory.routes import routes
+from service.inventory.usecases import Inventory
 
 A_MINUTE_KEY = {"Idempotency-Key": "delivery-1"}
 
@@ -221,3 +223,100 @@ async def test_the_low_stock_list_pages_by_sku(shop: Shop, client: aiohttp.Clien
 async def test_a_foreign_cursor_is_refused(client: aiohttp.ClientSession) -> None:
     assert (await ask(client, "GET", "/low-stock?cursor=%00"))[0] == 422
     assert (await ask(client, "GET", "/low-stock?cursor=MTI"))[0] == 422
+
+
+async def test_a_count_is_right_although_sales_went_on_while_somebody_counted(
+    shop: Shop, client: aiohttp.ClientSession
+) -> None:
+    await stock(shop, TEA=50)
+    noted = (await ask(client, "GET", "/TEA"))[1]["version"]
+    await ask(client, "POST", "/TEA/adjust", json={"delta": -4, "reason": "sold by hand"})
+    status, body = await ask(client, "PUT", "/TEA/count", json={"counted": 47, "countedAtSeq": noted})
+    assert (status, body["onHand"]) == (200, 43), "three were missing of fifty, and four have left since"
+    entry = (await ask(client, "GET", "/TEA/history"))[1]["items"][0]
+    assert (entry["kind"], entry["onHandDelta"], entry["reason"]) == ("count", -3, "count")
+
+
+async def test_the_same_count_sent_twice_counts_once(shop: Shop, client: aiohttp.ClientSession) -> None:
+    await stock(shop, TEA=50)
+    body = {"counted": 52, "countedAtSeq": 1}
+    keyed = {"json": body, "headers": A_MINUTE_KEY}
+    assert (await ask(client, "PUT", "/TEA/count", **keyed))[1]["onHand"] == 52
+    assert (await ask(client, "PUT", "/TEA/count", **keyed))[1]["onHand"] == 52
+    status, refused = await ask(client, "PUT", "/TEA/count", json=body)
+    assert (status, refused["code"], refused["version"]) == (409, "counted_since", 2)
+    assert (await ask(client, "GET", "/TEA"))[1]["onHand"] == 52
+
+
+async def test_a_count_below_what_is_held_is_refused_and_so_is_one_of_a_version_that_never_was(
+    shop: Shop, client: aiohttp.ClientSession
+) -> None:
+    await stock(shop, TEA=5)
+    await hold(shop, "TEA", 3)
+    status, body = await ask(client, "PUT", "/TEA/count", json={"counted": 2, "countedAtSeq": 2})
+    assert (status, body["code"]) == (409, "below_reserved")
+    status, body = await ask(client, "PUT", "/TEA/count", json={"counted": 5, "countedAtSeq": 9})
+    assert (status, body["code"], body["version"]) == (409, "unknown_version", 2)
+    status, body = await ask(client, "PUT", "/NOPE/count", json={"counted": 5, "countedAtSeq": 0})
+    assert (status, body["code"]) == (404, "unknown_sku")
+
+
+async def test_a_race_between_counting_and_buying_loses_no_unit(shop: Shop, client: aiohttp.ClientSession) -> None:
+    await stock(shop, TEA=200)
+    noted = (await ask(client, "GET", "/TEA"))[1]["version"]
+    sales = [ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "sold"}) for _ in range(30)]
+    counted = ask(client, "PUT", "/TEA/count", json={"counted": 190, "countedAtSeq": noted})
+    answers = await asyncio.gather(*sales[:15], counted, *sales[15:])
+    assert {status for status, _ in answers} == {200}
+    assert (await ask(client, "GET", "/TEA"))[1]["onHand"] == 200 - 10 - 30
+
+
+async def test_movements_are_found_by_the_document_they_name(shop: Shop, client: aiohttp.ClientSession) -> None:
+    await stock(shop, TEA=5, CUP=5)
+    note = {"kind": "delivery_note", "id": "DN #1/2041"}
+    lines = [{"sku": "TEA", "quantity": 3}, {"sku": "CUP", "quantity": 4}]
+    await ask(client, "POST", "/receive", json={"lines": lines, "reference": note})
+    await ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "damaged", "reference": note})
+    await ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "damaged"})
+    asked = {"referenceKind": note["kind"], "referenceId": note["id"], "limit": "2"}
+    first = (await ask(client, "GET", "/movements", params=asked))[1]
+    rest = (await ask(client, "GET", "/movements", params={**asked, "cursor": first["nextCursor"]}))[1]
+    found = [*first["items"], *rest["items"]]
+    assert [(each["sku"], each["onHandDelta"]) for each in found] == [("CUP", 4), ("TEA", 3), ("TEA", -1)]
+    assert all(each["reference"] == note for each in found)
+    assert rest["nextCursor"] is None
+    history = (await ask(client, "GET", "/TEA/history"))[1]["items"]
+    assert [each["reference"] for each in history] == [None, note, note, None]
+
+
+async def test_all_stock_is_listed_by_sku_and_filtered(shop: Shop, client: aiohttp.ClientSession) -> None:
+    await stock(shop, A1=50, A2=2, A3=0, B1=9)
+
+    async def skus(**asked: str) -> list[str]:
+        found, cursor = [], None
+        while True:
+            page = (await ask(client, "GET", "/", params={**asked, **({"cursor": cursor} if cursor else {})}))[1]
+            found += [each["sku"] for each in page["items"]]
+            if (cursor := page["nextCursor"]) is None:
+                return found
+
+    assert await skus(limit="1") == await skus() == ["A1", "A2", "A3", "B1"]
+    assert await skus(prefix="A", limit="2") == ["A1", "A2", "A3"]
+    assert await skus(low="true") == ["A2", "A3"]
+    assert await skus(inStock="false") == ["A3"]
+    assert await skus(onSale="false") == []
+
+
+async def test_a_shop_with_reasons_of_its_own_takes_no_others(shop: Shop) -> None:
+    own = replace(shop.config, stock_reasons="gift to staff, museum")
+    inventory = Inventory(InventoryRepository(shop.stores.database), shop.ledger, shop.clock, own)
+    await stock(shop, TEA=5)
+    async with served([routes(inventory, shop.clock, own)]) as client:
+        status, body = await ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "fun"})
+        assert (status, body["code"]) == (422, "unknown_reason")
+        assert "museum" in body["errors"][0]["message"]
+        assert (await ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "museum"}))[0] == 200
+        assert (await ask(client, "POST", "/TEA/adjust", json={"delta": -1, "reason": "damaged"}))[0] == 200
+        listed = (await ask(client, "GET", "/reasons"))[1]
+        assert listed["only"] is True
+        assert "gift to staff" in listed["items"]

@@ -177,6 +177,7 @@ def test_what_moves_money_or_stock_takes_an_idempotency_key(operations: list[Ope
     assert keyed == {
         "/api/inventory/receive",
         "/api/inventory/{sku}/adjust",
+        "/api/inventory/{sku}/count",
         "/api/orders",
         "/api/orders/{orderId}/cancel",
         "/api/orders/{orderId}/pay",

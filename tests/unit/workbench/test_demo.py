@@ -14,7 +14,7 @@ import pytest
 
 from service.cli import holdfast
 from workloads.demo import command, room, stack, steps
-from workloads.demo.ending import how_to_go_on
+from workloads.demo.ending import documented_versus_measured, how_to_go_on
 from workloads.demo.stack import StepFailed
 from workloads.traces.faults import TraceError
 
@@ -151,3 +151,14 @@ def test_an_older_python_is_told_what_is_needed_and_leaves_nothing(tmp_path: Pat
     assert done.returncode == 2
     assert "Python 3.11" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(0.05, None), (1.0, False)])
+def test_a_gain_that_needs_more_data_is_not_called_a_failure(scale: float, kept: bool | None) -> None:
+    lookup = {"operation": "user_lookup", "documentedBeforeMs": 100, "documentedAfterMs": 5, "documentedRatio": 20.0}
+    lookup |= {"beforeMs": 12.0, "afterMs": 3.0, "ratio": 4.0}
+    packed = {"content": "HTML", "documentedReduction": 69.0, "reduction": 60.0, "bytes": 10, "gzipBytes": 4}
+    found = documented_versus_measured(
+        {"lookups": {"scale": scale, "rows": [lookup, lookup | {"ratio": 25.0}]}, "compression": {"rows": [packed]}}
+    )
+    assert [row["kept"] for row in found] == [kept, True, False]

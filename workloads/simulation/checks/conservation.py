@@ -113,6 +113,8 @@ class Conservation:
         if before is not None or after is None:
             self.violate("history_rewritten", f"the movement {key} was changed or deleted")
             return
+        if after["kind"] == "count" and after["onHandDelta"]:
+            self.violate("miscounted", f"{key}: whoever counted found what the books had, and they were changed")
         sums = self._sums[after["sku"]]
         sums.on_hand += after["onHandDelta"]
         sums.reserved += after["reservedDelta"]

@@ -13,6 +13,7 @@ from workloads.model.shoppers import Visit
 from workloads.simulation.world.desk import Desk
 
 HOARDS, HOARD_AGAIN_SECONDS = 2, 905.0
+COUNTING_SECONDS = 2.0
 GOOD_CARD, BAD_CARD = "card", "card-decline"
 
 
@@ -61,6 +62,17 @@ async def hoard(name: str, desk: Desk, skus: Sequence[str]) -> None:
     for round_ in range(HOARDS):
         await asyncio.gather(*(desk.check_out(name, f"{name}-{round_}-{sku}", ((sku, 1),)) for sku in skus))
         await asyncio.sleep(HOARD_AGAIN_SECONDS)
+
+
+async def count_over_and_over(desk: Desk, sku: str) -> None:
+    """A member of staff who notes the version, counts what lies there, and says so when others have bought."""
+    number = 0
+    while True:
+        number += 1
+        if (stock := await desk.shelf(sku)) is not None:
+            await asyncio.sleep(COUNTING_SECONDS)
+            await desk.count(f"count-{sku}-{number}", sku, *stock)
+        await asyncio.sleep(COUNTING_SECONDS)
 
 
 async def staff_rounds(

@@ -14,7 +14,7 @@ from service.bootstrap import Shop
 from service.errors import Problem, Unavailable
 from service.idempotency import IdempotencyKey
 from service.infra.mongo.client import UNREACHABLE
-from service.inventory.models import Line
+from service.inventory.models import Counted, Line
 from workloads.model.actions import Reply
 from workloads.model.outcomes import BY_CODE, ERROR, OK, PAID, REFUSED, TIMEOUT
 from workloads.simulation.checks.auditor import AuditedOperation, Auditor
@@ -98,6 +98,23 @@ class Desk:
 
         async def action(shop: Shop) -> Any:
             return await shop.inventory.receive(goods, "staff", key=_key(shop, "staff", key, repr(lines)))
+
+        return await self._done(operation, action, OK)
+
+    async def shelf(self, sku: str) -> tuple[int, int] | None:
+        """What lies on the shelf, and the version it was counted at; None when the shop does not answer."""
+        try:
+            stock = await self._process().call(lambda shop: shop.inventory.get(sku))
+        except (NotConnected, ConnectionDied, Problem, *UNREACHABLE):
+            return None
+        return stock.on_hand, stock.seq
+
+    async def count(self, key: str, sku: str, on_hand: int, at_seq: int) -> Reply:
+        operation = self._auditor.begin("count", "staff", key)
+
+        async def action(shop: Shop) -> Any:
+            of_staff = _key(shop, "staff", key, f"{sku} {on_hand} {at_seq}")
+            return await shop.inventory.count(Counted(sku, on_hand, at_seq), "count", "staff", of_staff)
 
         return await self._done(operation, action, OK)
 
