@@ -42,7 +42,7 @@ class Story:
         seq = old["seq"] + 1
         after = {"onHand": old["onHand"] + on_hand, "reserved": old["reserved"] + reserved}
         self.stock = {**old, **after, "available": after["onHand"] - after["reserved"], "seq": seq, **wrong}
-        movement = {"_id": f"sku#{seq}", "sku": "sku", "seq": seq, **after}
+        movement = {"_id": f"sku#{seq}", "sku": "sku", "seq": seq, "kind": "adjust", **after}
         movement |= {"onHandDelta": on_hand, "reservedDelta": reserved}
         return [("inventory", self.stock, "sku"), ("stock_history", movement, movement["_id"])]
 
