@@ -164,7 +164,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Somebody counted at one of the SKU's versions, and only now says what there was."""
         versions = [movement for movement in self.movements if movement.sku == sku]
         at = versions[pick % len(versions)]
-        self.books.levels = {(sku, at.seq): at.on_hand}
+        self.state.levels = {(sku, at.seq): at.on_hand}
         counted = max(0, at.on_hand - missing)
         known_since = max((each.seq for each in versions if each.kind is MovementKind.COUNT), default=0)
         wanted = "counted_since" if at.seq < known_since else self.model.change({sku: counted - at.on_hand})
