@@ -166,9 +166,7 @@ def test_a_replay_survives_killed_processes_with_every_invoice_accounted_for(
         victims = chance.sample(VICTIMS, len(VICTIMS))
         with ThreadPoolExecutor(1) as killer:
             killed = killer.submit(kill_in_turn, stack, victims, chance)
-            _, summary, run = stack.drive(
-                "replay", str(plain_trace), "--rate", "13", "--retry-seconds", "90", *PATIENT
-            )
+            _, summary, run = stack.drive("replay", str(plain_trace), "--rate", "13", "--retry-seconds", "90", *PATIENT)
             killed.result()
         assert what_went_wrong(summary) == [], victims
         assert summary["matching"]["ok"] is True
