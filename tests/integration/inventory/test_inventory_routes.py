@@ -205,6 +205,7 @@ async def test_the_history_is_the_ledger_newest_first_page_by_page(shop: Shop, c
         "actor": "clerk",
         "reason": "reason 5",
         "orderId": None,
+        "reference": None,
         "at": "",
     }
     _, rest = await ask(client, "GET", f"/TEA/history?limit=4&cursor={first['nextCursor']}")
