@@ -81,22 +81,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Every Python process of the tests notes the files it opens that no clone would have (`file_watch`)."""
-    if "HOLDFAST_TESTS_FOREIGN_FILES" not in os.environ:
-        os.environ["HOLDFAST_TESTS_FOREIGN_FILES"] = str(Path(tempfile.mkdtemp(prefix="holdfast-files-")) / "foreign")
+    if "TESTS_FOREIGN_FILES" not in os.environ:
+        os.environ["TESTS_FOREIGN_FILES"] = str(Path(tempfile.mkdtemp(prefix="holdfast-files-")) / "foreign")
     watched = (str(TESTS / "file_watch"), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, watched))
-    file_watch.watch(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"])
+    file_watch.watch(os.environ["TESTS_FOREIGN_FILES"])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    notes = Path(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"])
+    notes = Path(os.environ["TESTS_FOREIGN_FILES"])
     for path in sorted(set(notes.read_text().splitlines())) if notes.exists() else ():
         terminalreporter.write_line(f"opened a file that no clone has: {path}", red=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if Path(os.environ["HOLDFAST_TESTS_FOREIGN_FILES"]).exists() and session.exitstatus == pytest.ExitCode.OK:
+    if Path(os.environ["TESTS_FOREIGN_FILES"]).exists() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

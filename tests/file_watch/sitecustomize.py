@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 
-NOTES = os.environ.get("HOLDFAST_TESTS_FOREIGN_FILES", "")
+NOTES = os.environ.get("TESTS_FOREIGN_FILES", "")
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/lib64", "/opt", "/var", "/run")
 

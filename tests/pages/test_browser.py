@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsed import PASSWORD, STAFF, Site, variants
-from conftest import Visit
 from playwright.sync_api import Page, expect
 
+from pages.conftest import Visit
 from service.inventory.models import Line
 
 pytestmark = pytest.mark.browser

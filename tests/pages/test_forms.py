@@ -42,7 +42,12 @@ def test_a_wrong_password_shows_the_form_again_with_the_address_and_without_the_
     visitor.see("/login?next=/orders")
     page = visitor.submit("/login", 401, email="nobody@example.com", password="not the password 1")
     assert "E-mail address or password is wrong" in page
-    assert visitor.form("/login").fields == {"next": "/orders", "email": "nobody@example.com", "password": ""}
+    assert visitor.form("/login").fields == {
+        "next": "/orders",
+        "email": "nobody@example.com",
+        "password": "",
+        "code": "",
+    }
     assert "not the password 1" not in page
 
 

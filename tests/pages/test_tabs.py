@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from browsed import STAFF, Site
-from conftest import Visit
 from playwright.sync_api import Page, Route, expect
 from test_browser import check_out, put_in_cart, register, sign_in
+
+from pages.conftest import Visit
 
 pytestmark = pytest.mark.browser
 TABS = 8

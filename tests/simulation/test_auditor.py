@@ -36,14 +36,16 @@ class Story:
         self.store.commit(transaction)
         self.seconds += 1
 
-    def moved(self, on_hand: int = 0, reserved: int = 0, **wrong: Any) -> list[tuple[str, Document, str]]:
+    def moved(
+        self, on_hand: int = 0, reserved: int = 0, kind: str = "adjust", **wrong: Any
+    ) -> list[tuple[str, Document, str]]:
         """The stock after a movement, and the movement."""
         old = self.stock
         seq = old["seq"] + 1
         after = {"onHand": old["onHand"] + on_hand, "reserved": old["reserved"] + reserved}
         self.stock = {**old, **after, "available": after["onHand"] - after["reserved"], "seq": seq, **wrong}
-        movement = {"_id": f"sku#{seq}", "sku": "sku", "seq": seq, "kind": "adjust", **after}
-        movement |= {"onHandDelta": on_hand, "reservedDelta": reserved}
+        movement = {"_id": f"sku#{seq}", "sku": "sku", "seq": seq, **after}
+        movement |= {"kind": kind, "onHandDelta": on_hand, "reservedDelta": reserved}
         return [("inventory", self.stock, "sku"), ("stock_history", movement, movement["_id"])]
 
     def hold(self, order_id: str = "o1", status: str = "active", **wrong: Any) -> tuple[str, Document, str]:
@@ -135,6 +137,10 @@ def _history_deleted(story: Story) -> None:
     story.commit(("stock_history", None, "sku#1"))
 
 
+def _count_that_takes_a_unit(story: Story) -> None:
+    story.commit(*story.moved(on_hand=-1, kind="count"))
+
+
 def _hold_without_order(story: Story) -> None:
     story.commit(*story.moved(reserved=1), story.hold())
 
@@ -224,6 +230,7 @@ def _pending_without_any_hold(story: Story) -> None:
         (_movement_left_out, "history_skipped"),
         (_history_changed, "history_rewritten"),
         (_history_deleted, "history_rewritten"),
+        (_count_that_takes_a_unit, "miscounted"),
         (_hold_without_order, "hold_without_order"),
         (_resolved_again, "resolved_twice"),
         (_confirmed_too_late, "confirmed_after_expiry"),

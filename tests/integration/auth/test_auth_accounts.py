@@ -31,6 +31,8 @@ async def test_registering_logs_in_and_says_who_one_is(site: Guarded) -> None:
         "name": "Ada Lovelace",
         "role": "customer",
         "emailVerified": False,
+        "disabled": False,
+        "secondFactor": False,
         "createdAt": "",
     }
 

@@ -69,7 +69,7 @@ async def test_a_role_that_was_committed_reaches_the_sessions_also_when_the_proc
     await site.database["users"].update_one({"_id": user_id}, {"$set": {"role": "customer"}})  # committed, no more
     assert (await site.call("GET", "/api/probe/staff", token=made["accessToken"])).status == 200
     sessions = SessionStore(site.redis, clock, site.config)
-    alignment = SessionAlignment(UserRepository(site.database), sessions)
+    alignment = SessionAlignment(UserRepository(site.database), sessions, site.config)
     await alignment.follow([Fact("f", AccountChanged(user_id), clock.now())])
     assert (await site.call("GET", "/api/probe/staff", token=made["accessToken"])).status == 403
 

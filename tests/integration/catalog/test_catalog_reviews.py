@@ -20,16 +20,6 @@ async def client(shop: Shop) -> AsyncIterator[Client]:
         yield opened
 
 
-@pytest.fixture(autouse=True)
-def bought(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everybody has bought everything, but `nobody`."""
-
-    async def has_bought(self: OrderRepository, user_id: str, product_id: str) -> bool:
-        return user_id != "nobody"
-
-    monkeypatch.setattr(OrderRepository, "has_bought", has_bought)
-
-
 async def write(client: Client, product: dict[str, Any], customer: str, stars: int, text: str = "") -> dict[str, Any]:
     path, body = f"/{product['slug']}/reviews", {"rating": stars, "text": text}
     review: dict[str, Any] = await ok(client, "POST", path, body, **{"X-Customer": customer})

@@ -8,6 +8,7 @@ import shops
 
 from service.bootstrap import Shop
 from service.infra.mongo.client import Database
+from service.orders.models import CouponKind
 
 Damage = Callable[[Database, Shop], Awaitable[object]]
 
@@ -72,6 +73,11 @@ async def the_provider_got_nothing(database: Database, shop: Shop) -> None:
     await _set(database, "gateway_charges", {"status": "paid"}, status="declined")
 
 
+async def a_coupons_use_is_made_up(database: Database, shop: Shop) -> None:
+    await shop.coupons.create("SPRING", CouponKind.PERCENTAGE, 10)
+    await _set(database, "coupons", {"_id": "SPRING"}, used=1)
+
+
 SEEN: list[tuple[Damage, str]] = [
     (a_unit_appears, "on_hand_is_the_sum_of_history"),
     (a_sku_has_only_a_history, "on_hand_is_the_sum_of_history"),
@@ -86,6 +92,7 @@ SEEN: list[tuple[Damage, str]] = [
     (a_hold_is_never_swept, "no_hold_outlives_its_sweep"),
     (the_provider_keeps_more, "no_money_is_kept_without_an_order"),
     (the_provider_got_nothing, "no_order_is_sold_without_money"),
+    (a_coupons_use_is_made_up, "coupons_are_used_by_the_orders_that_stand"),
 ]
 
 

@@ -137,6 +137,7 @@ def test_ids_never_get_into_the_names_of_routes():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_same_stall_is_hidden_by_locust_and_shown_by_the_open_loop(tmp_path):
     """Takes as long as both sides call the server: ten seconds and locust's start."""
     found = demonstrate(SMALL, tmp_path)
