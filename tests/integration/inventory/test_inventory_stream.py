@@ -118,14 +118,14 @@ async def test_made_up_skus_are_not_asked_for_again_and_again(
     async with listening(client, "TEA", *(f"MADE-UP-{n}" for n in range(99))) as stream:
         await stream.next()
         monkeypatch.setattr(feed, "_snapshot", noting)
-        await feed._heal()
+        await feed._resync()
         assert set(asked) == {"TEA"}
         await stock(shop, **{"MADE-UP-7": 3})
         while await background.relay.relay():
             pass
         assert await stream.available() == [("MADE-UP-7", 3)], "one that begins to be is told all the same"
         asked.clear()
-        await feed._heal()
+        await feed._resync()
         assert set(asked) == {"TEA", "MADE-UP-7"}
 
 
@@ -277,7 +277,7 @@ async def test_a_listener_too_slow_to_keep_up_is_dropped(shop: Shop) -> None:
     config = replace(shop.config, stream_backlog_max=20)
     async with feed_of(shop, config, {}) as feed, feed.listen(["TEA"], None) as slow:
         for version in range(1, 60):
-            feed._tell((version, 0, 0), State("TEA", version, Raw(b"{}")))
+            feed._push_to_all((version, 0, 0), State("TEA", version, Raw(b"{}")))
         assert not slow.open
         assert len(slow.backlog) <= config.stream_backlog_max + 1
         assert [piece async for piece in slow.frames()] == []
@@ -286,7 +286,7 @@ async def test_a_listener_too_slow_to_keep_up_is_dropped(shop: Shop) -> None:
 async def test_an_older_state_and_a_repeated_one_are_not_sent(shop: Shop) -> None:
     async with feed_of(shop, shop.config, {}) as feed, feed.listen(["TEA"], None) as listener:
         for version in (5, 3, 5, 6, 6, 1):
-            feed._tell((version, 0, 0), State("TEA", version, Raw(b"{}")))
+            feed._push_to_all((version, 0, 0), State("TEA", version, Raw(b"{}")))
         assert sorted(state.version for state in listener.seen.values()) == [6]
         assert len(listener.backlog) == 3
 
