@@ -81,7 +81,7 @@ def test_who_floods_is_refused_and_who_shops_beside_is_not():
     assert [
         sentence for sentence in flood.judge(result).broken if "p99" not in sentence and "only" not in sentence
     ] == []
-    assert result["flood"]["refused"] > 1_500
+    assert result["flood"]["refused"] > 500
     assert result["flood"]["served"] <= 1_200
 
 

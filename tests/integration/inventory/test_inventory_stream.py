@@ -299,6 +299,7 @@ async def test_no_more_listeners_than_allowed(shop: Shop) -> None:
                 pass
 
 
+@pytest.mark.alone
 async def test_five_thousand_listeners_idle_for_next_to_nothing_and_all_hear_of_a_change(shop: Shop) -> None:
     """Costs are this process's own processor time, so that a busy machine does not decide."""
     states = {f"S{n}": State(f"S{n}", 1, Raw(b'{"sku":"S"}')) for n in range(100)}

@@ -73,6 +73,7 @@ def test_depth_and_size_have_limits() -> None:
     assert refusal(b"[" + b'"a",' * 1_001 + b"1]") == "too_large"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("piece", [b'"', b'\\"', b'"\\"', b"\\", b'{"', b'"a" ', b'"' + b" " * 50, b"[]", b'"a":'])
 def test_the_check_takes_linear_time_whatever_is_sent(piece: bytes) -> None:
     sanitizer = Sanitizer(Config(json_tokens_max=10_000_000))
