@@ -73,6 +73,7 @@ def test_what_the_layers_cost_is_measured_route_by_route_and_explained(stack: Se
     layers_verdict.judge(result)
 
 
+@pytest.mark.alone
 def test_who_floods_is_refused_and_who_shops_beside_is_not():
     """Slow: a stack of its own, with the rate limits of production."""
     plan = flood.FloodPlan(rate=1_000, rounds=1, quiet_seconds=1, flood_seconds=3, products=20, buyers=2)
@@ -81,7 +82,7 @@ def test_who_floods_is_refused_and_who_shops_beside_is_not():
     assert [
         sentence for sentence in flood.judge(result).broken if "p99" not in sentence and "only" not in sentence
     ] == []
-    assert result["flood"]["refused"] > 500
+    assert result["flood"]["refused"] > 1_500
     assert result["flood"]["served"] <= 1_200
 
 
