@@ -22,13 +22,15 @@ Head = tuple[list[Candidate], Walked]  # candidates to be ranked, and where on t
 class SearchCacheEntry:
     """Of one generation. A search that began under one adds to that one, whatever is current when it ends.
 
-    `words`: how many products have each. `heads`: by the words and by how many products were wanted."""
+    `words`: how many products have each. `heads`: by the words and by how many products were wanted. `codes`: the
+    products whose SKU each is, mostly none."""
 
     words_max: int = 0
     heads_max: int = 0
     products_max: int = 0
     words: dict[str, int] = field(default_factory=dict)
     heads: dict[tuple[tuple[str, ...], int], Head] = field(default_factory=dict)
+    codes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
 
     def add_words(self, counts: Mapping[str, int]) -> None:
@@ -36,6 +38,9 @@ class SearchCacheEntry:
 
     def add_head(self, words: tuple[str, ...], enough: int, head: Head) -> None:
         _add(self.heads, {(words, enough): head}, self.heads_max)
+
+    def add_code(self, code: str, ids: tuple[str, ...]) -> None:
+        _add(self.codes, {code: ids}, self.heads_max)
 
     def add_products(self, products: Mapping[str, Product]) -> None:
         _add(self.products, products, self.products_max)

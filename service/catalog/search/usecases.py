@@ -73,19 +73,26 @@ class Search:
         """Products whose SKU the query is, then those for its words, the best first. With the `generation` of the
         catalogue that is current, what was read under it is not read again. Raises Invalid for another query's
         position."""
-        page = await self._find(query, position, limit, generation)
-        exact = await self._repository.best([code_key(query)], EXACT_MAX) if code_key(query) else []
-        return await self._with_exact(page, [each.id for each in exact], position is None) if exact else page
-
-    async def _with_exact(self, page: SearchPage, ids: Sequence[str], is_first: bool) -> SearchPage:
-        """What a label or a shelf says leads straight to the goods: they come first, and nowhere else."""
+        known = self._cache.entry(generation)
+        page = await self._find(query, position, limit, known)
+        ids = await self._ids_of_code(code_key(query), known)
+        if not ids:
+            return page
         others = tuple(product for product in page.items if product.id not in ids)
-        if not is_first:
+        if position is not None:
             return replace(page, items=others)
-        exact = await self._products.on_sale(ids)
+        exact = await self._on_sale(ids, known)
         return SearchPage((*exact, *others), page.next, None if exact else page.corrected)
 
-    async def _find(self, query: str, position: Position | None, limit: int, generation: bytes) -> SearchPage:
+    async def _ids_of_code(self, code: str, known: SearchCacheEntry) -> tuple[str, ...]:
+        """What a label or a shelf says leads straight to the goods: they come first, and nowhere else."""
+        if not code or code in known.codes:
+            return known.codes.get(code, ())
+        ids = tuple(each.id for each in await self._repository.best([code], EXACT_MAX))
+        known.add_code(code, ids)
+        return ids
+
+    async def _find(self, query: str, position: Position | None, limit: int, known: SearchCacheEntry) -> SearchPage:
         asked = tuple(stems_of(query))
         by_text = PHRASE_OR_EXCLUSION.search(query) is not None
         if position is not None and not (position.asked == asked and self._is_sound(position, by_text)):
@@ -94,7 +101,6 @@ class Search:
             return await self._by_text(query, asked, position, limit)
         if not asked:
             return SearchPage((), None)
-        known = self._cache.entry(generation)
         if position is not None:
             return await self._by_words(asked, position.words, position, limit, known)
         words, meant = await self._words(asked, known)

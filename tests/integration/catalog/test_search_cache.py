@@ -10,6 +10,7 @@ from service.bootstrap import Shop
 from service.catalog.models import NewProduct, Product
 from service.catalog.search.cache import SearchCache, SearchCacheEntry
 from service.catalog.search.usecases import Search
+from service.catalog.terms import code_key
 from service.config import Config
 
 NOW, LATER = b"generation 1", b"generation 2"
@@ -61,6 +62,23 @@ async def test_the_same_search_reads_nothing_twice_within_a_generation(shop: Sho
     assert reads.take() == {"counts", "walk", "on_sale"}
     assert await prices(shop, "mugs", NOW) == [100]
     assert reads.take() == set()
+
+
+async def test_whether_a_query_is_a_sku_is_asked_once_within_a_generation(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product, best, asked = await mug(shop), shop.search._repository.best, list[str]()
+
+    async def counted(keys: Any, limit: int) -> Any:
+        asked.extend(keys)
+        return await best(keys, limit)
+
+    monkeypatch.setattr(shop.search._repository, "best", counted)
+    for query in ("mug", "mug", product.skus[0], product.skus[0].lower()):
+        assert await prices(shop, query, NOW) == [100]
+    assert asked == [code_key("mug"), code_key(product.skus[0])]
+    await prices(shop, "mug", LATER)
+    assert asked[2:] == [code_key("mug")]
 
 
 async def test_another_search_reads_what_is_new_to_it(shop: Shop, reads: Reads) -> None:
