@@ -6,7 +6,7 @@ from functools import partial
 from sanic import Blueprint, Request
 
 from service.auth.accounts import Accounts
-from service.auth.models import Device, LastAdmin, LoginLocked, UserNotFound, WrongPassword
+from service.auth.models import Device, LastAdmin, LoginLocked, User, UserNotFound, WrongPassword
 from service.auth.schemas import (
     EndedReply,
     ExportReply,
@@ -41,6 +41,11 @@ async def _exported(domain: AuthDomain, user_id: str, session_id: str = "") -> E
     )
 
 
+async def _erase(domain: AuthDomain, user: User) -> None:
+    await domain.accounts.erase(user.id)
+    await domain.auth.forget(user)
+
+
 def _own(blueprint: Blueprint, domain: AuthDomain, device_of: Callable[[Request], Device]) -> None:
     """Both ask for the password once more: a session that somebody else holds gets neither."""
     declare = partial(
@@ -73,8 +78,7 @@ def _own(blueprint: Blueprint, domain: AuthDomain, device_of: Callable[[Request]
     async def erase_account(call: Call[PasswordBody]) -> Reply:
         """Ends every session. Reviews stay without a name, orders without an account anybody could log in to."""
         user = await domain.auth.confirm(call.user.user_id, call.taken.password, device_of(call.request))
-        await domain.accounts.erase(user.id)
-        await domain.auth.forget(user)
+        await _erase(domain, user)
         return Reply(204)
 
 
@@ -120,9 +124,7 @@ def _of_user(blueprint: Blueprint, domain: AuthDomain) -> None:
     )
     async def erase_user(call: Call[Nothing], user_id: str) -> Reply:
         """Cannot be undone. The last admin cannot be erased: 409."""
-        user = await domain.accounts.get(user_id)
-        await domain.accounts.erase(user_id)
-        await domain.auth.forget(user)
+        await _erase(domain, await domain.accounts.get(user_id))
         return Reply(204)
 
 

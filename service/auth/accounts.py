@@ -8,7 +8,7 @@ from itertools import islice
 from service.auth.models import LastAdmin, NewUser, Session, User, UserNotFound, granted_role, new_user
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
-from service.auth.second_factor_repository import SecondFactorRepository
+from service.auth.second_factor import SecondFactors
 from service.auth.sessions import SessionStore
 from service.config import Config
 from service.email_address import parse_address, parse_known_address
@@ -52,7 +52,7 @@ class Accounts:
         users: UserRepository,
         sessions: SessionStore,
         passwords: Passwords,
-        factors: SecondFactorRepository,
+        factors: SecondFactors,
         work: UnitOfWork,
         runtime: Runtime,
     ) -> None:
@@ -134,6 +134,11 @@ class Accounts:
         await self._sessions.end_all((await self.get(user_id)).id, keep=kept)
         await self._transactions.run(body)
         await self._alignment.align(user_id)
+
+    async def reset_second_factor(self, user_id: str) -> None:
+        """For somebody who has lost it: wrong codes are forgotten, too. Raises UserNotFound."""
+        await self.remove_second_factor(user_id)
+        await self._factors.forget(user_id)
 
     async def _change(self, user_id: str, session: StoreSession, *, admin_stays: bool) -> None:
         """Before the change itself: the user is there, one admin stays, the sessions will follow."""

@@ -26,6 +26,7 @@ from service.auth.second_factor_repository import SecondFactorRepository, Stored
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
+from service.infra.mongo.client import Session
 
 ISSUER = "Holdfast"
 SECRET_BYTES = 20  # RFC 4226: as long as the hash
@@ -85,7 +86,11 @@ class SecondFactors:
         factor = await self._factors.confirmed(user_id)
         return 0 if factor is None else len(factor.recovery)
 
+    async def remove(self, user_id: str, session: Session) -> None:
+        await self._factors.remove(user_id, session)
+
     async def forget(self, user_id: str) -> None:
+        """The attempts that were made."""
         await self._attempts.forget(self._mark(user_id))
 
     async def _begin_attempt(self, user_id: str) -> None:

@@ -136,6 +136,5 @@ def _resetting(blueprint: Blueprint, domain: AuthDomain) -> None:
     )
     async def reset_second_factor(call: Call[Nothing], user_id: str) -> Reply:
         """Be sure who asks for it. Ends every session of that user."""
-        await domain.accounts.remove_second_factor(user_id)
-        await domain.factors.forget(user_id)
+        await domain.accounts.reset_second_factor(user_id)
         return Reply(204)

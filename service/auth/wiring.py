@@ -46,12 +46,11 @@ def wire(
     clock, ids, config = runtime.clock, runtime.ids, runtime.config
     passwords, sessions = Passwords(config), SessionStore(stores.redis, clock, config)
     attempts = LoginAttempts(stores.redis, Devices(clock, ids, config), clock, config)
-    factor_repository = SecondFactorRepository(stores.database)
-    factors = SecondFactors(factor_repository, attempts, clock, ids, config)
+    factors = SecondFactors(SecondFactorRepository(stores.database), attempts, clock, ids, config)
     mails = Mails(users, work, gate, runtime)
     return AuthDomain(
         Auth(users, sessions, LoginChecks(attempts, passwords, factors), tokens, mails, runtime),
-        Accounts(users, sessions, passwords, factor_repository, work, runtime),
+        Accounts(users, sessions, passwords, factors, work, runtime),
         factors,
         PersonalData(collectors or {}),
         passwords,
