@@ -343,11 +343,6 @@ class InventoryRepository:
         found = await self._history.aggregate(stages).to_list(None) if of_skus else []
         return {document["_id"]: document["units"] for document in found}
 
-    async def low(self, after_sku: str, limit: int) -> list[Stock]:
-        """SKUs at or under their own threshold, by SKU."""
-        found = self._inventory.find({"low": True, "_id": {"$gt": after_sku}}, STOCK_FIELDS)
-        return [to_stock(document) for document in await found.sort("_id", 1).limit(limit).to_list(limit)]
-
     async def lapsed_holds(self, now: datetime, limit: int) -> list[Lapsed]:
         """Of the holds past their expiry and still active the oldest, by SKU: a batch of them then changes few SKUs,
         and seldom the same as a checkout does at that moment."""

@@ -180,5 +180,4 @@ class Inventory:
 
     async def low_stock(self, after_sku: str, limit: int) -> StockPage:
         """SKUs at or under their threshold, by SKU."""
-        found = await self._repository.low(after_sku, limit + 1)
-        return StockPage(tuple(found[:limit]), found[limit - 1].sku if len(found) > limit else None)
+        return await self.listed(StockFilters(low=True), after_sku, limit)
