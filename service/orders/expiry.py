@@ -72,13 +72,15 @@ class Expiry:
     async def _expire(self, hold: Lapsed) -> bool:
         """A coupon comes back with the stock, unless a payment is under way: whatever ends that decides about it."""
         try:
-            if hold.coupon is not None:
-                try:
-                    await self._ledger.post(postings.lapsed_with_coupon(hold, hold.coupon))
-                    return True
-                except StateMoved:
-                    pass
-            await self._ledger.post(postings.expired(hold.order_id))
+            if hold.coupon is None or not await self._gives_back(hold, hold.coupon):
+                await self._ledger.post(postings.expired(hold.order_id))
         except HoldResolved:  # paid, cancelled, or swept by another worker meanwhile
+            return False
+        return True
+
+    async def _gives_back(self, hold: Lapsed, coupon: str) -> bool:
+        try:
+            await self._ledger.post(postings.lapsed_with_coupon(hold, coupon))
+        except StateMoved:
             return False
         return True

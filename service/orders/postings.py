@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from service.cart.usecases import Emptied
 from service.errors import Problem, remember
 from service.events import Event, OrderCancelled, OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
@@ -135,7 +137,7 @@ def claimed(order: Order, attempt: Payment, coupon: Coupon | None = None) -> Pos
         reason="payment",
         order_id=order.id,
         claim=_claim(attempt.key, {}, kept=False),  # is it known already? this step settles nothing
-        expects=(*_unclaimed(order), *_coupon_as_read(order), *_coupon_guards(order, coupon)),
+        expects=(*_unclaimed(order.id), *_coupon_as_read(order), *_coupon_guards(order, coupon)),
         writes=(
             Write(COLLECTION, order.id, update=update),
             *(() if coupon is None else _coupon_uses(order, 1)),
@@ -143,10 +145,10 @@ def claimed(order: Order, attempt: Payment, coupon: Coupon | None = None) -> Pos
     )
 
 
-def _unclaimed(order: Order) -> Guards:
+def _unclaimed(order_id: str) -> Guards:
     return (
-        Expect(COLLECTION, order.id, "status", frozenset({OrderStatus.PENDING.value})),
-        Expect(COLLECTION, order.id, "payment.status", SETTLED),
+        Expect(COLLECTION, order_id, "status", frozenset({OrderStatus.PENDING.value})),
+        Expect(COLLECTION, order_id, "payment.status", SETTLED),
     )
 
 
@@ -212,7 +214,7 @@ def cancelled(order: Order, actor: str, reason: str, at: datetime, key: Idempote
         reason=reason,
         order_id=order.id,
         claim=_claim(key, {"orderId": order.id}, refusals=False),
-        expects=(*_unclaimed(order), *_coupon_as_read(order)),
+        expects=(*_unclaimed(order.id), *_coupon_as_read(order)),
         writes=(
             Write(COLLECTION, order.id, update=_cancelled(order, actor, at, reason)),
             *(_coupon_uses(order, -1) if order.coupon_held else ()),
@@ -244,16 +246,9 @@ def expired(order_id: str) -> Posting:
 def lapsed_with_coupon(hold: Lapsed, coupon: str) -> Posting:
     """As `expired`, and the use of its coupon is given back, once. Raises StateMoved while a payment is under way,
     which keeps the coupon until it has ended."""
-    return Posting(
-        Expire(hold.order_id),
-        actor="system",
-        reason="expired",
-        order_id=hold.order_id,
-        expects=(
-            Expect(COLLECTION, hold.order_id, "status", frozenset({OrderStatus.PENDING.value})),
-            Expect(COLLECTION, hold.order_id, "payment.status", SETTLED),
-            Expect(COLLECTION, hold.order_id, "couponHeld", COUPON_HELD),
-        ),
+    return replace(
+        expired(hold.order_id),
+        expects=(*_unclaimed(hold.order_id), Expect(COLLECTION, hold.order_id, "couponHeld", COUPON_HELD)),
         writes=(
             Write(COLLECTION, hold.order_id, update={"$set": {"couponHeld": False}}),
             *_counted(coupon, hold.user_id, -1),

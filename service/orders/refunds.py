@@ -10,11 +10,11 @@ from datetime import timedelta
 from service.errors import Unavailable
 from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.inventory.ledger import Ledger
-from service.inventory.models import KeyReused, Line, StateMoved, merge
+from service.inventory.models import Line, StateMoved, merge
 from service.orders import postings
 from service.orders.models import REFUNDABLE, Order, Refund, RefundTooLarge
 from service.orders.repository import OrderRepository
-from service.orders.usecases import OrderResult, Orders, replayed_order, wrong_status
+from service.orders.usecases import OrderResult, Orders, recorded, replayed_order, wrong_status
 from service.payments.models import Gateway
 from service.runtime import Runtime
 
@@ -54,12 +54,8 @@ class Refunds:
         raise Unavailable("The order is changing too quickly", retry_after_seconds=1)
 
     async def _repeated(self, key: IdempotencyKey) -> OrderResult | None:
-        record = await self._repository.recorded(key.id)
-        if record is None:
-            return None
-        if record.fingerprint != key.fingerprint:
-            raise KeyReused()
-        return await self._replay(record)
+        record = await recorded(self._repository, key)
+        return None if record is None else await self._replay(record)
 
     async def _replay(self, record: IdempotencyRecord) -> OrderResult:
         order = await replayed_order(self._repository, record)

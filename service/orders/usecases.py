@@ -276,14 +276,18 @@ class Orders:
         return OrderPage(orders, (orders[-1].created_at, orders[-1].id) if len(found) > limit else None)
 
 
+async def recorded(repository: OrderRepository, key: IdempotencyKey) -> IdempotencyRecord | None:
+    """What an idempotency key already stands for, if anything. Raises KeyReused."""
+    record = await repository.recorded(key.id)
+    if record is not None and record.fingerprint != key.fingerprint:
+        raise KeyReused()
+    return record
+
+
 async def repeated(repository: OrderRepository, key: IdempotencyKey) -> Order | None:
     """The order an idempotency key already stands for, if any. Raises its refusal, or KeyReused."""
-    record = await repository.recorded(key.id)
-    if record is None:
-        return None
-    if record.fingerprint != key.fingerprint:
-        raise KeyReused()
-    return await replayed_order(repository, record)
+    record = await recorded(repository, key)
+    return None if record is None else await replayed_order(repository, record)
 
 
 async def replayed_order(repository: OrderRepository, record: IdempotencyRecord) -> Order:
