@@ -1,6 +1,7 @@
 """The stock stream over HTTP: committed changes, resumable, alive without Redis, cheap to wait on."""
 
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -321,6 +322,7 @@ async def test_five_thousand_listeners_idle_for_next_to_nothing_and_all_hear_of_
         for _ in range(5_000):
             await ready.acquire()
         await asyncio.sleep(0.5)
+        gc.freeze()  # as the service does once everything is in place: what other tests left behind is not looked at
         idle = await seconds_of_processor(asyncio.sleep(2))
         writer = FeedWriter(shop.stores.redis, STREAM, shop.config)
         await writer.publish([State(f"S{n}", 2, Raw(b'{"sku":"S"}')) for n in range(100)])
@@ -330,7 +332,8 @@ async def test_five_thousand_listeners_idle_for_next_to_nothing_and_all_hear_of_
                 await heard.acquire()
 
         busy = await seconds_of_processor(all_hear())
-    assert idle < 0.5  # a busy machine makes the same work dearer, by half
+    gc.unfreeze()
+    assert idle < 0.2
     assert busy < 1
 
 
