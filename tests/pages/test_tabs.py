@@ -178,6 +178,34 @@ def test_an_emptied_quantity_keeps_the_line_and_remove_can_be_undone(site: Site,
     expect(page.get_by_text("Total £38.97")).to_be_visible()
 
 
+def test_a_page_of_a_missing_address_greets_its_reader_and_is_loaded_once(site: Site, visit: Visit) -> None:
+    page = visit("/login")
+    sign_in(page, STAFF)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.is_navigation_request() else None)
+    page.goto("/no/such/page")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert len(asked) == 1
+
+
+def test_a_page_made_for_a_guest_is_asked_for_once_more_and_no_more(site: Site, visit: Visit) -> None:
+    page = visit("/login")
+    sign_in(page, STAFF)
+    made = []
+
+    def for_a_guest(route: Route) -> None:
+        answer = route.fetch()
+        made.append(re.sub(r'data-user="[^"]*"', 'data-user=""', answer.text()))
+        route.fulfill(response=answer, body=made[-1])
+
+    page.route("**/cart", for_a_guest)
+    with page.expect_navigation(url="**/cart"):  # the second, by the page itself
+        page.goto("/cart")
+    page.wait_for_timeout(1_000)
+    assert len(made) == 2
+
+
 def test_without_the_network_people_read_a_sentence(site: Site, visit: Visit) -> None:
     product, page = site.sells("Offline cup", 5), visit("/")
     register(page)

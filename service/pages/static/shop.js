@@ -181,7 +181,13 @@ function tidyAddress() {
 
 async function begin() {
   // A page made for a guest whose visit is known: its access cookie ran out, so it is renewed and the page asked for again.
-  if (!signedIn && mayBeKnown() && await refreshed()) return location.reload();
+  // Once: a page that knows nobody, such as that of a missing address, would be asked for without end.
+  const again = sessionStorage.getItem("asked-again") !== null;
+  sessionStorage.removeItem("asked-again");
+  if (!signedIn && !again && mayBeKnown() && await refreshed()) {
+    sessionStorage.setItem("asked-again", "yes");
+    return location.reload();
+  }
   const cart = document.getElementById("cart");
   showCount(cart ? Number(cart.dataset.units) : units(await api("GET", "/api/cart")));
 }

@@ -15,19 +15,20 @@ class Undeclared(Forbidden):
     code, title = "forbidden", "This route has not said who may call it"
 
 
-def principal(operation: Operation, credential: Credential | None, answer: RateLimitResult | None) -> Principal | None:
+def principal(operation: Operation | None, credential: Credential | None, answer: RateLimitResult | None) -> Principal | None:
     """The caller, if the credential's session lives. `answer` is None while Redis is down.
 
     A route that needs a caller, or keeps a cart for one, refuses a credential that does not hold. Other public
-    routes ignore it: a browser with a stale cookie can still log in.
+    routes ignore it: a browser with a stale cookie can still log in. So does an address without a route (None), whose
+    page for a missing address greets whoever is signed in.
     """
-    needs = operation.access is not Access.PUBLIC
+    needs = operation is not None and operation.access is not Access.PUBLIC
     if credential is None:
         if needs:
             raise Unauthenticated("Log in first")
         return None
     caller = _verified(credential, answer)
-    if caller is None and (needs or operation.guest):
+    if caller is None and (needs or (operation is not None and operation.guest)):
         if answer is None and credential.claims is not None:
             raise Unavailable("Sessions cannot be checked right now", retry_after_seconds=1)
         raise Unauthenticated("The credential is not valid, or its session has ended")

@@ -219,8 +219,7 @@ class Layers:
 
     def authenticate(self, request: Request) -> None:
         context = request.ctx
-        if context.operation is not None:
-            context.principal = principal(context.operation, context.credential, context.answer)
+        context.principal = principal(context.operation, context.credential, context.answer)
 
     def authorize(self, request: Request) -> None:
         context = request.ctx
