@@ -30,7 +30,10 @@ DOMAIN_EXTRAS = {
     "catalog": {
         *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
-    "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
+    "inventory": {
+        *("allowance", "decisions", "documents", "imports", "import_routes", "import_schemas"),
+        *("known_stock", "ledger", "metrics"),
+    },
     "orders": {
         "coupons",
         "expiry",

@@ -155,7 +155,7 @@ class _Step:
     def _count(self, line: Counted) -> None:
         """A count that is older than another one would undo it, and the same one sent twice would count twice."""
         stock = self._known(line.sku)
-        if line.at_seq < stock.counted_seq:
+        if line.at_seq is not None and line.at_seq < stock.counted_seq:
             raise CountedSince(f"{line.sku} was counted again meanwhile", sku=line.sku, version=stock.counted_seq)
         delta = line.quantity - self._level(stock, line.at_seq)
         if stock.on_hand + delta < stock.reserved:
@@ -164,9 +164,9 @@ class _Step:
         after = self._stock[line.sku]
         self._stock[line.sku] = replace(after, counted_seq=after.seq)
 
-    def _level(self, stock: Stock, at_seq: int) -> int:
+    def _level(self, stock: Stock, at_seq: int | None) -> int:
         """What the books had on hand at that movement."""
-        if at_seq == stock.seq:
+        if at_seq is None or at_seq == stock.seq:
             return stock.on_hand
         level = 0 if at_seq == 0 else self._state.levels.get((stock.sku, at_seq))
         if level is None or at_seq > stock.seq:

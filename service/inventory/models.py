@@ -195,11 +195,11 @@ class Change(Struct, frozen=True):
 
 
 class Counted(Struct, frozen=True):
-    """What lay on the shelf when the stock was at movement `at_seq`, whatever was sold since."""
+    """What lay on the shelf when the stock was at movement `at_seq`, whatever was sold since; None: as it is now."""
 
     sku: str
     quantity: int
-    at_seq: int
+    at_seq: int | None
 
 
 class Count(Struct, frozen=True):

@@ -209,7 +209,7 @@ def _resolved(batch: Sequence[Posting]) -> set[str]:
 def _counted_at(batch: Sequence[Posting]) -> list[str]:
     """The entries of the history that counts go by."""
     lines = [line for p in batch if isinstance(p.action, Count) for line in p.action.lines]
-    return sorted({history_id(line.sku, line.at_seq) for line in lines if line.at_seq})
+    return sorted({history_id(line.sku, line.at_seq) for line in lines if line.at_seq is not None and line.at_seq > 0})
 
 
 def _limited(batch: Sequence[Posting]) -> set[str]:

@@ -15,7 +15,9 @@ class Undeclared(Forbidden):
     code, title = "forbidden", "This route has not said who may call it"
 
 
-def principal(operation: Operation | None, credential: Credential | None, answer: RateLimitResult | None) -> Principal | None:
+def principal(
+    operation: Operation | None, credential: Credential | None, answer: RateLimitResult | None
+) -> Principal | None:
     """The caller, if the credential's session lives. `answer` is None while Redis is down.
 
     A route that needs a caller, or keeps a cart for one, refuses a credential that does not hold. Other public
