@@ -31,7 +31,7 @@ DOMAIN_EXTRAS = {
         *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "reviews", "terms"),
     },
     "inventory": {
-        *("allowance", "decisions", "documents", "imports", "import_routes", "import_schemas"),
+        *("allowance", "books", "decisions", "documents", "imports", "import_routes", "import_schemas"),
         *("known_stock", "ledger", "metrics"),
     },
     "orders": {
@@ -43,6 +43,7 @@ DOMAIN_EXTRAS = {
         "postings",
         "pricing",
         "refunds",
+        "repairs",
         "sales",
         "settlement",
     },
@@ -54,7 +55,7 @@ DOMAIN_EXTRAS = {
 ENTRANCES = {"models", "usecases"}
 SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
 MORE_ENTRANCES = {
-    "inventory": {"allowance", "ledger"},
+    "inventory": {"allowance", "books", "ledger"},
     "catalog": {"offers"},
     "payments": {"webhooks"},
     "jobs": {"runner"},

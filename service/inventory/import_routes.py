@@ -12,6 +12,7 @@ from service.errors import Invalid
 from service.infra import json
 from service.inventory.import_schemas import (
     COLUMNS,
+    EXAMPLES,
     STOCK_COLUMNS,
     ImportQuery,
     ImportReply,
@@ -25,7 +26,7 @@ from service.inventory.usecases import Inventory
 from service.web.http.access import Access
 from service.web.http.operation import Call, Reply, operation
 from service.web.http.reading import media_type
-from service.web.http.rows import CSV, JSON_LINES, MEDIA, read_rows, written
+from service.web.http.rows import CSV, JSON_LINES, read_rows, written
 
 FILE_HEADERS = {"Cache-Control": "no-store"}
 DONE = (RowStatus.APPLIED, RowStatus.WOULD_APPLY)
@@ -46,7 +47,7 @@ def import_routes(blueprint: Blueprint, inventory: Inventory, clock: Clock, conf
         idempotent=True,
         compress=False,
         body_size="file",
-        media=MEDIA,
+        media=EXAMPLES,
     )
     async def import_stock(call: Call[ImportQuery]) -> Reply:
         """A header and a row each, or a JSON object a line: `sku`, `quantity`, `kind` (`receive` and `adjust` add to

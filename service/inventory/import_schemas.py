@@ -10,10 +10,14 @@ from service.inventory.imports import RowAnswer, RowKind, StockRow
 from service.inventory.models import Reference, Stock
 from service.inventory.schemas import QUANTITY_MAX, Reason, ReferenceId, ReferenceKind, Sku
 from service.web.http.operation import Wire
-from service.web.http.rows import Columns, Row
+from service.web.http.rows import CSV, JSON_LINES, NDJSON, Columns, Row
 
 ROWS_MAX = 100_000
 COLUMNS = ("sku", "productId", "onHand", "reserved", "available", "lowStockThreshold", "version", "onSale")
+
+
+ONE_LINE = '{"sku":"85123A","kind":"receive","quantity":24}\n'
+EXAMPLES = {CSV: "sku,kind,quantity\n85123A,receive,24\n", JSON_LINES: ONE_LINE, NDJSON: ONE_LINE}
 
 
 class ImportQuery(Wire):

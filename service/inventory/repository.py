@@ -32,6 +32,7 @@ from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     BatchState,
     Confirm,
+    Correct,
     Count,
     Expire,
     Hold,
@@ -203,7 +204,8 @@ class LedgerStore:
 
 
 def _resolved(batch: Sequence[Posting]) -> set[str]:
-    return {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+    resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+    return resolved.union(*(p.action.releases for p in batch if isinstance(p.action, Correct)))
 
 
 def _counted_at(batch: Sequence[Posting]) -> list[str]:

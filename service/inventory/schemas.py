@@ -166,7 +166,7 @@ class MovementView(Wire):
 
     sku: str
     version: int
-    kind: Literal["receive", "adjust", "count", "reserve", "confirm", "release", "expire", "sell", "restock"]
+    kind: Literal["receive", "adjust", "count", "reserve", "confirm", "release", "expire", "sell", "restock", "correct"]
     on_hand_delta: int
     reserved_delta: int
     on_hand: int

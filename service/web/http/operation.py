@@ -71,7 +71,7 @@ class Operation:
     lines_of: Callable[[Any], int] | None = None
     body_optional: bool = False
     is_page: bool = False  # for people: links to it may carry parameters of others
-    media: tuple[str, ...] = ()
+    media: Mapping[str, str] = field(default_factory=dict)
     also_as: tuple[str, ...] = ()
     handler: "Handler | None" = None
     example: Mapping[str, Any] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def operation(
     lines_of: Callable[[Any], int] | None = None,
     body_optional: bool = False,
     example: Mapping[str, Any] | None = None,
-    media: tuple[str, ...] = (),
+    media: Mapping[str, str] | None = None,
     also_as: tuple[str, ...] = (),
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
@@ -182,9 +182,10 @@ def operation(
     large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
     work grows with them: they are charged for; `body_optional`
     that no body is as good as an empty one; `example` what the document's example of the answer says where
-    values must agree; `media` the types of a body that is no JSON and that the handler reads itself, `takes` being the
-    query then; `also_as` the types, beside JSON, that the answer may have. The handler's docstring is the description
-    in the document."""
+    values must agree;
+    `media` the types of a body that is no JSON, with an example of each; the handler reads it itself, `takes` being
+    the query then; `also_as` the types, beside JSON, that the answer may have. The handler's docstring is the
+    description in the document."""
     declared = Operation(
         method,
         summary,
@@ -202,7 +203,7 @@ def operation(
         lines_of,
         body_optional,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
-        media,
+        media or {},
         also_as,
     )
     read, safe = _reader(declared), method in SAFE_METHODS
@@ -250,7 +251,7 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
     return query_reader(declared.takes, ignore_unknown=declared.is_page)
 
 
-def _with_media(read: Callable[[Request], Any], media: tuple[str, ...]) -> Callable[[Request], Any]:
+def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Callable[[Request], Any]:
     def checked(request: Request) -> Any:
         if media_type(request) not in media:
             raise Unsupported(f"Send {' or '.join(media)}")

@@ -15,7 +15,6 @@ from service.infra import json
 from service.web.http.reading import converted
 
 CSV, JSON_LINES, NDJSON = "text/csv", "application/jsonl", "application/x-ndjson"
-MEDIA = (CSV, JSON_LINES, NDJSON)
 ROW_CHARACTERS_MAX = 20_000
 DELIMITERS = ",;\t"  # whichever the header has most of
 SEPARATORS = re.compile(r"[\s_-]+")

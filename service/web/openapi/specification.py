@@ -240,7 +240,7 @@ class _Writer:
             "responses": self._responses(),
         }
         if declared.media:
-            rows = {media: {"schema": {"type": "string"}} for media in declared.media}
+            rows = {media: {"schema": {"type": "string"}, "example": one} for media, one in declared.media.items()}
             written["requestBody"] = {"required": True, "content": rows}
         if declared.takes_body:
             schema = self._known[declared.takes]
