@@ -31,6 +31,7 @@ from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
 from service.jobs.routes import routes as jobs_routes
+from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
 from service.orders.overview import Overview
 from service.orders.routes import coupon_routes, webhook_routes
@@ -100,6 +101,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
 
 def health_of(shop: Shop, edge: HttpEdge, background: Background) -> Health:
     edge.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
+    edge.registry.register(SchemaMetrics(shop.schema))
     pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
     return Health(pings, edge.registry, background.backlogs.families)
 
@@ -217,7 +219,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     settings = startup.configured()
-    with contextlib.closing(_listener(arguments)) as listener:
+    with contextlib.closing(_listener(arguments)) as listener, startup.refusals():
         uvloop.run(run(settings, listener))
 
 

@@ -38,6 +38,7 @@ class Config:
     mongo_pool_size: int = 64
     redis_timeout_seconds: float = 1.0
     redis_pool_size: int = 32
+    migrate_at_start: bool = False  # processes migrate older stores themselves; `holdfast up` sets it for its own
 
     # the ledger
     reservation_ttl_seconds: float = 900

@@ -26,7 +26,7 @@ from service.config import Config
 from service.ids import Ids
 from service.infra.mongo import client as mongo
 from service.infra.mongo.client import Transactions
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.infra.redis import client as redis
 from service.infra.stores import Stores
 from service.messaging.outbox import Outbox
@@ -187,7 +187,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     work = UnitOfWork(Transactions(client, clock, ids, config), Outbox(database, clock, ids))
     stores, runtime = Stores(client, database, redis_client), Runtime(clock, ids, config)
     domain = wire(runtime, stores, work, UserRepository(database), tokens, layers.gate)
-    await reconcile(database, INDEXES)
+    await create_all(database, INDEXES)
     done: list[str] = []
     app: Sanic[Any, Any] = Sanic(f"guarded-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)
     app.config.ACCESS_LOG = app.config.TOUCHUP = False
