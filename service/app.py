@@ -20,6 +20,7 @@ from sanic.server.async_server import AsyncioServer
 
 from service import bootstrap, startup
 from service.alerts.routes import routes as alerts_routes
+from service.auth.api_key_routes import routes as api_key_routes
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Background, HttpEdge, Shop
 from service.cart.routes import routes as cart_routes
@@ -33,9 +34,10 @@ from service.inventory.routes import stream_routes
 from service.jobs.routes import routes as jobs_routes
 from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
+from service.orders.coupon_routes import routes as coupon_routes
 from service.orders.overview import Overview
-from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
+from service.orders.routes import webhook_routes
 from service.pages import account, buying, docs, notices, ops, second_factor, security_txt, storefront
 from service.pages.account import Account
 from service.pages.api import Api
@@ -85,6 +87,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
+        api_key_routes(edge.auth.api_keys),
         auth_routes(edge.auth, edge.layers, edge.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, edge.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),

@@ -40,6 +40,7 @@ from service.runtime import Runtime
 from service.shop import Background, Domains, HttpEdge, Shop
 from service.web import wiring as web
 from service.web.http.shield import Shield
+from service.web.security.credentials import CredentialReaders
 
 __all__ = ["INDEXES", "Background", "HttpEdge", "Shop", "Stores", "background", "build", "connect", "http_edge", "shop"]
 
@@ -68,7 +69,8 @@ def build(
 def http_edge(shop: Shop) -> HttpEdge:
     """Accounts, sessions and the security layers of a shop."""
     runtime, stores, tokens = shop.runtime, shop.stores, Tokens(shop.clock, shop.ids, shop.config)
-    edge, kept = web.wire(runtime, stores, tokens, shop.audit_log), collectors(stores.database, shop.orders)
+    readers = CredentialReaders(tokens, auth.key_reader(runtime, stores))
+    edge, kept = web.wire(runtime, stores, readers, shop.audit_log), collectors(stores.database, shop.orders)
     accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate, kept)
     return HttpEdge(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
 

@@ -138,6 +138,9 @@ class Config:
     login_failures_kept_max: int = 50_000
     known_addresses_max: int = 5
     device_cookie_ttl_seconds: float = 7_776_000
+    api_keys_max: int = 1_000
+    api_key_known_seconds: float = 0.5  # a revoked key ends within this, in every process
+    api_key_used_seconds: float = 60  # how often a use is written down
     audit_ttl_seconds: float = 31_536_000
     audit_waiting_max: int = 10_000
     audit_batch_max: int = 500

@@ -86,6 +86,14 @@ class NoSecondFactor(Conflict):
     code, title = "no_second_factor", "The account has no second factor, or none was begun"
 
 
+class ApiKeyNotFound(NotFound):
+    code, title = "api_key_not_found", "There is no such API key"
+
+
+class TooManyApiKeys(Conflict):
+    code, title = "too_many_api_keys", "There are as many API keys as there may be; revoke one first"
+
+
 class LastAdmin(Conflict):
     code, title = "last_admin", "The last admin stays admin"
 
@@ -161,6 +169,39 @@ class Issued:
     refresh_token: str
     expires_in_seconds: int
     device_cookie: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """`digest`: the hash of a secret that was shown once. `ends_at`: of one that was replaced."""
+
+    digest: str
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The credential of a service. The last of `secrets` is the newest; after a rotation the one before it lives on for
+    a while. `last_used_at` is right to the minute."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    secrets: tuple[KeySecret, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def end_of(self, digest: str) -> datetime | None:
+        """When that secret stops working: the sooner of the key's end and its own. Raises KeyError for another one."""
+        own = {secret.digest: secret.ends_at for secret in self.secrets}[digest]
+        return min((end for end in (own, self.expires_at) if end is not None), default=None)
+
+    def rotated(self, digest: str, old_ends_at: datetime) -> tuple[KeySecret, ...]:
+        """Two secrets live at most: what an earlier rotation left behind ends."""
+        replaced = self.secrets[-1]
+        return KeySecret(replaced.digest, old_ends_at), KeySecret(digest)
 
 
 @dataclass(frozen=True, slots=True)
