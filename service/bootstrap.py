@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service import migrations
 from service.alerts import wiring as alerts
 from service.alerts.tasks import jobs as alert_jobs
 from service.auth import wiring as auth
@@ -16,8 +17,7 @@ from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.indexes import INDEXES
-from service.infra.mongo.client import Transactions, client_without_timeout
-from service.infra.redis import client as redis
+from service.infra.mongo.client import Transactions
 from service.infra.redis.cache_version import Generation
 from service.infra.stores import Stores, connect
 from service.inventory import wiring as inventory
@@ -28,7 +28,6 @@ from service.messaging.cache_invalidation import end_on_change
 from service.messaging.outbox import Outbox
 from service.messaging.sse_feed import FeedWriter, SseBroadcaster
 from service.messaging.unit_of_work import UnitOfWork
-from service.migration.migrate import DataStep, Migration
 from service.orders import wiring as orders
 from service.orders.repository import OrderRepository
 from service.orders.sales import Sales
@@ -109,24 +108,9 @@ async def shop(config: Config) -> AsyncIterator[Shop]:
     stores = connect(config)
     try:
         built = build(config, stores)
-        async with migration(config) as migrating:
-            await migrating.prepare(built.schema, migrate=config.migrate_at_start)
+        await migrations.prepare(built.schema, config, build)
         yield built
         await built.drain()
         await built.gateway.close()
     finally:
         await stores.close()
-
-
-@asynccontextmanager
-async def migration(config: Config) -> AsyncIterator[Migration]:
-    """What brings the configured stores to this version's schema, given all the time it needs."""
-    with client_without_timeout(config) as client:
-        stores = Stores(client, client[config.database], redis.connect(config))
-        built = build(config, stores)
-        steps = [DataStep(2, "prices, keys of search and what is on sale, of every product", built.catalog.upgrade)]
-        try:
-            yield Migration(stores.database, INDEXES, steps, built.runtime)
-        finally:
-            await built.gateway.close()
-            await stores.redis.aclose()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from service import bootstrap
+from service import bootstrap, migrations
 from service.infra.mongo.index_changes import Duplicates
 from service.migration.migrate import AnotherMigrates, Report, UnknownIndex
 from service.options import data_option
@@ -45,7 +45,7 @@ def migrate(data: Path, dry_run: bool, drop: Sequence[str], as_json: bool) -> in
 
 
 async def _migrated(data: Path, dry_run: bool, drop: Sequence[str], as_json: bool) -> Report:
-    async with bootstrap.migration(configuration(data)) as migration:
+    async with migrations.opened(configuration(data), bootstrap.build) as migration:
         return await migration.run(dry_run=dry_run, drop=drop, say=lambda line: click.echo(line, err=as_json))
 
 

@@ -20,7 +20,7 @@ from prometheus_client import generate_latest
 from prometheus_client.registry import CollectorRegistry
 from pymongo import MongoClient, monitoring
 
-from service import bootstrap
+from service import bootstrap, migrations
 from service.config import Config
 from service.infra.mongo.index_changes import Duplicates
 from service.infra.mongo.indexes import Index, Probe
@@ -132,7 +132,7 @@ async def test_older_stores_are_migrated_and_their_books_agree_before_and_after(
 ) -> None:
     async with shops.open_shop(older_stores, shops.MovableClock()) as shop:
         before = await shops.violations(shop)
-    async with bootstrap.migration(older_stores) as migration:
+    async with migrations.opened(older_stores, bootstrap.build) as migration:
         report = await migration.run()
     assert (report.before, report.after, report.undeclared, report.retired) == (1, VERSION, [], [RETIRED])
     async with bootstrap.shop(older_stores) as shop:
@@ -284,7 +284,7 @@ async def test_two_versions_of_an_index_do_not_drop_each_others(new_stores: Conf
 async def test_what_is_not_as_declared_is_logged_and_counted(
     new_stores: Config, mongo: MongoClient[Any], told: Any
 ) -> None:
-    async with bootstrap.migration(new_stores) as migration:
+    async with migrations.opened(new_stores, bootstrap.build) as migration:
         await migration.run()
     mongo[new_stores.database]["users"].insert_one({"email": "ada@example.com"})
     mongo[new_stores.database]["products"].drop_index("slug_1")
