@@ -114,6 +114,8 @@ class User:
     email_verified: bool = False
     disabled: bool = False
     second_factor: bool = False
+    factor_id: str = ""  # of the second factor; "" also for one from before they had ids
+    factor_session: str = ""  # the login that confirmed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class Session:
     created_at: datetime
     refreshed_at: datetime
     device: Device
+    factor_id: str = ""  # of the second factor that it gave a code of
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,12 @@ class LockRule:
 def granted_role(user: User, needing: Collection[str]) -> str:
     """What a session of the user may do: a role that needs a second factor is worth nothing without one."""
     return "customer" if user.role in needing and not user.second_factor else user.role
+
+
+def gave_second_factor(user: User, session_id: str, factor_id: str) -> bool:
+    """Whether a login was made with the second factor of its account, or confirmed it. The account's committed record
+    decides: a login that gave a password alone ends, also if nobody could end it when the factor was confirmed."""
+    return user.factor_id in {"", factor_id} or session_id == user.factor_session
 
 
 def normal_code(code: str) -> str:
