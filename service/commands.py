@@ -4,8 +4,10 @@ import asyncio
 import getpass
 import json
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from service import bootstrap
-from service.auth.models import User
+from service.auth.api_key_schemas import KEY_NAME_MAX
+from service.auth.api_keys import Shown
+from service.auth.models import TooManyApiKeys, User
+from service.auth.schemas import NAME_PATTERN
 from service.bootstrap import Shop
 from service.errors import Invalid
 from service.infra.mongo import client as mongo
@@ -26,6 +31,7 @@ from service.orders.invariants import Audit
 from service.orders.repairs import Repairs, beyond_repair
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import AuditEntry
+from service.web.http.access import SCOPES
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 # Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
@@ -101,7 +107,7 @@ def _show_checks(checks: list[dict[str, Any]]) -> None:
 
 @click.group()
 def admin() -> None:
-    """Manage administrators."""
+    """Manage administrators and the keys of services."""
 
 
 @admin.command()
@@ -130,9 +136,32 @@ def reset_second_factor(data: Path, email: str) -> None:
     click.echo(f"{user.email} signs in with the password alone")
 
 
+@admin.command("create-api-key")
+@data_option
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(list(SCOPES)), help="Repeatable.")
+@click.option("--days", type=click.IntRange(1, 3_650), help="Until it expires; without, it works until revoked.")
+def create_api_key(data: Path, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Make an API key for a service; prints it, this once."""
+    if not re.fullmatch(NAME_PATTERN, name) or len(name) > KEY_NAME_MAX:
+        raise click.BadParameter(f"1 to {KEY_NAME_MAX} signs, none of them < or >", param_hint="NAME")
+    try:
+        shown = with_shop(data, lambda shop: _made_key(shop, name, scopes, days))
+    except TooManyApiKeys as error:
+        raise click.UsageError(error.detail) from None
+    click.echo(shown.text)
+
+
+async def _made_key(shop: Shop, name: str, scopes: tuple[str, ...], days: int | None) -> Shown:
+    ends = None if days is None else shop.clock.now() + timedelta(days=days)
+    shown = await bootstrap.http_edge(shop).auth.api_keys.create(name, scopes, f"cli:{getpass.getuser()}", ends)
+    await _record(shop, "holdfast admin create-api-key", f"/api/admin/api-keys/{shown.key.id}", shown.key.id)
+    return shown
+
+
 async def _made_admin(shop: Shop, email: str, password: str) -> User:
     admin = await bootstrap.http_edge(shop).auth.accounts.create_admin(email, password)
-    await _record(shop, "holdfast admin create", admin)
+    await _record(shop, "holdfast admin create", _path_of(admin), admin.id)
     return admin
 
 
@@ -141,23 +170,27 @@ async def _reset_second_factor(shop: Shop, email: str) -> User | None:
     user = next(iter(await accounts.find_by_email(email)), None)
     if user is not None:
         await accounts.reset_second_factor(user.id)
-        await _record(shop, "holdfast admin reset-second-factor", user)
+        await _record(shop, "holdfast admin reset-second-factor", _path_of(user), user.id)
     return user
 
 
-async def _record(shop: Shop, action: str, subject: User) -> None:
+def _path_of(user: User) -> str:
+    return f"/api/auth/users/{user.id}"
+
+
+async def _record(shop: Shop, action: str, target: str, subject: str) -> None:
     """Like what admins do over HTTP: whoever can run this has the machine."""
     await shop.audit_log.record(
         AuditEntry(
             actor=f"cli:{getpass.getuser()}",
             role="operator",
             action=action,
-            target=f"/api/auth/users/{subject.id}",
+            target=target,
             outcome="ok",
             status=0,
             address="",
             request_id="",
-            subject=subject.id,
+            subject=subject,
         )
     )
 

@@ -38,6 +38,7 @@ class Config:
     mongo_pool_size: int = 64
     redis_timeout_seconds: float = 1.0
     redis_pool_size: int = 32
+    migrate_at_start: bool = False  # processes migrate older stores themselves; `holdfast up` sets it for its own
 
     # the ledger
     reservation_ttl_seconds: float = 900
@@ -138,6 +139,9 @@ class Config:
     login_failures_kept_max: int = 50_000
     known_addresses_max: int = 5
     device_cookie_ttl_seconds: float = 7_776_000
+    api_keys_max: int = 1_000
+    api_key_known_seconds: float = 0.5  # a revoked key ends within this, in every process
+    api_key_used_seconds: float = 60  # how often a use is written down
     audit_ttl_seconds: float = 31_536_000
     audit_waiting_max: int = 10_000
     audit_batch_max: int = 500

@@ -42,6 +42,7 @@ def import_routes(blueprint: Blueprint, inventory: Inventory, clock: Clock, conf
         takes=ImportQuery,
         returns={200: ImportReply},
         access=Access.STAFF,
+        scope="stock:write",
         limit="file",
         errors=(Invalid,),
         idempotent=True,

@@ -84,6 +84,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=PageQuery,
         returns={200: LowStockReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def low_stock(call: Call[PageQuery]) -> Reply:
         """What should be reordered, with everything that is on hand and reserved."""
@@ -100,6 +101,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=ReceiveBody,
         returns={200: ReceiveReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -119,6 +121,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         "One SKU's stock",
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:read",
         errors=(UnknownSku,),
     )
     async def stock(call: Call[Nothing], sku: str) -> Reply:
@@ -133,6 +136,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=AdjustBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, BelowReserved, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -153,6 +157,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=CountBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, BelowReserved, CountedSince, UnknownVersion, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -173,6 +178,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=ThresholdBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku,),
     )
     async def threshold(call: Call[ThresholdBody], sku: str) -> Reply:
@@ -188,6 +194,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=PageQuery,
         returns={200: HistoryReply},
         access=Access.STAFF,
+        scope="stock:read",
         errors=(UnknownSku,),
     )
     async def history(call: Call[PageQuery], sku: str) -> Reply:
@@ -210,6 +217,7 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         takes=StockQuery,
         returns={200: LowStockReply},
         access=Access.STAFF,
+        scope="stock:read",
         also_as=(CSV, JSON_LINES),
     )
     async def listed(call: Call[StockQuery]) -> Reply:
@@ -229,6 +237,7 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         "The reasons a movement may give",
         returns={200: ReasonsReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def reasons(call: Call[Nothing]) -> Reply:
         """Suggestions, until the shop has a list of its own (`HOLDFAST_STOCK_REASONS`): then nothing else is taken."""
@@ -243,6 +252,7 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         takes=MovementsQuery,
         returns={200: HistoryReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def movements(call: Call[MovementsQuery]) -> Reply:
         """What a delivery note, an order or a return has moved: those that named it as their `reference`."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
@@ -21,7 +21,7 @@ from service.errors import Malformed, Problem, Unauthenticated, Unsupported
 from service.idempotency import IdempotencyKey
 from service.infra import json
 from service.web.http import forms
-from service.web.http.access import Access, Principal
+from service.web.http.access import Access, Principal, Scope
 from service.web.http.body_size import BodySize, size_of
 from service.web.http.reading import body_reader, converted, fingerprint, media_type, query_reader, segment
 
@@ -70,6 +70,7 @@ class Operation:
     body_size: BodySize = "default"
     lines_of: Callable[[Any], int] | None = None
     body_optional: bool = False
+    scope: Scope | Literal[""] = ""
     is_page: bool = False  # for people: links to it may carry parameters of others
     media: Mapping[str, str] = field(default_factory=dict)
     also_as: tuple[str, ...] = ()
@@ -172,6 +173,7 @@ def operation(
     body_size: BodySize | None = None,
     lines_of: Callable[[Any], int] | None = None,
     body_optional: bool = False,
+    scope: Scope | Literal[""] = "",
     example: Mapping[str, Any] | None = None,
     media: Mapping[str, str] | None = None,
     also_as: tuple[str, ...] = (),
@@ -181,11 +183,10 @@ def operation(
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
     large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
     work grows with them: they are charged for; `body_optional`
-    that no body is as good as an empty one; `example` what the document's example of the answer says where
-    values must agree;
-    `media` the types of a body that is no JSON, with an example of each; the handler reads it itself, `takes` being
-    the query then; `also_as` the types, beside JSON, that the answer may have. The handler's docstring is the
-    description in the document."""
+    that no body is as good as an empty one; `scope` that a service's key with it may call the route, too; `example`
+    what the document's example of the answer says where values must agree; `media` the types of a body that is no
+    JSON, with an example of each: the handler reads it itself and `takes` is the query; `also_as` the types, beside
+    JSON, that the answer may have. The handler's docstring is the description in the document."""
     declared = Operation(
         method,
         summary,
@@ -202,6 +203,7 @@ def operation(
         body_size or size_of(takes, limit),
         lines_of,
         body_optional,
+        scope,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
         media or {},
         also_as,

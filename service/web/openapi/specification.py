@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.web.http import problems
 from service.web.http.access import Access
-from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation, is_page
+from service.web.http.operation import SAFE_METHODS, UNLIMITED, EventStream, Nothing, Operation, is_page
 from service.web.openapi.bounds import bounded
 from service.web.openapi.schemas import (
     PLAIN_TEXT,
@@ -33,6 +33,8 @@ from service.web.openapi.schemas import (
     overlaid,
     query_parameters,
 )
+from service.web.security import api_keys
+from service.web.security.api_keys import BadApiKey, KeyNotAllowed, ScopeMissing
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
@@ -157,6 +159,7 @@ def _security_schemes(names: CookieNames) -> dict[str, Any]:
     return {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {"type": "apiKey", "in": "cookie", "name": names.access},
+        "apiKey": {"type": "apiKey", "in": "header", "name": api_keys.HEADER, "description": api_keys.described()},
         "csrf": {
             "type": "apiKey",
             "in": "header",
@@ -254,6 +257,8 @@ class _Writer:
         if declared.method not in SAFE_METHODS:
             cookie["csrf"] = []
         credentials: list[dict[str, list[str]]] = [{"bearer": []}, cookie]
+        if declared.scope:
+            credentials.append({"apiKey": [declared.scope]})
         if declared.access is Access.PUBLIC:
             return [{}, *credentials] if declared.guest else []
         return credentials
@@ -332,6 +337,12 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:
         yield NotYourRole
+    if declared.limit != UNLIMITED:
+        yield BadApiKey
+    if declared.scope:
+        yield ScopeMissing
+    elif not api_keys.is_open_to_keys(declared):
+        yield KeyNotAllowed
     if declared.method not in SAFE_METHODS:
         yield CsrfFailed
     if has_parameters:
