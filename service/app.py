@@ -20,6 +20,7 @@ from sanic.server.async_server import AsyncioServer
 
 from service import bootstrap, startup
 from service.alerts.routes import routes as alerts_routes
+from service.auth.api_key_routes import routes as api_key_routes
 from service.auth.routes import routes as auth_routes
 from service.bootstrap import Background, HttpEdge, Shop
 from service.cart.routes import routes as cart_routes
@@ -31,10 +32,12 @@ from service.inventory.metrics import LedgerMetrics
 from service.inventory.routes import routes as inventory_routes
 from service.inventory.routes import stream_routes
 from service.jobs.routes import routes as jobs_routes
+from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
+from service.orders.coupon_routes import routes as coupon_routes
 from service.orders.overview import Overview
-from service.orders.routes import coupon_routes, webhook_routes
 from service.orders.routes import routes as orders_routes
+from service.orders.routes import webhook_routes
 from service.pages import account, buying, docs, notices, ops, second_factor, security_txt, storefront
 from service.pages.account import Account
 from service.pages.api import Api
@@ -84,6 +87,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
+        api_key_routes(edge.auth.api_keys),
         auth_routes(edge.auth, edge.layers, edge.shield, shop.config),
         catalog_routes(shop.catalog, shop.search, shop.suggestions, shop.reviews, edge.ready, shop.config),
         inventory_routes(shop.inventory, shop.clock, shop.config),
@@ -100,6 +104,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
 
 def health_of(shop: Shop, edge: HttpEdge, background: Background) -> Health:
     edge.registry.register(LedgerMetrics(shop.ledger, shop.transactions))
+    edge.registry.register(SchemaMetrics(shop.schema))
     pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
     return Health(pings, edge.registry, background.backlogs.families)
 
@@ -139,7 +144,7 @@ def _pages(
 
 
 def _limit(app: App, settings: Config) -> None:
-    app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_MAX_SIZE = settings.request_body_file_bytes
     app.config.REQUEST_MAX_HEADER_SIZE = settings.request_head_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
@@ -217,7 +222,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     settings = startup.configured()
-    with contextlib.closing(_listener(arguments)) as listener:
+    with contextlib.closing(_listener(arguments)) as listener, startup.refusals():
         uvloop.run(run(settings, listener))
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service import migrations
 from service.alerts import wiring as alerts
 from service.alerts.tasks import jobs as alert_jobs
 from service.auth import wiring as auth
@@ -16,8 +17,7 @@ from service.clock import Clock, SystemClock
 from service.config import Config
 from service.ids import Ids
 from service.indexes import INDEXES
-from service.infra.mongo.client import Transactions, client_without_timeout
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.client import Transactions
 from service.infra.redis.cache_version import Generation
 from service.infra.stores import Stores, connect
 from service.inventory import wiring as inventory
@@ -39,6 +39,7 @@ from service.runtime import Runtime
 from service.shop import Background, Domains, HttpEdge, Shop
 from service.web import wiring as web
 from service.web.http.shield import Shield
+from service.web.security.credentials import CredentialReaders
 
 __all__ = ["INDEXES", "Background", "HttpEdge", "Shop", "Stores", "background", "build", "connect", "http_edge", "shop"]
 
@@ -67,7 +68,8 @@ def build(
 def http_edge(shop: Shop) -> HttpEdge:
     """Accounts, sessions and the security layers of a shop."""
     runtime, stores, tokens = shop.runtime, shop.stores, Tokens(shop.clock, shop.ids, shop.config)
-    edge, kept = web.wire(runtime, stores, tokens, shop.audit_log), collectors(stores.database, shop.orders)
+    readers = CredentialReaders(tokens, auth.key_reader(runtime, stores))
+    edge, kept = web.wire(runtime, stores, readers, shop.audit_log), collectors(stores.database, shop.orders)
     accounts = auth.wire(runtime, stores, shop.work, shop.users, tokens, edge.layers.gate, kept)
     return HttpEdge(accounts, Shield(), edge.layers, edge.registry, edge.codecs, edge.cache, edge.ready)
 
@@ -101,13 +103,12 @@ def background(shop: Shop) -> Background:
 
 @asynccontextmanager
 async def shop(config: Config) -> AsyncIterator[Shop]:
-    """The shop on the configured stores, its indexes in place; drained and disconnected at the end."""
+    """The shop on the configured stores, once these are known to fit; drained and disconnected at the end. Raises
+    SchemaMismatch."""
     stores = connect(config)
     try:
         built = build(config, stores)
-        with client_without_timeout(config) as client:
-            await reconcile(client[config.database], INDEXES)
-        await built.catalog.upgrade()
+        await migrations.prepare(built.schema, config, build)
         yield built
         await built.drain()
         await built.gateway.close()

@@ -13,6 +13,7 @@ from service.config import ConfigError
 
 COMMANDS = {
     "up": "service.up:up",
+    "migrate": "service.migrate:migrate",
     "seed": "benchmarks.seeding.command:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",

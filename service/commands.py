@@ -4,8 +4,10 @@ import asyncio
 import getpass
 import json
 import os
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from service import bootstrap
-from service.auth.models import User
+from service.auth.api_key_schemas import KEY_NAME_MAX
+from service.auth.api_keys import Shown
+from service.auth.models import TooManyApiKeys, User
+from service.auth.schemas import NAME_PATTERN
 from service.bootstrap import Shop
 from service.errors import Invalid
 from service.infra.mongo import client as mongo
@@ -23,8 +28,10 @@ from service.infra.mongo import index_proof
 from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
 from service.orders.invariants import Audit
+from service.orders.repairs import Repairs, beyond_repair
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import AuditEntry
+from service.web.http.access import SCOPES
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 # Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
@@ -35,14 +42,50 @@ errors = Console(stderr=True, force_terminal=os.isatty(2))
 @data_option
 @as_json
 @click.option("--log", "log", is_flag=True, help="Verify the audit log's hash chain instead.")
-def audit(data: Path, as_json: bool, log: bool) -> int:
-    """Check the books: stock, holds, orders and money agree. Changes nothing."""
-    result = with_shop(data, lambda shop: shop.audit_log.verify() if log else audited(shop))
+@click.option("--repair", is_flag=True, help="Correct stock and holds by movements with a reason; says what it cannot.")
+@click.option("--dry-run", is_flag=True, help="With --repair: say what would be done, and do nothing.")
+def audit(data: Path, as_json: bool, log: bool, repair: bool, dry_run: bool) -> int:
+    """Check the books: stock, holds, orders and money agree. Changes nothing, unless told to --repair."""
+    if dry_run and not repair:
+        raise click.UsageError("--dry-run goes with --repair")
+    if log and repair:
+        raise click.UsageError("The audit log is evidence: it is not repaired")
+    work = repaired(dry_run) if repair else _verified if log else audited
+    result = with_shop(data, work)
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result, default=str))
     else:
         _show_checks(result["checks"])
+        _show_repairs(result)
     return 0 if result["ok"] else 1
+
+
+async def _verified(shop: Shop) -> dict[str, Any]:
+    return await shop.audit_log.verify()
+
+
+def repaired(dry_run: bool) -> Callable[[Shop], Awaitable[dict[str, Any]]]:
+    """Repairs, or says what would be done; and what the audit says afterwards."""
+
+    async def work(shop: Shop) -> dict[str, Any]:
+        with mongo.client_without_timeout(shop.config) as client:
+            database, actor = client[shop.config.database], f"cli:{getpass.getuser()}"
+            repairs = Repairs(client, database, shop.ledger, shop.expiry, shop.clock, actor)
+            steps = [step.does for step in await repairs.plan()] if dry_run else await repairs.run()
+        result = await audited(shop)
+        left = [] if dry_run else beyond_repair(result["checks"])
+        return {**result, "dryRun": dry_run, "repairs": steps, "beyondRepair": left}
+
+    return work
+
+
+def _show_repairs(result: Mapping[str, Any]) -> None:
+    for step in result.get("repairs", ()):
+        click.echo(f"{'would ' if result['dryRun'] else 'done: '}{step}")
+    for left in result.get("beyondRepair", ()):
+        click.echo(f"not repaired, {left['check'].replace('_', ' ')}: {left['why']}")
+    if result.get("repairs") == []:
+        click.echo("nothing to repair")
 
 
 async def audited(shop: Shop) -> dict[str, Any]:
@@ -64,7 +107,7 @@ def _show_checks(checks: list[dict[str, Any]]) -> None:
 
 @click.group()
 def admin() -> None:
-    """Manage administrators."""
+    """Manage administrators and the keys of services."""
 
 
 @admin.command()
@@ -93,9 +136,32 @@ def reset_second_factor(data: Path, email: str) -> None:
     click.echo(f"{user.email} signs in with the password alone")
 
 
+@admin.command("create-api-key")
+@data_option
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(list(SCOPES)), help="Repeatable.")
+@click.option("--days", type=click.IntRange(1, 3_650), help="Until it expires; without, it works until revoked.")
+def create_api_key(data: Path, name: str, scopes: tuple[str, ...], days: int | None) -> None:
+    """Make an API key for a service; prints it, this once."""
+    if not re.fullmatch(NAME_PATTERN, name) or len(name) > KEY_NAME_MAX:
+        raise click.BadParameter(f"1 to {KEY_NAME_MAX} signs, none of them < or >", param_hint="NAME")
+    try:
+        shown = with_shop(data, lambda shop: _made_key(shop, name, scopes, days))
+    except TooManyApiKeys as error:
+        raise click.UsageError(error.detail) from None
+    click.echo(shown.text)
+
+
+async def _made_key(shop: Shop, name: str, scopes: tuple[str, ...], days: int | None) -> Shown:
+    ends = None if days is None else shop.clock.now() + timedelta(days=days)
+    shown = await bootstrap.http_edge(shop).auth.api_keys.create(name, scopes, f"cli:{getpass.getuser()}", ends)
+    await _record(shop, "holdfast admin create-api-key", f"/api/admin/api-keys/{shown.key.id}", shown.key.id)
+    return shown
+
+
 async def _made_admin(shop: Shop, email: str, password: str) -> User:
     admin = await bootstrap.http_edge(shop).auth.accounts.create_admin(email, password)
-    await _record(shop, "holdfast admin create", admin)
+    await _record(shop, "holdfast admin create", _path_of(admin), admin.id)
     return admin
 
 
@@ -104,23 +170,27 @@ async def _reset_second_factor(shop: Shop, email: str) -> User | None:
     user = next(iter(await accounts.find_by_email(email)), None)
     if user is not None:
         await accounts.reset_second_factor(user.id)
-        await _record(shop, "holdfast admin reset-second-factor", user)
+        await _record(shop, "holdfast admin reset-second-factor", _path_of(user), user.id)
     return user
 
 
-async def _record(shop: Shop, action: str, subject: User) -> None:
+def _path_of(user: User) -> str:
+    return f"/api/auth/users/{user.id}"
+
+
+async def _record(shop: Shop, action: str, target: str, subject: str) -> None:
     """Like what admins do over HTTP: whoever can run this has the machine."""
     await shop.audit_log.record(
         AuditEntry(
             actor=f"cli:{getpass.getuser()}",
             role="operator",
             action=action,
-            target=f"/api/auth/users/{subject.id}",
+            target=target,
             outcome="ok",
             status=0,
             address="",
             request_id="",
-            subject=subject.id,
+            subject=subject,
         )
     )
 

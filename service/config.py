@@ -38,6 +38,7 @@ class Config:
     mongo_pool_size: int = 64
     redis_timeout_seconds: float = 1.0
     redis_pool_size: int = 32
+    migrate_at_start: bool = False  # processes migrate older stores themselves; `holdfast up` sets it for its own
 
     # the ledger
     reservation_ttl_seconds: float = 900
@@ -54,6 +55,7 @@ class Config:
     line_quantity_max: int = 1_000_000
     stock_quantity_max: int = 1_000_000_000
     low_stock_threshold: int = 5
+    import_lines_max: int = 100_001  # of a file of rows, its header among them
     stock_reasons: str = ""  # more reasons of movements, between commas; then nothing but a reason of the list is taken
     availability_skus_max: int = 100
     sweep_orders_max: int = 500
@@ -137,12 +139,16 @@ class Config:
     login_failures_kept_max: int = 50_000
     known_addresses_max: int = 5
     device_cookie_ttl_seconds: float = 7_776_000
+    api_keys_max: int = 1_000
+    api_key_known_seconds: float = 0.5  # a revoked key ends within this, in every process
+    api_key_used_seconds: float = 60  # how often a use is written down
     audit_ttl_seconds: float = 31_536_000
     audit_waiting_max: int = 10_000
     audit_batch_max: int = 500
 
     # the wire
     request_body_max_bytes: int = 1_048_576  # of routes that take many lines at once
+    request_body_file_bytes: int = 16_777_216  # of routes that take a file of rows
     request_body_default_bytes: int = 65_536  # of routes that do not say
     request_body_auth_bytes: int = 4_096  # of routes of accounts
     request_bytes_in_flight_max: int = 67_108_864  # of bodies that are being read, all connections together

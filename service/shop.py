@@ -40,6 +40,7 @@ from service.messaging.relay import Relay
 from service.messaging.sse_feed import SseBroadcaster
 from service.messaging.unit_of_work import UnitOfWork
 from service.messaging.wiring import MessagingDomain
+from service.migration.migrate import SchemaState
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
 from service.orders.refunds import Refunds
@@ -96,6 +97,7 @@ class Shop:
     settlement: Settlement
     refunds: Refunds
     expiry: Expiry
+    schema: SchemaState
 
     @property
     def runtime(self) -> Runtime:
@@ -136,6 +138,7 @@ class Shop:
             settlement=sales.settlement,
             refunds=sales.refunds,
             expiry=sales.expiry,
+            schema=SchemaState(),
         )
 
     async def drain(self) -> None:

@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service import config
 from service.config import Config, ConfigError
@@ -23,3 +25,13 @@ def configured() -> Config:
     for sentence in (*settings.warnings, *config.misspelt(os.environ)):
         log.warning(sentence)
     return settings
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What this version refuses to run on ends the process with a sentence, too."""
+    try:
+        yield
+    except ConfigError as error:
+        log.critical(error)
+        sys.exit(EXIT_USAGE)

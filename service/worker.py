@@ -92,7 +92,8 @@ def main() -> None:
     settings = startup.configured()
     batch_max = min(settings.batch_postings_max, settings.worker_batch_postings_max)
     settings = replace(settings, batch_postings_max=batch_max)
-    uvloop.run(_run(schedule if arguments.scheduler else work, settings))
+    with startup.refusals():
+        uvloop.run(_run(schedule if arguments.scheduler else work, settings))
 
 
 async def _run(body: Callable[[Config, asyncio.Event], Awaitable[None]], settings: Config) -> None:

@@ -15,18 +15,20 @@ from sanic import Blueprint, Sanic
 from sanic.server.async_server import AsyncioServer
 
 from service.auth.accounts import Accounts
+from service.auth.api_key_routes import routes as api_key_routes
+from service.auth.api_keys import ApiKeys
 from service.auth.indexes import INDEXES
 from service.auth.repository import UserRepository
 from service.auth.routes import routes as auth_routes
 from service.auth.tokens import Tokens, mail_token
 from service.auth.usecases import Auth
-from service.auth.wiring import wire
+from service.auth.wiring import key_reader, wire
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
 from service.infra.mongo import client as mongo
 from service.infra.mongo.client import Transactions
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.infra.redis import client as redis
 from service.infra.stores import Stores
 from service.messaging.outbox import Outbox
@@ -37,6 +39,7 @@ from service.web.audit.routes import routes as audit_routes
 from service.web.http.access import Access
 from service.web.http.operation import Call, Nothing, Reply, Wire, operation
 from service.web.http.shield import Shield
+from service.web.security.credentials import CredentialReaders
 from service.web.security.layers import Layers, setup_layers
 from service.web.security.metrics import SecurityMetrics
 
@@ -77,6 +80,7 @@ class Guarded:
     redis: Any
     auth: Auth
     accounts: Accounts
+    api_keys: ApiKeys
     layers: Layers
     audit_log: AuditLog
     registry: CollectorRegistry
@@ -144,6 +148,8 @@ def probe_routes(done: list[str]) -> Blueprint:
     for access in Access:
         _probe(blueprint, access, "GET", Query)
         _probe(blueprint, access, "POST", Body)
+    _probe(blueprint, Access.STAFF, "GET", Query, "/stock", scope="stock:read")
+    _probe(blueprint, Access.STAFF, "POST", Body, "/stock", scope="stock:write")
     _probe(blueprint, Access.PUBLIC, "POST", Body, "/guest", guest=True)
     _probe(blueprint, Access.CUSTOMER, "POST", Body, "/checkout", limit="checkout")
 
@@ -183,18 +189,20 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     database, ids = client[config.database], Ids(clock)
     tokens, shield = Tokens(clock, ids, config), Shield()
     audit_log, registry = AuditLog(database, clock, ids, config), CollectorRegistry()
-    layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
-    work = UnitOfWork(Transactions(client, clock, ids, config), Outbox(database, clock, ids))
     stores, runtime = Stores(client, database, redis_client), Runtime(clock, ids, config)
+    readers = CredentialReaders(tokens, key_reader(runtime, stores))
+    layers = Layers(config, clock, ids, readers, audit_log, SecurityMetrics(registry))
+    work = UnitOfWork(Transactions(client, clock, ids, config), Outbox(database, clock, ids))
     domain = wire(runtime, stores, work, UserRepository(database), tokens, layers.gate)
-    await reconcile(database, INDEXES)
+    await create_all(database, INDEXES)
     done: list[str] = []
     app: Sanic[Any, Any] = Sanic(f"guarded-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)
     app.config.ACCESS_LOG = app.config.TOUCHUP = False
-    app.config.REQUEST_MAX_SIZE = config.request_body_max_bytes
+    app.config.REQUEST_MAX_SIZE = config.request_body_file_bytes
     app.ctx.shield = shield
     app.error_handler.add(Exception, layers.answer)
     app.blueprint(auth_routes(domain, layers, shield, config))
+    app.blueprint(api_key_routes(domain.api_keys))
     app.blueprint(audit_routes(audit_log))
     app.blueprint(probe_routes(done))
     listener = socket.create_server(("127.0.0.1", 0))
@@ -216,6 +224,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
                 redis_client,
                 domain.auth,
                 domain.accounts,
+                domain.api_keys,
                 layers,
                 audit_log,
                 registry,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from benchmarks.contention.strategies import Client, Database, Strategy
 from service import bootstrap
 from service.config import Config
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.infra.redis import client as redis
 from service.inventory.models import HoldStatus, InsufficientStock, Line
 from service.inventory.repository import InventoryRepository
@@ -38,7 +38,7 @@ class GroupCommit(Strategy):
 
     async def stock(self, skus: Sequence[str], units: int) -> None:
         await self.client.drop_database(self.database.name)
-        await reconcile(self.database, bootstrap.INDEXES)
+        await create_all(self.database, bootstrap.INDEXES)
         repository, now = InventoryRepository(self.database), self._shop.clock.now()
         for sku in skus:
             await repository.create(sku, sku, 0, now)

@@ -15,7 +15,7 @@ from pymongo import WriteConcern
 
 from service.bootstrap import INDEXES
 from service.ids import CROCKFORD
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.inventory.documents import history_id
 from service.inventory.models import HoldStatus
 from service.orders.models import Order, OrderLine, OrderStatus, Payment, PaymentStatus, ReservationState, StatusChange
@@ -60,7 +60,7 @@ async def fill(database: Any, size: Size, seed: int, step: Step) -> None:
     past = _Past(size, random.Random(seed))
     await _insert(database, past.orders(), size.orders, lambda count: step(f"{size.name}: {count:,} orders"))
     await _insert(database, past.stock(), size.skus, lambda count: step(f"{size.name}: {count:,} SKUs"))
-    await reconcile(database, INDEXES)
+    await create_all(database, INDEXES)
     await database.client.admin.command("fsync")
     step(f"{size.name}: indexes")
 

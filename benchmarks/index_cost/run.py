@@ -19,7 +19,7 @@ from benchmarks.index_cost.shop import MeasuredShop
 from benchmarks.kit.cpu_time import cpu_seconds_of
 from benchmarks.kit.percentiles import median_interval
 from service import bootstrap
-from service.infra.mongo.indexes import Index, reconcile
+from service.infra.mongo.indexes import Index, create_all
 
 Step = Callable[[str], None]
 PRIMARY = "_id_"
@@ -66,7 +66,7 @@ async def _run(mongodb_uri: str, plan: IndexCostPlan, step: Step) -> dict[str, A
 
 async def _opened(client: Any, name: str, indexes: Sequence[Index], plan: IndexCostPlan) -> MeasuredShop:
     shop = MeasuredShop(client, name, plan.seed)
-    await reconcile(shop.database, indexes)
+    await create_all(shop.database, indexes)
     await shop.open(plan.skus)
     return shop
 

@@ -19,7 +19,7 @@ from service.cart.repository import CartRepository
 from service.catalog.models import Product, slugify
 from service.catalog.repository import to_document
 from service.catalog.search.vocabulary import Vocabulary
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.inventory.models import HoldStatus
 from service.orders.models import Order, OrderLine, OrderStatus, ReservationState, StatusChange
 from service.orders.repository import order_document
@@ -75,7 +75,7 @@ async def fill_catalogue(database: Any, entries: Sequence[CatalogueEntry]) -> No
 
 
 async def _index(database: Any, collections: set[str]) -> None:
-    await reconcile(database, [index for index in INDEXES if index.collection in collections])
+    await create_all(database, [index for index in INDEXES if index.collection in collections])
 
 
 async def _insert(collection: Any, documents: Iterable[dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ from whole_site import WholeSite, whole_site  # noqa: E402
 from service import bootstrap  # noqa: E402
 from service.config import Config  # noqa: E402
 from service.infra.mongo import client as mongo  # noqa: E402
-from service.infra.mongo.indexes import reconcile  # noqa: E402
+from service.infra.mongo.indexes import create_all  # noqa: E402
 from service.stack import embedded  # noqa: E402
 from service.web.openapi.schemas import USUAL  # noqa: E402
 
@@ -76,7 +76,7 @@ async def judged(command: list[str], folder: Path) -> int:
         )
         certificate = self_signed(folder)
         client = mongo.connect(config)
-        await reconcile(client[config.database], bootstrap.INDEXES)
+        await create_all(client[config.database], bootstrap.INDEXES)
         client.close()
         async with whole_site(config, shops.MovableClock()) as site:
             await shops.stock(site.shop, TEA=1_000_000, CUP=1_000_000)

@@ -30,6 +30,7 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         takes=AlertsQuery,
         returns={200: AlertsReply},
         access=Access.STAFF,
+        scope="alerts:read",
     )
     async def alert_list(call: Call[AlertsQuery]) -> Reply:
         """By default those whose condition still holds, acknowledged or not; `status` and `kind` narrow it down. A
@@ -48,6 +49,7 @@ def routes(alerts: Alerts, notices: Notices) -> Blueprint:
         "Take note of an alert",
         returns={200: AlertView},
         access=Access.STAFF,
+        scope="alerts:write",
         errors=(UnknownAlert,),
     )
     async def acknowledge(call: Call[Nothing], alert_id: str) -> Reply:

@@ -5,7 +5,16 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from service.auth.models import LastAdmin, NewUser, Session, User, UserNotFound, granted_role, new_user
+from service.auth.models import (
+    LastAdmin,
+    NewUser,
+    Session,
+    User,
+    UserNotFound,
+    gave_second_factor,
+    granted_role,
+    new_user,
+)
 from service.auth.passwords import Passwords
 from service.auth.repository import UserRepository
 from service.auth.second_factor import SecondFactors
@@ -32,8 +41,11 @@ class SessionAlignment:
         user = await self._users.get(user_id)
         if user is None or user.disabled:
             await self._sessions.end_all(user_id)
-        else:
-            await self._sessions.change_role(user_id, self.role(user))
+            return
+        for session in await self._sessions.of_user(user_id):
+            if not gave_second_factor(user, session.id, session.factor_id):
+                await self._sessions.end(user_id, session.id)
+        await self._sessions.change_role(user_id, self.role(user))
 
     def role(self, user: User) -> str:
         """Of the user's sessions."""
@@ -119,8 +131,18 @@ class Accounts:
         await self._transactions.run(body)
         await self._alignment.align(user_id)
 
-    async def second_factor_confirmed(self, user_id: str, kept: str) -> None:
-        """Logins that gave a password alone end; the one that gave the code may do what its role may."""
+    async def confirm_second_factor(self, user_id: str, code: str, kept: str) -> None:
+        """Logins that gave a password alone end; the one that gave the code may do what its role may. If Redis fails
+        in between, the relay ends them, and a refresh finds by the committed record that they have ended.
+
+        Raises UserNotFound, NoSecondFactor, BadCode, LoginLocked."""
+        checked = await self._factors.checked(user_id, code, kept)
+
+        async def body(session: StoreSession) -> None:
+            await self._change(user_id, session, admin_stays=True)
+            await self._factors.confirm(user_id, checked, session)
+
+        await self._transactions.run(body)
         await self._sessions.end_all(user_id, keep=kept)
         await self._alignment.align(user_id)
 

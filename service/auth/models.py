@@ -86,6 +86,14 @@ class NoSecondFactor(Conflict):
     code, title = "no_second_factor", "The account has no second factor, or none was begun"
 
 
+class ApiKeyNotFound(NotFound):
+    code, title = "api_key_not_found", "There is no such API key"
+
+
+class TooManyApiKeys(Conflict):
+    code, title = "too_many_api_keys", "There are as many API keys as there may be; revoke one first"
+
+
 class LastAdmin(Conflict):
     code, title = "last_admin", "The last admin stays admin"
 
@@ -106,6 +114,8 @@ class User:
     email_verified: bool = False
     disabled: bool = False
     second_factor: bool = False
+    factor_id: str = ""  # of the second factor; "" also for one from before they had ids
+    factor_session: str = ""  # the login that confirmed it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +159,7 @@ class Session:
     created_at: datetime
     refreshed_at: datetime
     device: Device
+    factor_id: str = ""  # of the second factor that it gave a code of
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,39 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySecret:
+    """`digest`: the hash of a secret that was shown once. `ends_at`: of one that was replaced."""
+
+    digest: str
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The credential of a service. The last of `secrets` is the newest; after a rotation the one before it lives on for
+    a while. `last_used_at` is right to the minute."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    secrets: tuple[KeySecret, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    def end_of(self, digest: str) -> datetime | None:
+        """When that secret stops working: the sooner of the key's end and its own. Raises KeyError for another one."""
+        own = {secret.digest: secret.ends_at for secret in self.secrets}[digest]
+        return min((end for end in (own, self.expires_at) if end is not None), default=None)
+
+    def rotated(self, digest: str, old_ends_at: datetime) -> tuple[KeySecret, ...]:
+        """Two secrets live at most: what an earlier rotation left behind ends."""
+        replaced = self.secrets[-1]
+        return KeySecret(replaced.digest, old_ends_at), KeySecret(digest)
+
+
+@dataclass(frozen=True, slots=True)
 class LockRule:
     """After `free` failures each further one doubles the wait before the next attempt, up to a maximum."""
 
@@ -175,6 +219,12 @@ class LockRule:
 def granted_role(user: User, needing: Collection[str]) -> str:
     """What a session of the user may do: a role that needs a second factor is worth nothing without one."""
     return "customer" if user.role in needing and not user.second_factor else user.role
+
+
+def gave_second_factor(user: User, session_id: str, factor_id: str) -> bool:
+    """Whether a login was made with the second factor of its account, or confirmed it. The account's committed record
+    decides: a login that gave a password alone ends, also if nobody could end it when the factor was confirmed."""
+    return user.factor_id in {"", factor_id} or session_id == user.factor_session
 
 
 def normal_code(code: str) -> str:

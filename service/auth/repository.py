@@ -24,6 +24,8 @@ def to_user(document: Mapping[str, Any]) -> User:
         document["emailVerified"],
         document.get("disabled", False),
         "secondFactor" in document,
+        document.get("secondFactor", {}).get("id", ""),
+        document.get("secondFactor", {}).get("session", ""),
     )
 
 

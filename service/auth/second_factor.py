@@ -22,7 +22,7 @@ from service.auth.models import (
     User,
     normal_code,
 )
-from service.auth.second_factor_repository import SecondFactorRepository, StoredFactor
+from service.auth.second_factor_repository import Confirmation, SecondFactorRepository, StoredFactor
 from service.clock import Clock
 from service.config import Config
 from service.ids import Ids
@@ -53,16 +53,22 @@ class SecondFactors:
             raise SecondFactorExists()
         return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER), codes)
 
-    async def confirm(self, user_id: str, code: str) -> None:
-        """From now on logins need it. Raises NoSecondFactor, BadCode, LoginLocked."""
+    async def checked(self, user_id: str, code: str, session_id: str) -> Confirmation:
+        """What `confirm` makes good: the first code was right. Raises NoSecondFactor, BadCode, LoginLocked."""
         await self._begin_attempt(user_id)
         proposed = await self._factors.proposed(user_id)
         if proposed is None:
             raise NoSecondFactor()
         step = self._step_of(user_id, proposed, normal_code(code))
-        if step is None or not await self._factors.confirm(user_id, proposed, step, self._clock.now()):
+        if step is None:
             raise BadCode()
         await self._attempts.succeeded(self._mark(user_id), ANYWHERE)
+        return Confirmation(proposed, step, self._ids.secret()[:32], session_id)
+
+    async def confirm(self, user_id: str, checked: Confirmation, session: Session) -> None:
+        """From now on logins need it. Raises BadCode if another one was proposed or confirmed meanwhile."""
+        if not await self._factors.confirm(user_id, checked, self._clock.now(), session):
+            raise BadCode()
 
     async def check(self, user: User, code: str | None) -> None:
         """Passes whoever has no second factor. A code works once. Raises SecondFactorRequired, BadCode, LoginLocked."""

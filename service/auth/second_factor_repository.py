@@ -18,6 +18,17 @@ class StoredFactor:
     recovery: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A proposed factor whose first code was right: in which half minute, and which login gave it. `factor_id` is its
+    name from now on, which nobody can guess."""
+
+    proposed: StoredFactor
+    step: int
+    factor_id: str
+    session_id: str
+
+
 class SecondFactorRepository:
     def __init__(self, database: Database) -> None:
         self._users = database["users"]
@@ -36,12 +47,21 @@ class SecondFactorRepository:
     async def confirmed(self, user_id: str) -> StoredFactor | None:
         return await self._find(user_id, CONFIRMED)
 
-    async def confirm(self, user_id: str, proposed: StoredFactor, step: int, now: datetime) -> bool:
+    async def confirm(self, user_id: str, confirmed: "Confirmation", now: datetime, session: Session) -> bool:
         """Unless another one was proposed or confirmed meanwhile."""
-        factor = {"secret": proposed.sealed, "recovery": list(proposed.recovery), "lastStep": step, "since": now}
+        proposed = confirmed.proposed
+        factor = {
+            "id": confirmed.factor_id,
+            "session": confirmed.session_id,
+            "secret": proposed.sealed,
+            "recovery": list(proposed.recovery),
+            "lastStep": confirmed.step,
+            "since": now,
+        }
         found = await self._users.update_one(
             {"_id": {"$eq": user_id}, f"{PROPOSED}.secret": proposed.sealed, CONFIRMED: {"$exists": False}},
             {"$set": {CONFIRMED: factor}, "$unset": {PROPOSED: 1}},
+            session=session,
         )
         return bool(found.modified_count)
 

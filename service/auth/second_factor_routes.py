@@ -84,8 +84,7 @@ def _setting_up(blueprint: Blueprint, domain: AuthDomain, device_of: Callable[[R
     )
     async def confirm_second_factor(call: Call[CodeBody]) -> Reply:
         """From now on logins need a code. Your other sessions end."""
-        await domain.factors.confirm(call.user.user_id, call.taken.code)
-        await domain.accounts.second_factor_confirmed(call.user.user_id, call.user.session_id)
+        await domain.accounts.confirm_second_factor(call.user.user_id, call.taken.code, call.user.session_id)
         return Reply(204)
 
 

@@ -26,27 +26,27 @@ if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KE
 """
 
 ROTATE = """
-local found = redis.call('HMGET', KEYS[1], 'user', 'generation', 'refreshed', 'role', 'seal')
-if not found[1] then return {'gone', '', 0, '', ''} end
+local found = redis.call('HMGET', KEYS[1], 'user', 'generation', 'refreshed', 'role', 'seal', 'factor')
+if not found[1] then return {'gone', '', 0, '', '', ''} end
 local presented, current, now = tonumber(ARGV[1]), tonumber(found[2]), tonumber(ARGV[2])
 local left = tonumber(string.match(found[5] or '', '^%d+') or 0) - now
 if left <= 0 then
   redis.call('DEL', KEYS[1])
-  return {'gone', '', 0, '', ''}
+  return {'gone', '', 0, '', '', ''}
 end
 if presented == current then
   local idle = math.min(tonumber(ARGV[4]), left)
   redis.call('HSET', KEYS[1], 'generation', current + 1, 'refreshed', ARGV[2])
   redis.call('PEXPIRE', KEYS[1], idle)
   if redis.call('PTTL', ARGV[5] .. found[1]) < idle then redis.call('PEXPIRE', ARGV[5] .. found[1], idle) end
-  return {'rotated', found[1], current + 1, found[4], found[5]}
+  return {'rotated', found[1], current + 1, found[4], found[5], found[6] or ''}
 end
 if presented == current - 1 and now - tonumber(found[3]) <= tonumber(ARGV[3]) then
-  return {'rotated', found[1], current, found[4], found[5]}
+  return {'rotated', found[1], current, found[4], found[5], found[6] or ''}
 end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', ARGV[5] .. found[1], string.sub(KEYS[1], #ARGV[6] + 1))
-return {'reused', found[1], 0, '', ''}
+return {'reused', found[1], 0, '', '', ''}
 """
 
 END = """
@@ -77,6 +77,7 @@ class Rotation(NamedTuple):
     user_id: str
     generation: int
     role: str
+    factor_id: str = ""
 
 
 class SessionStore:
@@ -104,7 +105,7 @@ class SessionStore:
             await self.end(user_id, oldest.decode())
 
     async def rotate(self, session_id: str, generation: int) -> Rotation:
-        outcome, user_id, valid, role, seal = await self._rotate(
+        outcome, user_id, valid, role, seal, factor_id = await self._rotate(
             keys=(SESSION_PREFIX + session_id,),
             args=(
                 generation,
@@ -115,7 +116,7 @@ class SessionStore:
                 SESSION_PREFIX,
             ),
         )
-        rotation = Rotation(outcome.decode(), user_id.decode(), int(valid), role.decode())
+        rotation = Rotation(outcome.decode(), user_id.decode(), int(valid), role.decode(), factor_id.decode())
         if rotation.outcome == "rotated" and not self._seals.hold(
             session_id, rotation.user_id, rotation.role, seal.decode()
         ):
@@ -190,6 +191,8 @@ def _to_fields(session: Session) -> Iterable[str | int]:
         session.device.address,
         "agent",
         session.device.agent[:AGENT_MAX],
+        "factor",
+        session.factor_id,
     )
 
 
@@ -202,4 +205,5 @@ def _to_session(session_id: str, fields: dict[bytes, bytes]) -> Session:
         _moment(fields[b"created"]),
         _moment(fields[b"refreshed"]),
         Device(fields[b"address"].decode(), fields[b"agent"].decode()),
+        fields.get(b"factor", b"").decode(),
     )

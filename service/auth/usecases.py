@@ -23,6 +23,7 @@ from service.auth.models import (
     User,
     UserNotFound,
     WrongPassword,
+    gave_second_factor,
     granted_role,
     new_user,
 )
@@ -97,7 +98,7 @@ class Auth:
 
     async def _open_session(self, user: User, device: Device) -> Issued:
         now = self._clock.now()
-        session = Session(self._ids.secret()[:32], user.id, self._role(user), 1, now, now, device)
+        session = Session(self._ids.secret()[:32], user.id, self._role(user), 1, now, now, device, user.factor_id)
         await self._sessions.open(session)
         await self._check_unchanged(user, session)
         return self._issued(user, session.id, 1)
@@ -117,6 +118,9 @@ class Auth:
             raise TokenReused()
         user = await self._users.get(rotation.user_id) if rotation.outcome == "rotated" else None
         if user is None or user.disabled:
+            raise BadRefreshToken()
+        if not gave_second_factor(user, session_id, rotation.factor_id):
+            await self._sessions.end(user.id, session_id)
             raise BadRefreshToken()
         if self._role(user) != rotation.role:
             await self._sessions.change_role(user.id, self._role(user))

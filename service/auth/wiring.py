@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.auth.accounts import Accounts, SessionAlignment
+from service.auth.api_key_reader import ApiKeyReader
+from service.auth.api_key_repository import ApiKeyRepository
+from service.auth.api_keys import ApiKeys
 from service.auth.attempts import LoginAttempts
 from service.auth.devices import Devices
 from service.auth.mails import RESET, VERIFICATION, Mails
@@ -29,6 +32,7 @@ class AuthDomain:
     auth: Auth
     accounts: Accounts
     factors: SecondFactors
+    api_keys: ApiKeys
     personal_data: PersonalData
     passwords: Passwords
 
@@ -52,9 +56,15 @@ def wire(
         Auth(users, sessions, LoginChecks(attempts, passwords, factors), tokens, mails, runtime),
         Accounts(users, sessions, passwords, factors, work, runtime),
         factors,
+        ApiKeys(ApiKeyRepository(stores.database), runtime),
         PersonalData(collectors or {}),
         passwords,
     )
+
+
+def key_reader(runtime: Runtime, stores: Stores) -> ApiKeyReader:
+    """For the security layers."""
+    return ApiKeyReader(ApiKeyRepository(stores.database), runtime.clock, runtime.config)
 
 
 def session_alignment(runtime: Runtime, stores: Stores, users: UserRepository) -> SessionAlignment:

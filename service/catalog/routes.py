@@ -1,52 +1,41 @@
 """/api/products"""
 
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sanic import Blueprint
 
+from service.catalog import review_routes
 from service.catalog.models import (
-    AlreadyReviewed,
     CategoryCycle,
     CategoryLimit,
     CategoryNode,
     CategoryNotFound,
-    NotBought,
     Product,
     ProductNotFound,
-    ReviewNotFound,
-    ReviewStatus,
-    SignedAsStaff,
     SkuTaken,
     SlugTaken,
     Sort,
     VersionConflict,
 )
 from service.catalog.positions import cursor_of, place_of
-from service.catalog.reviews import ReviewPage, Reviews
+from service.catalog.reviews import Reviews
 from service.catalog.schemas import (
     BrandsReply,
     CategoriesReply,
     CategoryBody,
     CategoryView,
     EditProductBody,
-    ModerationBody,
     NewProductBody,
-    PageQuery,
     ProductsQuery,
     ProductsReply,
     ProductView,
-    ReviewBody,
-    ReviewsReply,
-    ReviewView,
     SearchQuery,
     SearchReply,
     SuggestQuery,
     SuggestReply,
     category_view,
     product_view,
-    review_view,
     suggestion_view,
 )
 from service.catalog.search.suggestions import Suggestions
@@ -77,7 +66,7 @@ def routes(
     _searching(blueprint, catalog, search, suggestions, ready)
     _editing(blueprint, catalog, ready, config)
     _categories(blueprint, catalog, ready)
-    _reviewing(blueprint, reviews, ready)
+    review_routes.add(blueprint, reviews, ready)
     return blueprint
 
 
@@ -183,6 +172,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         takes=NewProductBody,
         returns={201: ProductView},
         access=Access.STAFF,
+        scope="catalog:write",
         errors=EDITED,
         gives={"id_or_slug": "/id", "sku": "/sku"},
     )
@@ -202,6 +192,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         takes=EditProductBody,
         returns={200: ProductView},
         access=Access.STAFF,
+        scope="catalog:write",
         errors=(ProductNotFound, VersionConflict, *EDITED),
     )
     async def edit(call: Call[EditProductBody], id_or_slug: str) -> Reply:
@@ -219,6 +210,7 @@ def _editing(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config
         "Archive a product: off the shelves, but never forgotten",
         returns={204: None},
         access=Access.STAFF,
+        scope="catalog:write",
         errors=(ProductNotFound,),
     )
     async def archive(call: Call[Nothing], id_or_slug: str) -> Reply:
@@ -254,6 +246,7 @@ def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> 
         takes=CategoryBody,
         returns={200: CategoryView},
         access=Access.STAFF,
+        scope="catalog:write",
         errors=(CategoryNotFound, CategoryCycle, CategoryLimit),
     )
     async def put_category(call: Call[CategoryBody], category_id: str) -> Reply:
@@ -280,87 +273,6 @@ def _categories(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies) -> 
         return await ready.reply(call, view)
 
 
-def _reviewing(blueprint: Blueprint, reviews: Reviews, ready: ReadyReplies) -> None:
-    @operation(
-        blueprint,
-        "GET",
-        "/<id_or_slug:str>/reviews",
-        "A product's published reviews, newest first",
-        takes=PageQuery,
-        returns={200: ReviewsReply, 304: None},
-        access=Access.PUBLIC,
-        limit="read",
-        errors=(ProductNotFound,),
-    )
-    async def published(call: Call[PageQuery], id_or_slug: str) -> Reply:
-        """Only those that staff have published."""
-
-        async def view() -> ReviewsReply:
-            return _reviews(await reviews.published(id_or_slug, _moment(call.taken.cursor), call.taken.limit))
-
-        return await ready.reply(call, view)
-
-    @operation(
-        blueprint,
-        "POST",
-        "/<id_or_slug:str>/reviews",
-        "Review a product; staff publish it",
-        takes=ReviewBody,
-        returns={201: ReviewView},
-        access=Access.CUSTOMER,
-        errors=(ProductNotFound, AlreadyReviewed, NotBought, SignedAsStaff),
-        gives={"review_id": "/id"},
-    )
-    async def submit(call: Call[ReviewBody], id_or_slug: str) -> Reply:
-        """By who has bought it, one review a customer and product, and not signed in the shop's name. It is shown, and
-        counts in the rating, when staff have published it."""
-        taken = call.taken
-        review = await reviews.submit(id_or_slug, call.user.user_id, taken.author, taken.rating, taken.text)
-        return Reply(201, review_view(review))
-
-    @operation(
-        blueprint,
-        "GET",
-        "/<id_or_slug:str>/reviews/mine",
-        "Your own review of a product, published or not",
-        returns={200: ReviewView},
-        access=Access.CUSTOMER,
-        errors=(ProductNotFound, ReviewNotFound),
-    )
-    async def own(call: Call[Nothing], id_or_slug: str) -> Reply:
-        """404 `review_not_found` if you have written none."""
-        return Reply(200, review_view(await reviews.own(id_or_slug, call.user.user_id)))
-
-    @operation(
-        blueprint,
-        "GET",
-        "/reviews",
-        "Reviews waiting for moderation, oldest first",
-        takes=PageQuery,
-        returns={200: ReviewsReply},
-        access=Access.STAFF,
-    )
-    async def waiting(call: Call[PageQuery]) -> Reply:
-        """Oldest first, for staff to publish or refuse one after the other."""
-        return Reply(200, _reviews(await reviews.waiting(_moment(call.taken.cursor), call.taken.limit)))
-
-    @operation(
-        blueprint,
-        "PATCH",
-        "/reviews/<review_id:str>",
-        "Publish or refuse a review",
-        takes=ModerationBody,
-        returns={200: ReviewView},
-        access=Access.STAFF,
-        errors=(ReviewNotFound,),
-    )
-    async def moderate(call: Call[ModerationBody], review_id: str) -> Reply:
-        """Publishing adds its stars to the product's rating, refusing takes them away again."""
-        moderated = await reviews.moderate(review_id, ReviewStatus(call.taken.status))
-        await ready.forget()
-        return Reply(200, review_view(moderated))
-
-
 async def _listed(catalog: Catalog, asked: ProductsQuery) -> ProductsReply:
     sort = Sort(asked.sort)
     page = await catalog.listed(asked.category, asked.filters(), sort, place_of(asked.cursor, sort), asked.limit)
@@ -380,18 +292,6 @@ async def _found(catalog: Catalog, search: Search, ready: ReadyReplies, asked: S
 async def _with_stock(catalog: Catalog, product: Product) -> ProductView:
     page = await catalog.with_stock([product])
     return product_view(product, page.stock)
-
-
-def _moment(given: str | None) -> tuple[datetime, str] | None:
-    if given is None:
-        return None
-    position = cursor.decode(given, cursor.TimePosition)
-    return position.at, position.id
-
-
-def _reviews(page: ReviewPage) -> ReviewsReply:
-    after = None if page.next is None else cursor.encode(cursor.TimePosition(*page.next))
-    return ReviewsReply(items=[review_view(review) for review in page.items], next_cursor=after)
 
 
 def _check_currency(given: Any, config: Config) -> None:

@@ -8,6 +8,7 @@ from sanic import Blueprint, Request
 from service.clock import Clock
 from service.config import Config
 from service.idempotency import IdempotencyKey
+from service.inventory.import_routes import import_routes, stock_file
 from service.inventory.models import (
     BelowReserved,
     Counted,
@@ -46,6 +47,7 @@ from service.messaging.sse_feed import SseBroadcaster, parse_id
 from service.web.http import cursor
 from service.web.http.access import Access
 from service.web.http.operation import Call, EventStream, Nothing, Reply, operation
+from service.web.http.rows import CSV, JSON_LINES
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -53,6 +55,7 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("inventory", url_prefix="/api/inventory")
     _lists(blueprint, inventory)
+    import_routes(blueprint, inventory, clock, config)
 
     def key(call: Call[Any]) -> IdempotencyKey | None:
         return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
@@ -81,6 +84,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=PageQuery,
         returns={200: LowStockReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def low_stock(call: Call[PageQuery]) -> Reply:
         """What should be reordered, with everything that is on hand and reserved."""
@@ -97,6 +101,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=ReceiveBody,
         returns={200: ReceiveReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -116,6 +121,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         "One SKU's stock",
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:read",
         errors=(UnknownSku,),
     )
     async def stock(call: Call[Nothing], sku: str) -> Reply:
@@ -130,6 +136,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=AdjustBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, BelowReserved, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -150,6 +157,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=CountBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku, UnknownReason, BelowReserved, CountedSince, UnknownVersion, StockLimit, KeyReused),
         idempotent=True,
     )
@@ -170,6 +178,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=ThresholdBody,
         returns={200: InventoryReply},
         access=Access.STAFF,
+        scope="stock:write",
         errors=(UnknownSku,),
     )
     async def threshold(call: Call[ThresholdBody], sku: str) -> Reply:
@@ -185,6 +194,7 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         takes=PageQuery,
         returns={200: HistoryReply},
         access=Access.STAFF,
+        scope="stock:read",
         errors=(UnknownSku,),
     )
     async def history(call: Call[PageQuery], sku: str) -> Reply:
@@ -207,10 +217,15 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         takes=StockQuery,
         returns={200: LowStockReply},
         access=Access.STAFF,
+        scope="stock:read",
+        also_as=(CSV, JSON_LINES),
     )
     async def listed(call: Call[StockQuery]) -> Reply:
-        """Filters combine: how the SKU begins, whether it is low, on sale, and whether any is left."""
+        """Filters combine: how the SKU begins, whether it is low, on sale, and whether any is left. As `csv` or `jsonl`
+        it is a file of everything from there on, which the import takes back: `onHand` counted at `version`."""
         after = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
+        if call.taken.format != "json":
+            return stock_file(inventory.exported(call.taken.filters(), after), call.taken.format)
         page = await inventory.listed(call.taken.filters(), after, call.taken.limit)
         next_cursor = None if page.next_sku is None else cursor.encode(page.next_sku)
         return Reply(200, LowStockReply(items=[inventory_view(stock) for stock in page.items], next_cursor=next_cursor))
@@ -222,6 +237,7 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         "The reasons a movement may give",
         returns={200: ReasonsReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def reasons(call: Call[Nothing]) -> Reply:
         """Suggestions, until the shop has a list of its own (`HOLDFAST_STOCK_REASONS`): then nothing else is taken."""
@@ -236,6 +252,7 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         takes=MovementsQuery,
         returns={200: HistoryReply},
         access=Access.STAFF,
+        scope="stock:read",
     )
     async def movements(call: Call[MovementsQuery]) -> Reply:
         """What a delivery note, an order or a return has moved: those that named it as their `reference`."""

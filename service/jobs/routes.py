@@ -75,6 +75,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         "Run a job now, or join its present run",
         returns={202: JobAccepted},
         access=Access.STAFF,
+        scope="jobs:write",
         errors=(UnknownJob,),
         gives={"job_id": "/jobId"},
     )
@@ -90,6 +91,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         "How a job run is getting on, and how it ended",
         returns={200: JobReply},
         access=Access.STAFF,
+        scope="jobs:read",
         errors=(UnknownJob,),
     )
     async def job(call: Call[Nothing], job_id: str) -> Reply:
@@ -104,6 +106,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         takes=PageQuery,
         returns={200: JobsReply},
         access=Access.STAFF,
+        scope="jobs:read",
     )
     async def job_list(call: Call[PageQuery]) -> Reply:
         """Runs by schedule and by hand alike, newest first."""
@@ -121,6 +124,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         takes=PageQuery,
         returns={200: DeadLettersReply},
         access=Access.STAFF,
+        scope="jobs:read",
     )
     async def dead_letter_list(call: Call[PageQuery]) -> Reply:
         """Deliveries and jobs that failed every attempt, with the last error, kept until somebody decides."""
@@ -139,6 +143,7 @@ def routes(jobs: Jobs, dead_letters: DeadLetters) -> Blueprint:
         "Try it again from the start",
         returns={200: DeadLetterView},
         access=Access.STAFF,
+        scope="jobs:write",
         errors=(UnknownDeadLetter,),
     )
     async def replay_dead_letter(call: Call[Nothing], letter_id: str) -> Reply:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-from msgspec import UNSET
 from sanic import Blueprint
 
 from service.cart.models import CartChangedDuringCheckout, EmptyCart
@@ -13,12 +12,8 @@ from service.errors import Forbidden
 from service.idempotency import IdempotencyKey
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
-from service.orders.coupons import CouponMoved, Coupons
 from service.orders.models import (
     CouponChanged,
-    CouponExists,
-    CouponKind,
-    CouponNotFound,
     CouponNotValid,
     CouponUsedUp,
     IdempotencyInProgress,
@@ -37,11 +32,6 @@ from service.orders.models import (
 from service.orders.refunds import Refunds
 from service.orders.schemas import (
     CheckoutBody,
-    CouponBody,
-    CouponChanges,
-    CouponReply,
-    CouponsQuery,
-    CouponsReply,
     EventReply,
     OrderReply,
     OrdersQuery,
@@ -49,7 +39,6 @@ from service.orders.schemas import (
     PayBody,
     RefundBody,
     ShipBody,
-    coupon_view,
     order_example,
     order_view,
 )
@@ -166,6 +155,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "Cancel a pending order and free its stock",
         returns=ONE,
         access=Access.CUSTOMER,
+        scope="orders:write",
         errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
         idempotent=True,
         example={"order": order_example("cancelled")},
@@ -183,6 +173,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         takes=RefundBody,
         returns=ONE,
         access=Access.STAFF,
+        scope="orders:write",
         errors=(OrderNotFound, WrongStatus, RefundTooLarge, KeyReused),
         idempotent=True,
         example={"order": order_example("refunded")},
@@ -203,6 +194,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         body_optional=True,
         returns=ONE,
         access=Access.STAFF,
+        scope="orders:write",
         errors=(OrderNotFound, WrongStatus),
         example={"order": order_example("shipped")},
     )
@@ -218,6 +210,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "Mark a shipped order as delivered",
         returns=ONE,
         access=Access.STAFF,
+        scope="orders:write",
         errors=(OrderNotFound, WrongStatus),
         example={"order": order_example("delivered")},
     )
@@ -233,6 +226,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         takes=OrdersQuery,
         returns={200: OrdersReply},
         access=Access.CUSTOMER,
+        scope="orders:read",
         errors=(Forbidden,),
         example={"items": [order_example("paid"), order_example("cancelled")]},
     )
@@ -258,6 +252,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "One order",
         returns=ONE,
         access=Access.CUSTOMER,
+        scope="orders:read",
         errors=(OrderNotFound,),
         example={"order": order_example("pending")},
     )
@@ -289,78 +284,6 @@ def webhook_routes(settlement: Settlement, webhooks: Webhooks) -> Blueprint:
         signature = call.request.headers.get(webhooks.header)
         new = await webhooks.receive(call.request.body, signature, settlement.settled_by_provider)
         return Reply(200, EventReply(received=True, repeated=not new))
-
-    return blueprint
-
-
-def coupon_routes(coupons: Coupons) -> Blueprint:
-    blueprint = Blueprint("coupons", url_prefix="/api/orders/coupons")
-    one = {200: CouponReply}
-
-    @operation(
-        blueprint,
-        "POST",
-        "/",
-        "Make a coupon",
-        takes=CouponBody,
-        returns={201: CouponReply},
-        access=Access.STAFF,
-        errors=(CouponExists,),
-        gives={"code": "/coupon/code"},
-    )
-    async def create_coupon(call: Call[CouponBody]) -> Reply:
-        """`value` is in percent or in minor units by `kind`. Limits that are not given do not apply."""
-        fields = {name: getattr(call.taken, name) for name in call.taken.__struct_fields__}
-        coupon = await coupons.create(**{**fields, "kind": CouponKind(call.taken.kind)})
-        return Reply(201, CouponReply(coupon=coupon_view(coupon)))
-
-    @operation(
-        blueprint,
-        "GET",
-        "/",
-        "Coupons, by code",
-        takes=CouponsQuery,
-        returns={200: CouponsReply},
-        access=Access.STAFF,
-    )
-    async def list_coupons(call: Call[CouponsQuery]) -> Reply:
-        """All coupons in the order of their codes, with how often each was used."""
-        position = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
-        page = await coupons.by_code(position, call.taken.limit)
-        items = [coupon_view(coupon) for coupon in page.items]
-        return Reply(
-            200,
-            CouponsReply(items=items, next_cursor=None if page.next_code is None else cursor.encode(page.next_code)),
-        )
-
-    @operation(
-        blueprint,
-        "GET",
-        "/<code:str>",
-        "One coupon and how often it was used",
-        returns=one,
-        access=Access.STAFF,
-        errors=(CouponNotFound,),
-    )
-    async def one_coupon(call: Call[Nothing], code: str) -> Reply:
-        """Codes are found as they were made; `used` counts orders that stand."""
-        return Reply(200, CouponReply(coupon=coupon_view(await coupons.get(code))))
-
-    @operation(
-        blueprint,
-        "PATCH",
-        "/<code:str>",
-        "Change a coupon's limits, its time, or switch it off",
-        takes=CouponChanges,
-        returns=one,
-        access=Access.STAFF,
-        errors=(CouponNotFound, CouponMoved),
-    )
-    async def edit_coupon(call: Call[CouponChanges], code: str) -> Reply:
-        """Orders that were placed keep their discount. Send `version` to refuse overwriting somebody else's change."""
-        version = None if call.taken.version is UNSET else call.taken.version
-        coupon = await coupons.edit(code, version, **call.taken.changes())
-        return Reply(200, CouponReply(coupon=coupon_view(coupon)))
 
     return blueprint
 

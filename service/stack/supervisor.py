@@ -270,6 +270,11 @@ class Supervisor:
     def _api_command(self, programs: Programs) -> tuple[str, ...]:
         return (*programs.api, "--fd", str(self._listener.fileno()))
 
+    def _migrates(self) -> str:
+        """Our own stores, and a developer's, are brought to this version without a further command."""
+        production = os.environ.get("HOLDFAST_PRODUCTION", "").lower() in {"1", "true"}
+        return "0" if production and os.environ.get("MONGODB_URI") else "1"
+
     def _environment(self) -> Mapping[str, str]:
         return {
             "MONGODB_URI": self._stores.mongodb_uri,
@@ -277,6 +282,7 @@ class Supervisor:
             "HOLDFAST_DATA": str(self._folder.path),
             "HOLDFAST_SECRET": os.environ.get("HOLDFAST_SECRET") or self._folder.secret(),
             "HOLDFAST_PUBLIC_URL": os.environ.get("HOLDFAST_PUBLIC_URL") or self._url,
+            "HOLDFAST_MIGRATE_AT_START": os.environ.get("HOLDFAST_MIGRATE_AT_START") or self._migrates(),
             "PYTHONUNBUFFERED": "1",  # a killed process has said everything it had to say
         }
 

@@ -11,7 +11,7 @@ from service.runtime import Runtime
 from service.web.audit.log import AuditLog
 from service.web.http.compress import Codecs, build_codecs
 from service.web.http.ready import ReadyReplies
-from service.web.security.credentials import TokenReader
+from service.web.security.credentials import CredentialReaders
 from service.web.security.layers import Layers
 from service.web.security.metrics import SecurityMetrics
 
@@ -25,9 +25,9 @@ class WebDomain:
     ready: ReadyReplies
 
 
-def wire(runtime: Runtime, stores: Stores, tokens: TokenReader, audit_log: AuditLog) -> WebDomain:
+def wire(runtime: Runtime, stores: Stores, readers: CredentialReaders, audit_log: AuditLog) -> WebDomain:
     clock, ids, config, registry = runtime.clock, runtime.ids, runtime.config, CollectorRegistry()
-    layers = Layers(config, clock, ids, tokens, audit_log, SecurityMetrics(registry))
+    layers = Layers(config, clock, ids, readers, audit_log, SecurityMetrics(registry))
     version = Generation(stores.redis, clock, ids, config, known_version=lambda: layers.gate.generation)
     codecs, cache = build_codecs(), Cache(stores.redis, version, clock, config)
     return WebDomain(layers, registry, codecs, cache, ReadyReplies(cache, codecs))

@@ -14,8 +14,11 @@ import pytest
 import shops
 from whole_site import PASSWORD, RANKS, Route, WholeSite, whole_site
 
+from service import bootstrap
 from service.config import Config
-from service.web.http.access import Access
+from service.web.http.access import SCOPES, Access
+from service.web.http.operation import UNLIMITED
+from service.web.security.api_keys import HEADER, is_open_to_keys
 
 ACCESS_TABLE = Path(__file__).parents[2] / "docs" / "frontend" / "access.md"
 STREAMS = {"/api/inventory/stream"}
@@ -24,10 +27,11 @@ INTRODUCTION = """# Who may call what
 
 Made from the routes' own declarations; `tests/e2e/test_security_matrix.py` calls every route as every role and checks
 that it answers so. A route that declares nothing is refused to everybody. Rate limits are listed in
-[security](../operating/security.md#rate-limits).
+[security](../operating/security.md#rate-limits). A service's key opens the routes of its scopes, and what anybody may
+read.
 
-| route | who | rate limit | nobody | customer | staff | admin |
-|---|---|---|---|---|---|---|
+| route | who | rate limit | nobody | customer | staff | admin | API key |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -55,11 +59,20 @@ def expected(route: Route, role: str) -> str:
     return "401" if role == "nobody" else "403"
 
 
+def by_key(route: Route) -> str:
+    """The scope that opens it, or what a key gets instead."""
+    if route.operation.scope:
+        return f"`{route.operation.scope}`"
+    if route.path in OWN_GUARD:
+        return "401"
+    return "yes" if route.operation.limit == UNLIMITED or is_open_to_keys(route.operation) else "403"
+
+
 def table(routes: list[Route]) -> str:
     rows = [
         f"| `{route.method} {shown(route)}` | {needed(route).name.lower()} | {route.operation.limit} | "
         + " | ".join(expected(route, role) for role in RANKS)
-        + " |\n"
+        + f" | {by_key(route)} |\n"
         for route in routes
     ]
     return INTRODUCTION + "".join(rows)
@@ -89,6 +102,27 @@ async def test_every_route_lets_in_whom_the_table_says_and_nobody_else(site: Who
         assert (await site.call("POST", "/api/auth/logout", {}, caller=role))[0] == (401 if role == "nobody" else 204)
         if role != "nobody":
             assert (await site.call("GET", "/api/auth/me", caller=role))[0] == 401
+
+
+async def test_a_key_with_every_scope_opens_what_the_table_says_and_nothing_else(site: WholeSite) -> None:
+    made = await bootstrap.http_edge(site.shop).auth.api_keys.create("everything", SCOPES, "test")
+    wrong = []
+    for route in (route for route in site.routes() if route.path not in STREAMS):
+        body = {} if route.method in {"POST", "PUT", "PATCH"} else None
+        headers = {HEADER: made.text, "Accept": "application/json"}
+        status, document = await site.call(route.method, filled(route.path), body, headers=headers)
+        code = document.get("code") if isinstance(document, dict) else ""
+        closed = by_key(route) in {"401", "403"}
+        refused = code in {"key_not_allowed", "scope_missing"} or status == 401
+        if refused != closed or status >= 500:
+            wrong.append((route.method, route.path, status, code))
+    assert wrong == []
+
+
+async def test_every_route_of_staff_in_the_api_has_a_scope(site: WholeSite) -> None:
+    staffs = [route for route in site.routes() if route.operation.access is Access.STAFF]
+    without = [route.path for route in staffs if not route.operation.scope]
+    assert [path for path in without if path.startswith("/api/")] == []
 
 
 async def test_the_table_in_the_docs_is_what_the_routes_declare(site: WholeSite) -> None:

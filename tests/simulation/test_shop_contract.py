@@ -13,7 +13,7 @@ from service.bootstrap import INDEXES, Shop, Stores, build
 from service.config import Config
 from service.errors import Problem
 from service.idempotency import IdempotencyKey
-from service.infra.mongo.indexes import Index, reconcile
+from service.infra.mongo.indexes import Index, create_all
 from service.inventory.models import Line
 from workloads.simulation.world.shop import offers_of, stores_on
 from workloads.simulation.world.world import World
@@ -44,7 +44,7 @@ async def run_script(stores: Stores) -> tuple[list[str], dict[str, list[Any]]]:
     clock = ScriptClock()
     shop, database = build(Config(), stores, clock, random.Random(7)), stores.database
     # The text, wildcard and collation indexes serve the catalogue, which the mock does not simulate.
-    await reconcile(database, [index for index in INDEXES if _simple(index)])
+    await create_all(database, [index for index in INDEXES if _simple(index)])
     said = [await told(step(shop, clock)) for step in SCRIPT]
     return said, {collection: await _dump(database[collection]) for collection in COLLECTIONS}
 

@@ -4,14 +4,14 @@ Plans are made in a database of their own beside the live one, with the live one
 documents in every collection (`index_samples`); it is dropped afterwards. Only the use counts are the live one's.
 """
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from service.infra.mongo.client import Database, insert_new
 from service.infra.mongo.index_samples import samples
-from service.infra.mongo.indexes import Index
+from service.infra.mongo.index_shapes import names
+from service.infra.mongo.indexes import Index, by_collection
 
 SUFFIX = "_index_proof"
 NOT_COPIED = {"v", "ns", "expireAfterSeconds"}  # samples are of any age: they must not delete themselves meanwhile
@@ -35,26 +35,22 @@ async def filled_beside(database: Database, indexes: Sequence[Index]) -> AsyncIt
     proving = database.client[f"{database.name}{SUFFIX}"]
     await database.client.drop_database(proving.name)
     try:
-        for collection, declared in _by_collection(indexes).items():
-            await _copy_indexes(database[collection], proving[collection])
+        for collection, declared in by_collection(indexes).items():
+            await _copy_indexes(database[collection], proving[collection], declared)
             await insert_new(proving[collection], samples(declared))  # those a unique index refuses are left out
         yield proving
     finally:
         await database.client.drop_database(proving.name)
 
 
-def _by_collection(indexes: Sequence[Index]) -> dict[str, list[Index]]:
-    found: defaultdict[str, list[Index]] = defaultdict(list)
-    for index in indexes:
-        found[index.collection].append(index)
-    return found
-
-
-async def _copy_indexes(live: Any, proving: Any) -> None:
+async def _copy_indexes(live: Any, proving: Any, declared: Sequence[Index]) -> None:
+    """Under the names of their declarations: one that was switched has another."""
+    there = [each for each in await live.list_indexes().to_list(None) if each["name"] != "_id_"]
+    called = names(there, declared)
     specifications = [
-        {name: value for name, value in each.items() if name not in NOT_COPIED}
-        for each in await live.list_indexes().to_list(None)
-        if each["name"] != "_id_"
+        {option: value for option, value in each.items() if option not in NOT_COPIED}
+        | {"name": called.get(each["name"], each["name"])}
+        for each in there
     ]
     if specifications:
         await proving.database.command("createIndexes", proving.name, indexes=specifications)
@@ -135,8 +131,8 @@ async def unused(database: Database, indexes: Sequence[Index]) -> list[str]:
     An index that deletes what is too old is left out: the server's own monitor uses it, and does not count that."""
     wanted = [index for index in indexes if index.expire_after_seconds is None]
     used = set()
-    for collection in {index.collection for index in wanted}:
-        async for row in database[collection].aggregate([{"$indexStats": {}}]):
-            if row["accesses"]["ops"]:
-                used.add((collection, row["name"]))
+    for collection, declared in by_collection(wanted).items():
+        rows = await database[collection].aggregate([{"$indexStats": {}}]).to_list(None)
+        called = names([row["spec"] for row in rows], declared)
+        used |= {(collection, called.get(row["name"], row["name"])) for row in rows if row["accesses"]["ops"]}
     return [f"{i.collection}.{i.name}" for i in wanted if (i.collection, i.name) not in used]

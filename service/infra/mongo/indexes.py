@@ -1,15 +1,15 @@
-"""What an index declaration is, and how a live database is brought in line with the declared ones.
+"""What an index declaration is.
 
 Each domain's `indexes.py` lists its indexes beside the query they serve; the query is kept as a `Probe`, a command
 that can be explained, so the proof that the index is used is the server's own plan.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import IndexModel
-from pymongo.errors import OperationFailure
 
 from service.infra.mongo.client import Database
 
@@ -81,39 +81,14 @@ class Index:
         return IndexModel(list(self.keys), **options)
 
 
-async def reconcile(database: Database, indexes: Sequence[Index]) -> list[str]:
-    """Creates what is missing and rebuilds what differs. Returns the drift: what was found changed or undeclared
-    (undeclared indexes are reported and left alone: dropping one is a person's decision)."""
-    drift = []
-    declared: dict[str, list[Index]] = {}
+async def create_all(database: Database, indexes: Sequence[Index]) -> None:
+    """For a new database. A live one is brought in line by `index_changes`."""
+    for collection, declared in by_collection(indexes).items():
+        await database[collection].create_indexes([index.model() for index in declared])
+
+
+def by_collection(indexes: Iterable[Index]) -> dict[str, list[Index]]:
+    found: defaultdict[str, list[Index]] = defaultdict(list)
     for index in indexes:
-        declared.setdefault(index.collection, []).append(index)
-    for collection, wanted in declared.items():
-        drift += await _reconcile_collection(database[collection], wanted)
-    return drift
-
-
-async def _reconcile_collection(collection: Any, wanted: Sequence[Index]) -> list[str]:
-    drift = []
-    try:
-        await collection.create_indexes([index.model() for index in wanted])
-    except OperationFailure as error:
-        if error.code not in {85, 86}:  # IndexOptionsConflict, IndexKeySpecsConflict
-            raise
-        for index in wanted:
-            drift += await _create_or_rebuild(collection, index)
-    names = {index.name for index in wanted} | {"_id_"}
-    live = await collection.index_information()
-    return drift + [f"{collection.name}.{name} is not declared" for name in sorted(set(live) - names)]
-
-
-async def _create_or_rebuild(collection: Any, index: Index) -> list[str]:
-    try:
-        await collection.create_indexes([index.model()])
-    except OperationFailure as error:
-        if error.code not in {85, 86}:
-            raise
-        await collection.drop_index(index.name)
-        await collection.create_indexes([index.model()])
-        return [f"{collection.name}.{index.name} differed and was rebuilt"]
-    return []
+        found[index.collection].append(index)
+    return dict(found)

@@ -25,5 +25,10 @@ class Lease:
             return False
         return True
 
+    async def holder(self) -> str | None:
+        """Who holds it now."""
+        found = await self._leases.find_one({"_id": self._name, "until": {"$gt": self._clock.now()}})
+        return None if found is None else str(found["holder"])
+
     async def let_go(self) -> None:
         await self._leases.delete_one({"_id": self._name, "holder": self._holder})

@@ -111,7 +111,15 @@ def routes(health: Health, metrics_for: Access = Access.PUBLIC) -> Blueprint:
         """Says of each store whether it answers; 503 if one does not. For a balancer that sends traffic."""
         return await health.ready()
 
-    @operation(blueprint, "GET", "/metrics", "Metrics for Prometheus", returns={200: None}, access=metrics_for)
+    @operation(
+        blueprint,
+        "GET",
+        "/metrics",
+        "Metrics for Prometheus",
+        returns={200: None},
+        access=metrics_for,
+        scope="metrics:read" if metrics_for is not Access.PUBLIC else "",
+    )
     async def metrics(call: Call[Nothing]) -> Reply:
         """Counters and histograms in the Prometheus text format."""
         return await health.metrics()

@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.web.http import problems
 from service.web.http.access import Access
-from service.web.http.operation import SAFE_METHODS, EventStream, Nothing, Operation, is_page
+from service.web.http.operation import SAFE_METHODS, UNLIMITED, EventStream, Nothing, Operation, is_page
 from service.web.openapi.bounds import bounded
 from service.web.openapi.schemas import (
     PLAIN_TEXT,
@@ -33,6 +33,8 @@ from service.web.openapi.schemas import (
     overlaid,
     query_parameters,
 )
+from service.web.security import api_keys
+from service.web.security.api_keys import BadApiKey, KeyNotAllowed, ScopeMissing
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
@@ -157,6 +159,7 @@ def _security_schemes(names: CookieNames) -> dict[str, Any]:
     return {
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {"type": "apiKey", "in": "cookie", "name": names.access},
+        "apiKey": {"type": "apiKey", "in": "header", "name": api_keys.HEADER, "description": api_keys.described()},
         "csrf": {
             "type": "apiKey",
             "in": "header",
@@ -239,6 +242,9 @@ class _Writer:
             "parameters": self._parameters(),
             "responses": self._responses(),
         }
+        if declared.media:
+            rows = {media: {"schema": {"type": "string"}, "example": one} for media, one in declared.media.items()}
+            written["requestBody"] = {"required": True, "content": rows}
         if declared.takes_body:
             schema = self._known[declared.takes]
             content = {"schema": schema, "example": example(schema, self._named)}
@@ -251,6 +257,8 @@ class _Writer:
         if declared.method not in SAFE_METHODS:
             cookie["csrf"] = []
         credentials: list[dict[str, list[str]]] = [{"bearer": []}, cookie]
+        if declared.scope:
+            credentials.append({"apiKey": [declared.scope]})
         if declared.access is Access.PUBLIC:
             return [{}, *credentials] if declared.guest else []
         return credentials
@@ -301,6 +309,7 @@ class _Writer:
             schema = self._known[kind]
             shown = overlaid(example(schema, self._named), declared.example)
             written["content"] = {JSON: {"schema": schema, "example": shown}}
+            written["content"] |= {media: {"schema": {"type": "string"}} for media in declared.also_as}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 
@@ -321,11 +330,19 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
     if declared.takes_body:
-        yield from (DuplicateKey, TooDeep, Unsupported, Encoded)
+        yield from (DuplicateKey, TooDeep)
+    if declared.takes_body or declared.media:
+        yield from (Unsupported, Encoded)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:
         yield NotYourRole
+    if declared.limit != UNLIMITED:
+        yield BadApiKey
+    if declared.scope:
+        yield ScopeMissing
+    elif not api_keys.is_open_to_keys(declared):
+        yield KeyNotAllowed
     if declared.method not in SAFE_METHODS:
         yield CsrfFailed
     if has_parameters:

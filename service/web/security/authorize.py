@@ -3,6 +3,7 @@
 from service.errors import Forbidden, Unauthenticated, Unavailable
 from service.web.http.access import ROLES, Access, Principal
 from service.web.http.operation import Operation
+from service.web.security.api_keys import BadApiKey, authorize_key, key_principal
 from service.web.security.credentials import Credential
 from service.web.security.gate import RateLimitResult
 
@@ -25,6 +26,8 @@ def principal(
     page for a missing address greets whoever is signed in.
     """
     needs = operation is not None and operation.access is not Access.PUBLIC
+    if credential is not None and credential.via == "key":
+        return _key(operation, credential, answer, needs=needs)
     if credential is None:
         if needs:
             raise Unauthenticated("Log in first")
@@ -37,6 +40,19 @@ def principal(
     return caller
 
 
+def _key(
+    operation: Operation | None, credential: Credential, answer: RateLimitResult | None, *, needs: bool
+) -> Principal | None:
+    """A wrong key is refused wherever it is presented: nobody goes on for long without noticing."""
+    if answer is None:
+        if needs:
+            raise Unavailable("API keys cannot be checked right now", retry_after_seconds=1)
+        return None
+    if credential.key is None:
+        raise BadApiKey()
+    return None if operation is None else key_principal(credential.key)
+
+
 def _verified(credential: Credential, answer: RateLimitResult | None) -> Principal | None:
     claims = credential.claims
     if claims is None or answer is None or answer.user_id != claims.user_id or answer.role not in ROLES:
@@ -44,8 +60,12 @@ def _verified(credential: Credential, answer: RateLimitResult | None) -> Princip
     return Principal(claims.user_id, answer.role, claims.session_id, credential.via)
 
 
-def authorize(operation: Operation, caller: Principal | None) -> None:
+def authorize(operation: Operation, caller: Principal | None) -> Principal | None:
+    """Whom the handler sees. Raises NotYourRole, KeyNotAllowed, ScopeMissing."""
+    if caller is not None and caller.via == "key":
+        return authorize_key(operation, caller)
     if operation.access is Access.PUBLIC:
-        return
+        return caller
     if caller is None or caller.access < operation.access:
         raise NotYourRole()
+    return caller

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from sanic import Request
 
+from service.web.security.api_keys import HEADER, KeyReader, KnownKey
 from service.web.security.cookies import CookieNames, presented
 
 BEARER_BYTES_MAX = 4_096
@@ -28,16 +29,38 @@ class TokenReader(Protocol):
         """None for anything that is not one of our own access tokens, valid now."""
 
 
-class Credential(NamedTuple):
-    """`claims` is None when something was presented that is not valid."""
+class CredentialReaders(NamedTuple):
+    """Both kinds that are looked up elsewhere."""
 
-    via: Literal["bearer", "cookie"]
+    tokens: TokenReader
+    keys: KeyReader
+
+
+class Credential(NamedTuple):
+    """`claims`, of a key `key`, is None when something was presented that is not valid."""
+
+    via: Literal["bearer", "cookie", "key"]
     claims: Claims | None
+    key: KnownKey | None = None
+
+    @property
+    def account(self) -> str:
+        """Whose rate limits it spends; "" for nobody's."""
+        if self.claims is not None:
+            return self.claims.user_id
+        return "" if self.key is None else self.key.account
+
+    @property
+    def session_id(self) -> str:
+        return "" if self.claims is None else self.claims.session_id
 
 
 def find(request: Request, tokens: TokenReader, names: CookieNames) -> Credential | None:
-    """A bearer token is an explicit choice: it is judged alone, whatever cookies came along."""
+    """A bearer token is an explicit choice: it is judged alone, whatever cookies came along. So is a key, which the
+    caller has yet to look up."""
     headers = request.headers
+    if HEADER in headers:
+        return Credential("key", None)
     given = headers.getall("authorization", None)
     if given is not None:
         return Credential("bearer", _read_bearer(given[0], tokens) if len(given) == 1 else None)
@@ -46,6 +69,12 @@ def find(request: Request, tokens: TokenReader, names: CookieNames) -> Credentia
         if token:
             return Credential("cookie", tokens.read(token) if len(token) <= BEARER_BYTES_MAX else None)
     return None
+
+
+def presented_key(request: Request) -> str:
+    """ "" for what cannot be a key: several of them, or one beside a bearer token."""
+    given = request.headers.getall(HEADER)
+    return given[0] if len(given) == 1 and "authorization" not in request.headers else ""
 
 
 def _read_bearer(header: str, tokens: TokenReader) -> Claims | None:

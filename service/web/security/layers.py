@@ -3,7 +3,7 @@
     request ─ connection.py   deadline, head, connection bounds
             ─ early_reject    a client that goes on although it was refused, answered by the head of its request
             ─ begin           request id, CORS preflight
-            ─ limit           rate limits and the session, one Redis round trip for all waiting requests
+            ─ limit           rate limits and the session, one Redis round trip for all waiting requests; API keys
             ─ csrf            origin; token bound to the session, for cookie credentials
             ─ authenticate    whose session lives is the caller
             ─ authorize       the route's declared role
@@ -15,6 +15,7 @@
 `setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
 """
 
+import asyncio
 import re
 import secrets
 from collections import Counter
@@ -31,16 +32,17 @@ from service.ids import Ids
 from service.web.audit.layer import Audit, audited, may_concern_others
 from service.web.audit.log import AuditLog
 from service.web.http import problems
-from service.web.http.access import Access
+from service.web.http.access import SCOPES, Access
 from service.web.http.client_address import ClientAddresses
 from service.web.http.operation import SAFE_METHODS, UNLIMITED, Operation
 from service.web.http.request_id import RequestIds
+from service.web.security.api_keys import GUESS
 from service.web.security.authorize import Undeclared, authorize, principal
 from service.web.security.bodies import Bodies
 from service.web.security.connection import Connection
 from service.web.security.cookies import Cookies
 from service.web.security.cors import Cors
-from service.web.security.credentials import TokenReader, find
+from service.web.security.credentials import Credential, CredentialReaders, find, presented_key
 from service.web.security.csrf import Csrf
 from service.web.security.fallback_limit import FallbackLimit
 from service.web.security.gate import SessionAndRateLimitCheck, StoreDown
@@ -56,6 +58,7 @@ UNDECLARED_LIMIT = "default"
 LINES = "lines"
 ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 FIRST = 100
+SENT, CUT_OFF = 200, 499  # of an answer that the handler sent itself
 
 
 class Layers:
@@ -66,7 +69,7 @@ class Layers:
         config: Config,
         clock: Clock,
         ids: Ids,
-        tokens: TokenReader,
+        readers: CredentialReaders,
         audit_log: AuditLog,
         metrics: SecurityMetrics,
     ) -> None:
@@ -89,7 +92,8 @@ class Layers:
         self.addresses = ClientAddresses(config.trusted_proxies)
         self._seals = SessionSeals(config)
         self.audit = Audit(audit_log, self.addresses, clock)
-        self._tokens, self._request_ids, self._sanitizer = tokens, RequestIds(ids), Sanitizer(config)
+        self._tokens, self._keys = readers
+        self._request_ids, self._sanitizer = RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())
         self._page_head = as_bytes(security_headers() | PAGE_HEADERS)
         self._images = " ".join(config.image_sources)
@@ -164,13 +168,15 @@ class Layers:
         if operation is not None and operation.limit == UNLIMITED:
             return
         credential = context.credential = find(request, self._tokens, self.cookies.names)
-        claims = credential.claims if credential else None
-        user_id, session_id = (claims.user_id, claims.session_id) if claims else ("", "")
+        session_id = credential.session_id if credential else ""
         limit = self.limits.of(operation.limit if operation else UNDECLARED_LIMIT)
         client = context.client = self.addresses.of(request)
         answer = self.refusals.find(client, limit)
         if answer is None:
             try:
+                if credential is not None and credential.via == "key":
+                    credential = context.credential = await self._looked_up(request)
+                user_id = credential.account if credential else ""
                 answer = await self.gate.ask(session_id, limit.limits(client, user_id), always=limit.always)
             except StoreDown:
                 self._limit_without_redis(limit, client)
@@ -181,6 +187,27 @@ class Layers:
         context.answer, context.rate = answer, limit
         if answer.refused:
             self.refusals.remember(client, limit, answer)
+            raise limit.refusal(answer.refused, answer.reset_seconds)
+
+    async def _looked_up(self, request: Request) -> Credential:
+        """The credential of a request with a key. Keys that do not exist are counted for their client, who asks the
+        store no more once they are too many. Raises StoreDown, TooMany."""
+        presented = presented_key(request)
+        known = self._keys.remembered(presented)
+        if known is None:
+            if not self._keys.knows(presented):
+                await self._guess(request, 0)
+            known = await self._keys.find(presented)
+            if known is None:
+                await self._guess(request, 1)
+        return Credential("key", None, known)
+
+    async def _guess(self, request: Request, cost: int) -> None:
+        client, limit = request.ctx.client, self.limits.of(GUESS)
+        answer = self.refusals.find(client, limit) or await self.gate.ask("", limit.limits(client, ""), cost)
+        if answer.refused:
+            self.refusals.remember(client, limit, answer)
+            request.ctx.answer, request.ctx.rate = answer, limit
             raise limit.refusal(answer.refused, answer.reset_seconds)
 
     def _limit_without_redis(self, limit: Prepared, client: str) -> None:
@@ -209,7 +236,7 @@ class Layers:
         if request.method in SAFE_METHODS or request.conn_info is None:
             return
         credential, operation = request.ctx.credential, request.ctx.operation
-        if credential is not None and credential.via == "bearer":
+        if credential is not None and credential.via != "cookie":
             return
         self.csrf.check_origin(request)
         if credential is None or operation is None or credential.claims is None:
@@ -224,13 +251,14 @@ class Layers:
     def authorize(self, request: Request) -> None:
         context = request.ctx
         if context.operation is not None:
-            authorize(context.operation, context.principal)
+            context.principal = authorize(context.operation, context.principal)
         elif request.route is not None:
             raise Undeclared()
 
     def sanitize(self, request: Request) -> None:
         operation = request.ctx.operation
-        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict)
+        declares_rows = operation is not None and bool(operation.media)
+        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict, rows=declares_rows)
 
     async def close(self) -> None:
         await self.audit.drain()
@@ -290,6 +318,7 @@ async def _prepare_routes(app: Sanic[Any, Any]) -> None:
         assert operation.limit in layers.limits or operation.limit == UNLIMITED, (
             f"{route.path} names no known rate limit"
         )
+        assert operation.scope == "" or operation.scope in SCOPES, f"{route.path} names no known scope"
         route.ctx.action = f"{operation.method} /{route.path}"
         route.ctx.audited = audited(operation)
         route.ctx.of_others = may_concern_others(operation, route.path)
@@ -306,8 +335,14 @@ def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, H
             return await handler(request, **parameters)
 
         async def both() -> HTTPResponse:
-            response = await handler(request, **parameters)
-            await app.ctx.layers.audit.done(request, response)
+            status = CUT_OFF
+            try:
+                response = await handler(request, **parameters)
+                status = SENT if response is None else response.status
+            except asyncio.CancelledError:  # while its answer was being sent, piece by piece
+                await app.ctx.layers.audit.done(request, status)
+                raise
+            await app.ctx.layers.audit.done(request, status)
             return response
 
         response: HTTPResponse = await app.ctx.shield.run(both())

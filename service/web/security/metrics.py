@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 EVENTS = frozenset(
     {
+        "bad_api_key",
         "bad_credentials",
         "bad_refresh_token",
         "bad_token",
@@ -11,11 +12,13 @@ EVENTS = frozenset(
         "duplicate_key",
         "forbidden",
         "forged_session",
+        "key_not_allowed",
         "login_locked",
         "malformed",
         "operator_refused",
         "rate_limited",
         "request_timeout",
+        "scope_missing",
         "token_reused",
         "too_deep",
         "too_large",

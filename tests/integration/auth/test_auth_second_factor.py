@@ -9,8 +9,10 @@ from typing import Any
 import pyotp
 import pytest
 import shops
+from redis.exceptions import ConnectionError as RedisConnectionError
 from secured_app import PASSWORD, Answer, Guarded, guarded
 
+from service.auth.sessions import SessionStore
 from service.config import Config
 
 PATH = "/api/auth/second-factor"
@@ -151,6 +153,51 @@ async def test_confirming_ends_the_logins_that_gave_a_password_alone(site: Guard
     person.secret = begun.json["secret"]
     await site.call("POST", f"{PATH}/confirm", {"code": person.code()}, token=person.token)
     assert (await site.call("GET", "/api/auth/me", token=other)).status == 401
+    assert (await site.call("GET", "/api/auth/me", token=person.token)).status == 200
+
+
+async def test_a_login_by_password_alone_ends_at_its_refresh_although_redis_failed_at_the_confirmation(
+    site: Guarded, clock: shops.MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person(site, clock)
+    person.token = await site.token("staff", "ada@example.com")
+    stolen = (await site.log_in()).json
+    begun = await site.call("POST", PATH, {"password": PASSWORD}, token=person.token)
+    person.secret = begun.json["secret"]
+    with monkeypatch.context() as broken:
+
+        async def fails(*_: Any, **__: Any) -> int:
+            raise RedisConnectionError("gone")
+
+        broken.setattr(SessionStore, "end_all", fails)
+        answer = await site.call("POST", f"{PATH}/confirm", {"code": person.code()}, token=person.token)
+        assert answer.status == 503
+    refreshed = await site.call("POST", "/api/auth/refresh", {"refreshToken": stolen["refreshToken"]})
+    assert (refreshed.status, refreshed.code) == (401, "bad_refresh_token")
+    assert (await site.call("GET", "/api/auth/me", token=stolen["accessToken"])).status == 401, "it has ended"
+    assert (await site.call("GET", "/api/probe/staff", token=person.token)).status == 200, "the one that gave the code"
+
+
+async def test_what_was_committed_ends_a_login_by_password_alone_without_a_refresh_too(
+    site: Guarded, clock: shops.MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person(site, clock)
+    person.token = await site.token("staff", "ada@example.com")
+    stolen = (await site.log_in()).json["accessToken"]
+    begun = await site.call("POST", PATH, {"password": PASSWORD}, token=person.token)
+    person.secret = begun.json["secret"]
+    with monkeypatch.context() as broken:
+
+        async def fails(*_: Any, **__: Any) -> int:
+            raise RedisConnectionError("gone")
+
+        broken.setattr(SessionStore, "end_all", fails)
+        await site.call("POST", f"{PATH}/confirm", {"code": person.code()}, token=person.token)
+    user_id = (await site.call("GET", "/api/auth/me", token=person.token)).json["user"]["id"]
+    newest = (await site.database["outbox"].find().sort("_id", -1).to_list(1))[0]["facts"]
+    assert user_id in newest[0].values(), "the relay will hear of it"
+    await site.accounts._alignment.align(user_id)
+    assert (await site.call("GET", "/api/auth/me", token=stolen)).status == 401
     assert (await site.call("GET", "/api/auth/me", token=person.token)).status == 200
 
 

@@ -19,7 +19,7 @@ from service.catalog.models import Filters, NewProduct, Product, ReviewStatus, S
 from service.catalog.repository import CatalogRepository
 from service.config import Config
 from service.infra.mongo.index_proof import prove
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.infra.redis import client as redis
 
 COLOURS = ["red", "blue", "green", "pink", "white", "black", "ivory", "cream", "silver", "gold"]
@@ -40,7 +40,7 @@ async def watched(config: Config, recorder: Recorder, clock: shops.MovableClock)
     client: Any = AsyncIOMotorClient(config.mongodb_uri, tz_aware=True, event_listeners=[recorder])
     stores = Stores(client, client[config.database], redis.connect(config))
     shop = bootstrap.build(config, stores, clock=clock)
-    await reconcile(stores.database, bootstrap.INDEXES)
+    await create_all(stores.database, bootstrap.INDEXES)
     await fill(shop)
     recorder.commands.clear()
     yield shop
@@ -184,5 +184,5 @@ async def test_a_missing_index_would_be_noticed(
     try:
         plans = [explain(mongo, config.database, command) for command in recorder.commands.values()]
     finally:
-        await reconcile(watched.stores.database, INDEXES)
+        await create_all(watched.stores.database, INDEXES)
     assert any(plan.scans or plan.sorts or plan.docs_examined > 1_000 for plan in plans)

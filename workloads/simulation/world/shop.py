@@ -15,7 +15,7 @@ from service.bootstrap import INDEXES, Shop, Stores, build
 from service.catalog.offers import Offer
 from service.config import Config
 from service.errors import Problem
-from service.infra.mongo.indexes import reconcile
+from service.infra.mongo.indexes import create_all
 from service.inventory.models import Line
 from service.inventory.repository import InventoryRepository
 from service.orders.hold_limits import LIFTED_FROM_SCALE
@@ -88,7 +88,7 @@ class SimulatedShop:
     async def open(self, stock: dict[str, int], coupons: Sequence[str] = ()) -> None:
         """Indexes, catalogue, goods in and coupons for one use each; then the background jobs start."""
         shop = self.quiet()
-        await reconcile(shop.stores.database, INDEXES)
+        await create_all(shop.stores.database, INDEXES)
         await shop.offers.put(offers_of(stock))
         repository = InventoryRepository(shop.stores.database)
         for sku in stock:
