@@ -36,13 +36,6 @@ MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 8 << 30  # a file system in memory,
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
 # Each starts its own; every other file of e2e shares one stack, whose queries are looked at when all else is done.
 OWN_STACKS = {"e2e/test_jobs_kills.py", "e2e/test_security_slow_clients.py", "e2e/test_torture.py"}
-# What measures reads what was measured before (`answers`).
-MEASURED = {
-    "e2e/test_notebooks.py",
-    "integration/bench/test_bench_compression.py",
-    "integration/bench/test_bench_index_cost.py",
-    "integration/bench/test_search_bench.py",
-}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,8 +66,6 @@ class Groups(LoadScopeScheduling):
         path = nodeid.partition("::")[0].removeprefix("tests/")
         if path.startswith("simulation/"):
             return nodeid
-        if path in MEASURED:
-            return "measured"
         return "contract" if path.startswith("e2e/") and path not in OWN_STACKS else path
 
 
@@ -204,15 +195,6 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
     """Everything wired as in the service, on real stores, with a clock the test can move."""
     async with shops.open_shop(config, clock) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What `ask` measures is measured once a session: notebooks and the tests of benchmarks read the same answers.
-    Their files are `MEASURED`, so that they run on one worker."""
-    os.environ["HOLDFAST_ANSWERS"] = str(tmp_path_factory.mktemp("answers"))
-    yield
-    del os.environ["HOLDFAST_ANSWERS"]
 
 
 @pytest.fixture(scope="session")
