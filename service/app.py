@@ -145,7 +145,7 @@ def _pages(
 
 
 def _limit(app: App, settings: Config) -> None:
-    app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_MAX_SIZE = settings.request_body_file_bytes
     app.config.REQUEST_MAX_HEADER_SIZE = settings.request_head_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
