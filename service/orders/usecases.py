@@ -19,7 +19,7 @@ from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, StateMoved, merge
 from service.orders import postings, pricing
 from service.orders.coupons import Coupons
-from service.orders.hold_limits import HoldLimits
+from service.orders.hold_limits import AccountHoldLimits
 from service.orders.models import (
     Coupon,
     Order,
@@ -56,7 +56,7 @@ class Terms(NamedTuple):
     """What decides whether an order is taken, and at which price."""
 
     offers: Offers
-    limits: HoldLimits
+    limits: AccountHoldLimits
     coupons: Coupons
 
 

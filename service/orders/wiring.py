@@ -8,7 +8,7 @@ from service.infra.stores import Stores
 from service.inventory.wiring import InventoryDomain
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
-from service.orders.hold_limits import BuyerAccounts, HoldLimits
+from service.orders.hold_limits import AccountHoldLimits, BuyerAccounts
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
 from service.orders.settlement import Settlement
@@ -39,7 +39,7 @@ def wire(
 ) -> OrdersDomain:
     clock, config, ledger = runtime.clock, runtime.config, stock.ledger
     coupons = Coupons(CouponRepository(stores.database), clock)
-    terms = Terms(offers, HoldLimits(accounts, config), coupons)
+    terms = Terms(offers, AccountHoldLimits(accounts, config), coupons)
     orders = Orders(repository, ledger, terms, carts, runtime)
     return OrdersDomain(
         repository,
