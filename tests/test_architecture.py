@@ -34,9 +34,12 @@ DOMAIN_EXTRAS = {
     },
     "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
     "orders": {
+        "buyers",
         "coupon_routes",
         "coupons",
         "expiry",
+        "guest_links",
+        "guest_routes",
         "hold_limits",
         "invariants",
         "overview",

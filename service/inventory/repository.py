@@ -214,7 +214,8 @@ def _counted_at(batch: Sequence[Posting]) -> list[str]:
 
 def _limited(batch: Sequence[Posting]) -> set[str]:
     """The customers whose holds a batch counts."""
-    return {p.action.user_id for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None}
+    reserves = (p.action for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None)
+    return {name for reserve in reserves for name in reserve.holders}
 
 
 def _guarded(batch: Sequence[Posting]) -> list[FindCommand]:
