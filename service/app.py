@@ -50,6 +50,7 @@ from service.pages.ops import Ops
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
+from service.presence import presence
 from service.web.audit.routes import routes as audit_routes
 from service.web.http.access import Access
 from service.web.http.compress import setup_compress
@@ -148,7 +149,7 @@ def _pages(
 
 
 def _limit(app: App, settings: Config) -> None:
-    app.config.REQUEST_MAX_SIZE = settings.request_body_max_bytes
+    app.config.REQUEST_MAX_SIZE = settings.request_body_file_bytes
     app.config.REQUEST_MAX_HEADER_SIZE = settings.request_head_max_bytes
     app.config.REQUEST_TIMEOUT = settings.request_seconds_max
     app.config.RESPONSE_TIMEOUT = settings.request_seconds_max
@@ -213,7 +214,11 @@ async def run(settings: Config, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with bootstrap.shop(settings) as shop, serving(shop, listener) as app:
+    async with (
+        bootstrap.shop(settings) as shop,
+        presence(shop.stores, settings.app_name),
+        serving(shop, listener) as app,
+    ):
         garbage.freeze_gc()
         await stop.wait()
         await leave(app, settings.shutdown_notice_seconds)

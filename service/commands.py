@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from service import bootstrap
+from service import bootstrap, startup
 from service.auth.api_key_schemas import KEY_NAME_MAX
 from service.auth.api_keys import Shown
 from service.auth.models import TooManyApiKeys, User
@@ -28,6 +28,8 @@ from service.infra.mongo import index_proof
 from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
 from service.orders.invariants import Audit
+from service.orders.repairs import Repairs, beyond_repair
+from service.presence import presence
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import AuditEntry
 from service.web.http.access import SCOPES
@@ -41,14 +43,50 @@ errors = Console(stderr=True, force_terminal=os.isatty(2))
 @data_option
 @as_json
 @click.option("--log", "log", is_flag=True, help="Verify the audit log's hash chain instead.")
-def audit(data: Path, as_json: bool, log: bool) -> int:
-    """Check the books: stock, holds, orders and money agree. Changes nothing."""
-    result = with_shop(data, lambda shop: shop.audit_log.verify() if log else audited(shop))
+@click.option("--repair", is_flag=True, help="Correct stock and holds by movements with a reason; says what it cannot.")
+@click.option("--dry-run", is_flag=True, help="With --repair: say what would be done, and do nothing.")
+def audit(data: Path, as_json: bool, log: bool, repair: bool, dry_run: bool) -> int:
+    """Check the books: stock, holds, orders and money agree. Changes nothing, unless told to --repair."""
+    if dry_run and not repair:
+        raise click.UsageError("--dry-run goes with --repair")
+    if log and repair:
+        raise click.UsageError("The audit log is evidence: it is not repaired")
+    work = repaired(dry_run) if repair else _verified if log else audited
+    result = with_shop(data, work)
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result, default=str))
     else:
         _show_checks(result["checks"])
+        _show_repairs(result)
     return 0 if result["ok"] else 1
+
+
+async def _verified(shop: Shop) -> dict[str, Any]:
+    return await shop.audit_log.verify()
+
+
+def repaired(dry_run: bool) -> Callable[[Shop], Awaitable[dict[str, Any]]]:
+    """Repairs, or says what would be done; and what the audit says afterwards."""
+
+    async def work(shop: Shop) -> dict[str, Any]:
+        with mongo.client_without_timeout(shop.config) as client:
+            database, actor = client[shop.config.database], f"cli:{getpass.getuser()}"
+            repairs = Repairs(client, database, shop.ledger, shop.expiry, shop.clock, actor)
+            steps = [step.does for step in await repairs.plan()] if dry_run else await repairs.run()
+        result = await audited(shop)
+        left = [] if dry_run else beyond_repair(result["checks"])
+        return {**result, "dryRun": dry_run, "repairs": steps, "beyondRepair": left}
+
+    return work
+
+
+def _show_repairs(result: Mapping[str, Any]) -> None:
+    for step in result.get("repairs", ()):
+        click.echo(f"{'would ' if result['dryRun'] else 'done: '}{step}")
+    for left in result.get("beyondRepair", ()):
+        click.echo(f"not repaired, {left['check'].replace('_', ' ')}: {left['why']}")
+    if result.get("repairs") == []:
+        click.echo("nothing to repair")
 
 
 async def audited(shop: Shop) -> dict[str, Any]:
@@ -212,7 +250,8 @@ def with_shop(data: Path, work: Callable[[Shop], Awaitable[Any]]) -> Any:
     """Does `work` on the stack in `data`. Raises NoStack (exit 2) when there is none or it does not answer."""
 
     async def body() -> Any:
-        async with bootstrap.shop(configuration(data)) as shop:
+        config = startup.named(configuration(data))
+        async with bootstrap.shop(config) as shop, presence(shop.stores, config.app_name):
             return await work(shop)
 
     try:

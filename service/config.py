@@ -55,6 +55,7 @@ class Config:
     line_quantity_max: int = 1_000_000
     stock_quantity_max: int = 1_000_000_000
     low_stock_threshold: int = 5
+    import_lines_max: int = 100_001  # of a file of rows, its header among them
     stock_reasons: str = ""  # more reasons of movements, between commas; then nothing but a reason of the list is taken
     availability_skus_max: int = 100
     sweep_orders_max: int = 500
@@ -147,6 +148,7 @@ class Config:
 
     # the wire
     request_body_max_bytes: int = 1_048_576  # of routes that take many lines at once
+    request_body_file_bytes: int = 16_777_216  # of routes that take a file of rows
     request_body_default_bytes: int = 65_536  # of routes that do not say
     request_body_auth_bytes: int = 4_096  # of routes of accounts
     request_bytes_in_flight_max: int = 67_108_864  # of bodies that are being read, all connections together

@@ -1,4 +1,6 @@
-"""Past-tense facts. A fact is written to the outbox in the transaction that made it true, and relayed afterwards."""
+"""Past-tense facts. A fact is written to the outbox in the transaction that made it true, and relayed afterwards, maybe
+by another version: a field that is added has a default, and one that is taken away is still read over. What each
+release wrote is kept in tests/integration/messaging/facts."""
 
 from typing import Any, ClassVar
 

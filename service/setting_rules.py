@@ -34,7 +34,8 @@ AT_MOST = (  # the first of each pair is never above the second
     ("stream_heartbeat_seconds", "stream_seconds_max"),
     ("request_body_auth_bytes", "request_body_default_bytes"),
     ("request_body_default_bytes", "request_body_max_bytes"),
-    ("request_body_max_bytes", "request_bytes_in_flight_max"),
+    ("request_body_max_bytes", "request_body_file_bytes"),
+    ("request_body_file_bytes", "request_bytes_in_flight_max"),
     ("idempotency_ttl_seconds", "unpaid_orders_kept_seconds"),
     ("shutdown_notice_seconds", "shutdown_grace_seconds"),
 )

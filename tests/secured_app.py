@@ -198,7 +198,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     done: list[str] = []
     app: Sanic[Any, Any] = Sanic(f"guarded-{uuid4().hex}", configure_logging=False, log_config=None, env_prefix=None)
     app.config.ACCESS_LOG = app.config.TOUCHUP = False
-    app.config.REQUEST_MAX_SIZE = config.request_body_max_bytes
+    app.config.REQUEST_MAX_SIZE = config.request_body_file_bytes
     app.ctx.shield = shield
     app.error_handler.add(Exception, layers.answer)
     app.blueprint(auth_routes(domain, layers, shield, config))

@@ -32,7 +32,10 @@ DOMAIN_EXTRAS = {
         *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "review_routes"),
         *("reviews", "terms"),
     },
-    "inventory": {"allowance", "decisions", "documents", "known_stock", "ledger", "metrics"},
+    "inventory": {
+        *("allowance", "books", "decisions", "documents", "imports", "import_routes", "import_schemas"),
+        *("known_stock", "ledger", "metrics"),
+    },
     "orders": {
         "buyers",
         "coupon_routes",
@@ -46,6 +49,7 @@ DOMAIN_EXTRAS = {
         "postings",
         "pricing",
         "refunds",
+        "repairs",
         "sales",
         "settlement",
     },
@@ -57,7 +61,7 @@ DOMAIN_EXTRAS = {
 ENTRANCES = {"models", "usecases"}
 SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
 MORE_ENTRANCES = {
-    "inventory": {"allowance", "ledger"},
+    "inventory": {"allowance", "books", "ledger"},
     "catalog": {"offers"},
     "payments": {"webhooks"},
     "jobs": {"runner"},

@@ -15,6 +15,8 @@ from service.inventory.models import (
     BelowReserved,
     Change,
     Confirm,
+    Correct,
+    Correction,
     Count,
     Counted,
     CountedSince,
@@ -36,6 +38,7 @@ from service.inventory.models import (
     Release,
     ReservationExpired,
     Reserve,
+    StateMoved,
     Stock,
     StockLimit,
     StockMoved,
@@ -127,6 +130,10 @@ class _Step:
                 self._check_known(counted)
                 for line in counted:
                     self._count(line)
+            case Correct(corrections, releases):
+                for correction in corrections:
+                    self._correct(correction)
+                self._end(releases)
             case Reserve() as reserve:
                 self._reserve(reserve)
             case Confirm(order_id):
@@ -155,7 +162,7 @@ class _Step:
     def _count(self, line: Counted) -> None:
         """A count that is older than another one would undo it, and the same one sent twice would count twice."""
         stock = self._known(line.sku)
-        if line.at_seq < stock.counted_seq:
+        if line.at_seq is not None and line.at_seq < stock.counted_seq:
             raise CountedSince(f"{line.sku} was counted again meanwhile", sku=line.sku, version=stock.counted_seq)
         delta = line.quantity - self._level(stock, line.at_seq)
         if stock.on_hand + delta < stock.reserved:
@@ -164,14 +171,29 @@ class _Step:
         after = self._stock[line.sku]
         self._stock[line.sku] = replace(after, counted_seq=after.seq)
 
-    def _level(self, stock: Stock, at_seq: int) -> int:
+    def _level(self, stock: Stock, at_seq: int | None) -> int:
         """What the books had on hand at that movement."""
-        if at_seq == stock.seq:
+        if at_seq is None or at_seq == stock.seq:
             return stock.on_hand
         level = 0 if at_seq == 0 else self._state.levels.get((stock.sku, at_seq))
         if level is None or at_seq > stock.seq:
             raise UnknownVersion(f"{stock.sku} is at version {stock.seq}", sku=stock.sku, version=stock.seq)
         return level
+
+    def _correct(self, correction: Correction) -> None:
+        """What was found is exactly what is there: neither its history nor its holds have moved since."""
+        stock = self._known(correction.sku)
+        if stock != correction.found:
+            raise StateMoved(f"{stock.sku} moved meanwhile", state=stock.seq)
+        after = replace(stock, reserved=correction.reserved, seq=correction.seq)
+        self._enter(MovementKind.CORRECT, after, correction.on_hand_delta, correction.reserved_delta)
+
+    def _end(self, order_ids: Sequence[str]) -> None:
+        for hold in map(self._hold, order_ids):
+            if hold.status is not HoldStatus.ACTIVE:
+                raise HoldResolved(reservation=hold.status.value)
+            released = replace(hold, status=HoldStatus.RELEASED, resolved_at=self._now)
+            self._holds.append(HoldChange(released, hold.status))
 
     def _reserve(self, reserve: Reserve) -> None:
         lines = merge(reserve.lines)
@@ -277,10 +299,13 @@ class _Step:
             raise StockMoved  # holds are always read: this one was born after the stock that is assumed here
         assert after.reserved >= 0, f"{sku}: more was freed than was reserved"
         assert after.available >= 0, f"{sku}: {kind} would oversell"
-        self._stock[sku] = after
+        self._enter(kind, after, on_hand, reserved)
+
+    def _enter(self, kind: MovementKind, after: Stock, on_hand: int, reserved: int) -> None:
+        self._stock[after.sku] = after
         self._movements.append(
             Movement(
-                sku,
+                after.sku,
                 after.seq,
                 kind,
                 on_hand,

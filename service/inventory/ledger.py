@@ -44,6 +44,15 @@ class Ledger:
         StateMoved, KeyReused, …), or Unavailable when the store did not answer in time."""
         return await self.group(posting)
 
+    async def rehearse(self, batch: Sequence[Posting], before: dict[str, Stock]) -> list[Decision]:
+        """What would become of the postings now; writes nothing. `before` is the stock as earlier rehearsals would have
+        left it, and is moved forward."""
+        state = await self._store.open(batch, None)
+        state.stock |= {sku: before[sku] for sku in state.stock.keys() & before.keys()}
+        decisions = decide(state, batch, self._clock.now())
+        before |= state.stock
+        return decisions
+
     async def drain(self) -> None:
         await self.group.drain()
 

@@ -94,6 +94,7 @@ class MovementKind(StrEnum):
     EXPIRE = "expire"
     SELL = "sell"
     RESTOCK = "restock"
+    CORRECT = "correct"
 
 
 class Line(Struct, frozen=True):
@@ -195,17 +196,40 @@ class Change(Struct, frozen=True):
 
 
 class Counted(Struct, frozen=True):
-    """What lay on the shelf when the stock was at movement `at_seq`, whatever was sold since."""
+    """What lay on the shelf when the stock was at movement `at_seq`, whatever was sold since; None: as it is now."""
 
     sku: str
     quantity: int
-    at_seq: int
+    at_seq: int | None
 
 
 class Count(Struct, frozen=True):
     """Sets what is on hand to what was counted: the difference at that moment is added to what there is now."""
 
     lines: tuple[Counted, ...]
+
+
+class Correction(Struct, frozen=True):
+    """One SKU whose books disagree, as it was `found`. The deltas bring its history to what is on hand, and history and
+    stock to what is held; `seq` is behind everything there is."""
+
+    found: Stock
+    on_hand_delta: int
+    reserved_delta: int
+    reserved: int
+    seq: int
+
+    @property
+    def sku(self) -> str:
+        return self.found.sku
+
+
+class Correct(Struct, frozen=True):
+    """Repairs books by movements: refused if anything moved since they were looked at. The holds of the orders in
+    `releases` end with it; `lines` have their SKUs and are reckoned without them."""
+
+    lines: tuple[Correction, ...]
+    releases: tuple[str, ...] = ()
 
 
 class Reserve(Struct, frozen=True):
@@ -254,7 +278,7 @@ class Threshold(Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
-Action = Change | Count | Reserve | Confirm | Release | Expire | NoStock | Threshold
+Action = Change | Count | Correct | Reserve | Confirm | Release | Expire | NoStock | Threshold
 
 
 class Expect(Struct, frozen=True):

@@ -32,6 +32,7 @@ from service.inventory.known_stock import KnownStock
 from service.inventory.models import (
     BatchState,
     Confirm,
+    Correct,
     Count,
     Expire,
     Hold,
@@ -203,13 +204,14 @@ class LedgerStore:
 
 
 def _resolved(batch: Sequence[Posting]) -> set[str]:
-    return {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+    resolved = {p.action.order_id for p in batch if isinstance(p.action, Confirm | Release | Expire)}
+    return resolved.union(*(p.action.releases for p in batch if isinstance(p.action, Correct)))
 
 
 def _counted_at(batch: Sequence[Posting]) -> list[str]:
     """The entries of the history that counts go by."""
     lines = [line for p in batch if isinstance(p.action, Count) for line in p.action.lines]
-    return sorted({history_id(line.sku, line.at_seq) for line in lines if line.at_seq})
+    return sorted({history_id(line.sku, line.at_seq) for line in lines if line.at_seq is not None and line.at_seq > 0})
 
 
 def _limited(batch: Sequence[Posting]) -> set[str]:

@@ -8,6 +8,7 @@ from sanic import Blueprint, Request
 from service.clock import Clock
 from service.config import Config
 from service.idempotency import IdempotencyKey
+from service.inventory.import_routes import import_routes, stock_file
 from service.inventory.models import (
     BelowReserved,
     Counted,
@@ -46,6 +47,7 @@ from service.messaging.sse_feed import SseBroadcaster, parse_id
 from service.web.http import cursor
 from service.web.http.access import Access
 from service.web.http.operation import Call, EventStream, Nothing, Reply, operation
+from service.web.http.rows import CSV, JSON_LINES
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -53,6 +55,7 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("inventory", url_prefix="/api/inventory")
     _lists(blueprint, inventory)
+    import_routes(blueprint, inventory, clock, config)
 
     def key(call: Call[Any]) -> IdempotencyKey | None:
         return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
@@ -215,10 +218,14 @@ def _lists(blueprint: Blueprint, inventory: Inventory) -> None:
         returns={200: LowStockReply},
         access=Access.STAFF,
         scope="stock:read",
+        also_as=(CSV, JSON_LINES),
     )
     async def listed(call: Call[StockQuery]) -> Reply:
-        """Filters combine: how the SKU begins, whether it is low, on sale, and whether any is left."""
+        """Filters combine: how the SKU begins, whether it is low, on sale, and whether any is left. As `csv` or `jsonl`
+        it is a file of everything from there on, which the import takes back: `onHand` counted at `version`."""
         after = "" if call.taken.cursor is None else cursor.decode(call.taken.cursor, str)
+        if call.taken.format != "json":
+            return stock_file(inventory.exported(call.taken.filters(), after), call.taken.format)
         page = await inventory.listed(call.taken.filters(), after, call.taken.limit)
         next_cursor = None if page.next_sku is None else cursor.encode(page.next_sku)
         return Reply(200, LowStockReply(items=[inventory_view(stock) for stock in page.items], next_cursor=next_cursor))

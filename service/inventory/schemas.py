@@ -119,7 +119,7 @@ class CountBody(Wire):
 
 
 class StockQuery(Wire):
-    """Filters combine. `prefix` is how the SKU begins."""
+    """Filters combine. `prefix` is how the SKU begins. A `format` other than `json` is the whole list in one file."""
 
     limit: Limit = 24
     cursor: Cursor | None = None
@@ -127,6 +127,7 @@ class StockQuery(Wire):
     low: bool | None = None
     on_sale: bool | None = None
     in_stock: bool | None = None
+    format: Literal["json", "csv", "jsonl"] = "json"
 
     def filters(self) -> StockFilters:
         return StockFilters(self.prefix, self.low, self.on_sale, self.in_stock)
@@ -165,7 +166,7 @@ class MovementView(Wire):
 
     sku: str
     version: int
-    kind: Literal["receive", "adjust", "count", "reserve", "confirm", "release", "expire", "sell", "restock"]
+    kind: Literal["receive", "adjust", "count", "reserve", "confirm", "release", "expire", "sell", "restock", "correct"]
     on_hand_delta: int
     reserved_delta: int
     on_hand: int

@@ -1,16 +1,19 @@
 """What can be done with stock. Quantities change through the ledger only; waiting availability reads share a query."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from service.clock import Clock
 from service.config import Config
-from service.errors import revive
+from service.errors import Problem, revive
 from service.events import StockChanged
 from service.idempotency import IdempotencyKey
 from service.infra.batcher import Batcher
 from service.infra.mongo.client import Session
 from service.inventory.documents import history_id
+from service.inventory.imports import RowAnswer, RowKind, StockImport, StockRow
 from service.inventory.ledger import Ledger
 from service.inventory.models import (
     Accepted,
@@ -31,6 +34,8 @@ from service.inventory.models import (
 from service.inventory.repository import InventoryRepository, StockFilters
 
 GOODS_IN = "goods in"
+USUAL_REASONS = {RowKind.RECEIVE: GOODS_IN, RowKind.ADJUST: "correction"}
+EXPORTED_AT_ONCE = 1_000
 REASONS = (GOODS_IN, "correction", "count", "damaged", "expired", "found", "lost", "returned", "sample", "theft")
 
 
@@ -147,6 +152,32 @@ class Inventory:
         if "refused" in outcome.outcome:
             raise revive(outcome.outcome)
         return Changed(tuple(Stock(**stock) for stock in outcome.outcome["stock"]), replayed=True)
+
+    def imported(
+        self, rows: Iterable[StockRow], actor: str, key: IdempotencyKey | None, *, dry_run: bool
+    ) -> AsyncIterator[list[RowAnswer]]:
+        """Applies a file of rows, each for itself and once however often the file is sent with its key; a dry run
+        says what would become of each."""
+        files, reasoned = StockImport(self.ledger, self._config), map(self._with_reason, rows)
+        return (files.rehearse if dry_run else files.apply)(reasoned, actor, key)
+
+    def _with_reason(self, row: StockRow) -> StockRow:
+        if row.fault is not None:
+            return row
+        reason = row.reason or (USUAL_REASONS.get(row.kind, "count") if row.kind is not None else "count")
+        try:
+            self._check_reason(reason)
+        except Problem as fault:
+            return replace(row, fault=fault)
+        return replace(row, reason=reason)
+
+    async def exported(self, filters: StockFilters, after_sku: str = "") -> AsyncIterator[tuple[Stock, ...]]:
+        """All of it by SKU, a page at a time; each page is as of when it is read."""
+        page = await self.listed(filters, after_sku, EXPORTED_AT_ONCE)
+        yield page.items
+        while page.next_sku is not None:
+            page = await self.listed(filters, page.next_sku, EXPORTED_AT_ONCE)
+            yield page.items
 
     async def set_threshold(self, sku: str, threshold: int, actor: str) -> Stock:
         """From when on the SKU counts as low. Raises UnknownSku."""

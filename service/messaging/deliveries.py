@@ -120,11 +120,11 @@ class Deliveries:
         return _to_delivery(document)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        guard = self._guards.get(delivery.content.get("template", ""))
-        if guard is not None and not await guard(delivery):
-            await self._end(delivery, "dropped")
-            return
         try:
+            guard = self._guards.get(delivery.content.get("template", ""))
+            if guard is not None and not await guard(delivery):
+                await self._end(delivery, "dropped")
+                return
             await self._channels[delivery.channel](delivery)
         except Refused as error:
             await self._bury(delivery, error)
@@ -198,11 +198,12 @@ def _document(delivery: Delivery, now: datetime) -> dict[str, Any]:
 
 
 def _to_delivery(document: Mapping[str, Any]) -> Delivery:
+    """One that lacks something, of whatever version, is tried and buried like any that cannot be sent."""
     return Delivery(
         document["_id"],
         document["channel"],
-        document["to"],
-        document["content"],
-        document["attempts"],
-        document["createdAt"],
+        document.get("to", ""),
+        document.get("content", {}),
+        document.get("attempts", 0),
+        document.get("createdAt", ALWAYS),
     )

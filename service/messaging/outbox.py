@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from service.clock import Clock
 from service.events import BY_NAME, Event
 from service.ids import Ids
@@ -38,8 +40,12 @@ INDEXES = (
 )
 
 
-class UnknownFact(Exception):
-    """Written by a newer version than this one."""
+class UnreadableFact(Exception):
+    """Not of the form that this version reads. `for_good`: no other version can be expected to read it either."""
+
+    def __init__(self, why: str, *, for_good: bool) -> None:
+        super().__init__(why)
+        self.for_good = for_good
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +57,28 @@ class Fact:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
     id: str
     at: datetime
-    documents: tuple[Mapping[str, Any], ...]
-    done: frozenset[str]
-    failures: int
+    documents: tuple[Any, ...]
+    done: frozenset[str] = frozenset()
+    failures: int = 0
 
-    def facts(self) -> list[Fact]:
-        """Raises UnknownFact."""
-        return [Fact(f"{self.id}:{n}", _to_event(document), self.at) for n, document in enumerate(self.documents)]
+    def read(self) -> tuple[list[Fact], dict[int, UnreadableFact]]:
+        """Its facts, and by their number those that cannot be read."""
+        facts, faults = [], {}
+        for number, document in enumerate(self.documents):
+            try:
+                facts.append(Fact(f"{self.id}:{number}", _to_event(document), self.at))
+            except UnreadableFact as error:
+                faults[number] = error
+        return facts, faults
+
+    @property
+    def about(self) -> str:
+        """The names of its facts."""
+        return ", ".join(sorted({_name(document) for document in self.documents}))
 
 
 class Outbox:
@@ -90,6 +107,14 @@ class Outbox:
         due = {"waiting": True, "retryAt": {"$lte": self._clock.now()}}
         found = self._entries.find(due).sort("_id", 1).limit(limit)
         return [_to_entry(document) for document in await found.to_list(limit)]
+
+    async def set_aside(self, entry: Entry, number: int) -> Entry:
+        """One fact of an entry as an entry of its own, that waits from now on; the same one however often it is
+        done."""
+        own = Entry(f"{entry.id}:{number}", entry.at, (entry.documents[number],))
+        fields = {"createdAt": own.at, "facts": list(own.documents), "waiting": True, "retryAt": ALWAYS}
+        await self._entries.update_one({"_id": own.id}, {"$setOnInsert": fields}, upsert=True)
+        return own
 
     async def relayed(self, ids: Sequence[str]) -> None:
         """Done for every consumer. What mails carried is cleared: it may be a token."""
@@ -121,17 +146,27 @@ class Outbox:
 
 
 def _to_entry(document: Mapping[str, Any]) -> Entry:
+    facts = document.get("facts")
     return Entry(
         document["_id"],
-        document["createdAt"],
-        tuple(document["facts"]),
+        document.get("createdAt", ALWAYS),
+        tuple(facts) if isinstance(facts, list) else (facts,),
         frozenset(document.get("done", ())),
         document.get("failures", 0),
     )
 
 
-def _to_event(document: Mapping[str, Any]) -> Event:
-    kind = BY_NAME.get(document["name"])
-    if kind is None:
-        raise UnknownFact(f"This version does not know the fact {document['name']}")
-    return kind(**{name: document[name] for name in kind.__struct_fields__ if name in document})
+def _name(document: Any) -> str:
+    name = document.get("name") if isinstance(document, Mapping) else None
+    return name if isinstance(name, str) else "unreadable"
+
+
+def _to_event(document: Any) -> Event:
+    """Older facts may lack what has a default."""
+    name = _name(document)
+    if name not in BY_NAME:
+        raise UnreadableFact(f"This version does not know the fact {name}", for_good=name == "unreadable")
+    try:
+        return msgspec.convert(document, BY_NAME[name])
+    except msgspec.ValidationError as error:
+        raise UnreadableFact(f"{name}: {error}", for_good=True) from error

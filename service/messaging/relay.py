@@ -2,7 +2,8 @@
 
 One relay works at a time, by lease; the others stand by. A consumer is a function that bears being told twice. When one
 fails for a reason of its own, its entry is tried again alone, later and later, and ends among the dead letters; the
-other consumers and entries go on."""
+other consumers and entries go on. A fact that cannot be read gets an entry of its own, so that those it came with are
+relayed: one that no version reads is a dead letter at once, one of a newer version first waits for its worker."""
 
 import asyncio
 import logging
@@ -13,7 +14,7 @@ from service.infra.lasting_metrics import LastingMetrics
 from service.infra.loops import STORE_DOWN
 from service.infra.mongo.lease import Lease
 from service.messaging.dead_letters import DeadLetters
-from service.messaging.outbox import Entry, Fact, Outbox, UnknownFact
+from service.messaging.outbox import Entry, Fact, Outbox, UnreadableFact
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,11 @@ class Relay:
         entries = await self._outbox.waiting(self._config.outbox_entries_max)
         if not entries:
             return 0
-        facts, failures = self._facts(entries)
+        facts, unreadable = await self._read(entries)
+        entries = [entry for entry in entries if entry.id in facts] + [*unreadable]
+        failures: dict[str, dict[str, Exception]] = {
+            entry.id: dict.fromkeys(self._consumers, error) for entry, error in unreadable.items()
+        }
         for name, consume in self._consumers.items():
             todo = [entry for entry in entries if name not in entry.done and entry.id in facts]
             for entry, error in await self._tell(consume, todo, facts):
@@ -74,16 +79,19 @@ class Relay:
         self._measure(done)
         return len(entries)
 
-    def _facts(self, entries: Sequence[Entry]) -> tuple[dict[str, list[Fact]], dict[str, dict[str, Exception]]]:
-        """The facts of each entry, and the entries that a newer version has written."""
+    async def _read(self, entries: Sequence[Entry]) -> tuple[dict[str, list[Fact]], dict[Entry, UnreadableFact]]:
+        """The facts of each entry, and those that cannot be read, each in an entry of its own."""
         facts: dict[str, list[Fact]] = {}
-        failures: dict[str, dict[str, Exception]] = {}
+        unreadable: dict[Entry, UnreadableFact] = {}
         for entry in entries:
-            try:
-                facts[entry.id] = entry.facts()
-            except UnknownFact as error:
-                failures[entry.id] = dict.fromkeys(self._consumers, error)
-        return facts, failures
+            read, faults = entry.read()
+            if len(entry.documents) == len(faults) == 1:
+                unreadable[entry] = faults[0]
+                continue
+            facts[entry.id] = read
+            for number, error in faults.items():
+                unreadable[await self._outbox.set_aside(entry, number)] = error
+        return facts, unreadable
 
     async def _tell(
         self, consume: Consumer, entries: Sequence[Entry], facts: Mapping[str, list[Fact]]
@@ -103,13 +111,13 @@ class Relay:
 
     async def _put_off(self, entry: Entry, failures: Mapping[str, Exception]) -> None:
         done = [name for name in self._consumers if name not in failures]
-        if entry.failures + 1 < self._config.outbox_attempts_max:
+        hopeless = any(isinstance(error, UnreadableFact) and error.for_good for error in failures.values())
+        if not hopeless and entry.failures + 1 < self._config.outbox_attempts_max:
             pause_seconds = min(2**entry.failures, RETRY_PAUSE_MAX_SECONDS)
             await self._outbox.failed(entry, done, self._clock.now() + timedelta(seconds=pause_seconds))
             return
-        about = ", ".join(sorted({document["name"] for document in entry.documents}))
         said = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in failures.items())
-        await self._dead_letters.add("fact", entry.id, about, said)
+        await self._dead_letters.add("fact", entry.id, entry.about, said)
         await self._outbox.bury(entry, done)
 
     def _measure(self, entries: Sequence[Entry]) -> None:

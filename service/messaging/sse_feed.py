@@ -237,6 +237,7 @@ class SseBroadcaster:
         for _, entries in found or ():
             for event_id, state in _parsed(entries):
                 self._pass_on(event_id, state)
+            self._last = max(self._last, (*_entry_id(entries[-1][0]), 0))  # past what could not be read, too
         return 0.0
 
     async def _catch_up(self) -> None:
@@ -283,10 +284,20 @@ class SseBroadcaster:
 
 
 def _parsed(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> Iterator[tuple[EventId, State]]:
+    """What another version wrote and this one cannot read is passed over: listeners hear of it by the next resync."""
     for entry_id, fields in entries:
-        milliseconds, _, number = entry_id.decode().partition("-")
-        for place, state in enumerate(STATES.decode(fields[b"states"])):
-            yield (int(milliseconds), int(number), place), state
+        try:
+            states = STATES.decode(fields[b"states"])
+        except (KeyError, msgspec.DecodeError) as error:
+            log.warning("entry %s of the stream cannot be read: %s", entry_id.decode(), error)
+            states = []
+        for place, state in enumerate(states):
+            yield (*_entry_id(entry_id), place), state
+
+
+def _entry_id(raw: bytes) -> tuple[int, int]:
+    milliseconds, _, number = raw.decode().partition("-")
+    return int(milliseconds), int(number)
 
 
 def _frame(event_id: EventId, event: bytes, data: msgspec.Raw | bytes) -> bytes:

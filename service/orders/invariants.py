@@ -11,6 +11,7 @@ from typing import Any
 
 from service.clock import Clock
 from service.infra.mongo.client import Database, Session
+from service.inventory import books
 
 EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
@@ -57,8 +58,8 @@ class Audit:
         return {"ok": all(not check.violations for check in checks), "checks": [c.document() for c in checks]}
 
     async def _stock(self, session: Session) -> list[Check]:
-        sums = {row["_id"]: row async for row in self._history_sums(session)}
-        held = {row["_id"]: row["quantity"] async for row in self._active_holds(session)}
+        sums = {row["_id"]: row async for row in books.history_sums(self._database, session)}
+        held = {row["_id"]: row["quantity"] async for row in books.active_holds(self._database, session)}
         names = (
             "on_hand_is_the_sum_of_history",
             "reserved_is_the_sum_of_active_holds",
@@ -82,20 +83,6 @@ class Audit:
         for sku in held:
             reserved.add({"sku": sku, "reserved": None})
         return checks
-
-    def _history_sums(self, session: Session) -> AsyncIterator[Mapping[str, Any]]:
-        totals = {
-            "onHand": {"$sum": "$onHandDelta"},
-            "reserved": {"$sum": "$reservedDelta"},
-            "entries": {"$sum": 1},
-            "last": {"$max": "$seq"},
-            "lowest": {"$min": {"$subtract": ["$onHand", "$reserved"]}},  # an oversell that goods in made up for
-        }
-        return self._rows("stock_history", [{"$group": {"_id": "$sku", **totals}}], session)
-
-    def _active_holds(self, session: Session) -> AsyncIterator[Mapping[str, Any]]:
-        stages = [{"$match": {"status": "active"}}, {"$group": {"_id": "$sku", "quantity": {"$sum": "$quantity"}}}]
-        return self._rows("reservations", stages, session)
 
     async def _holds_of_settled_orders(self, session: Session) -> list[Check]:
         stages = [

@@ -208,3 +208,29 @@ def test_the_stream_tells_of_stock_as_it_changes(nobody: Api, customer: Api, sel
 
 def test_the_stream_needs_to_know_what_to_tell_of(nobody: Api):
     assert nobody.get("/api/inventory/stream").status == 422
+
+
+def test_staff_send_stock_as_a_file_and_read_it_as_one(staff: Api, customer: Api, nobody: Api, sell: Sell):
+    sku = sell(stock=10)
+    file = {"raw": f"sku,quantity\n{sku},5\nNO-SUCH-SKU,1\n".encode(), "headers": {"Content-Type": "text/csv"}}
+    asked = {"kind": "receive", "dryRun": "1"}
+    dry = staff.call("POST", "/api/inventory/import", query=asked, **file)
+    assert [item["status"] for item in dry.json["items"]] == ["would_apply", "refused"]
+    done = staff.call("POST", "/api/inventory/import", query={"kind": "receive"}, **file)
+    assert (done.status, done.json["done"], done.json["refused"], done.json["complete"]) == (200, 1, 1, True)
+    assert done.json["items"][0]["onHand"] == 15
+    written = staff.get("/api/inventory", format="csv", prefix=sku)
+    assert written.headers["content-type"] == "text/csv; charset=utf-8"
+    assert written.body.decode().splitlines()[1].startswith(f"{sku},")
+    assert [somebody.call("POST", "/api/inventory/import", **file).status for somebody in (customer, nobody)] == [
+        403,
+        401,
+    ]
+    assert customer.get("/api/inventory", format="csv").status == 403
+
+
+def test_an_import_is_on_record_in_the_audit_log(staff: Api, admin: Api, sell: Sell):
+    file = {"raw": f"sku,quantity\n{sell(stock=1)},5\n".encode(), "headers": {"Content-Type": "text/csv"}}
+    assert staff.call("POST", "/api/inventory/import", query={"kind": "set"}, **file).status == 200
+    entries = admin.get("/api/audit", limit=100).json["items"]
+    assert any(entry["action"] == "POST /api/inventory/import" and entry["status"] == 200 for entry in entries)

@@ -50,9 +50,9 @@ class Audit:
         caller: Principal | None = request.ctx.principal
         return declared.audited or (declared.of_others and caller is not None and caller.access >= Access.STAFF)
 
-    async def done(self, request: Request, response: Any) -> None:
+    async def done(self, request: Request, status: int) -> None:
         """After an audited handler."""
-        await self._record(self._entry(request, response.status))
+        await self._record(self._entry(request, status))
 
     async def refused(self, request: Request, response: Any) -> None:
         """After an exception, wherever it came from: an audited handler's own is always on record."""

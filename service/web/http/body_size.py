@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-BodySize = Literal["small", "default", "bulk"]
+BodySize = Literal["small", "default", "bulk", "file"]
 CREDENTIAL_LIMITS = frozenset({"login", "register", "reset", "refresh", "account"})  # classes of rate limits
 MANY_LINES = 100
 LONG_TEXT = 5_000  # characters

@@ -17,13 +17,13 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
-from service.errors import Malformed, Problem, Unauthenticated
+from service.errors import Malformed, Problem, Unauthenticated, Unsupported
 from service.idempotency import IdempotencyKey
 from service.infra import json
 from service.web.http import forms
 from service.web.http.access import Access, Principal, Scope
 from service.web.http.body_size import BodySize, size_of
-from service.web.http.reading import body_reader, converted, fingerprint, query_reader, segment
+from service.web.http.reading import body_reader, converted, fingerprint, media_type, query_reader, segment
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
@@ -75,6 +75,8 @@ class Operation:
     scope: Scope | Literal[""] = ""
     guests_too: bool = False
     is_page: bool = False  # for people: links to it may carry parameters of others
+    media: Mapping[str, str] = field(default_factory=dict)
+    also_as: tuple[str, ...] = ()
     handler: "Handler | None" = None
     example: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,7 +112,7 @@ class Operation:
 
     @property
     def takes_body(self) -> bool:
-        return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing
+        return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing and not self.media
 
 
 @dataclass(slots=True)
@@ -182,6 +184,8 @@ def operation(
     scope: Scope | Literal[""] = "",
     guests_too: bool = False,
     example: Mapping[str, Any] | None = None,
+    media: Mapping[str, str] | None = None,
+    also_as: tuple[str, ...] = (),
 ) -> Callable[[Handler], Handler]:
     """Registers a handler. `limit` names a rate-limit class; `idempotent` honours Idempotency-Key; `guest` says the
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
@@ -190,7 +194,9 @@ def operation(
     work grows with them: they are charged for; `body_optional` that no body is as good as an empty one; `scope` that a
     service's key with it may call the route, too; `guests_too` that the handler itself lets in guests who show what is
     theirs, beside those whom `access` names; `example` what the document's example of the answer says where values must
-    agree. The handler's docstring is the description in the document."""
+    agree; `media` the types of a body that is no JSON, with an example of each: the handler reads it itself and `takes`
+    is the query; `also_as` the types, beside JSON, that the answer may have. The handler's docstring is the description
+    in the document."""
     declared = Operation(
         method,
         summary,
@@ -210,6 +216,8 @@ def operation(
         scope,
         guests_too,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
+        media or {},
+        also_as,
     )
     read, safe = _reader(declared), method in SAFE_METHODS
 
@@ -222,14 +230,13 @@ def operation(
             if lines_of is not None:
                 await request.app.ctx.layers.charge(request, lines_of(taken))
             call = Call(request, taken, _keyed(request, taken, path_parameters) if idempotent else None)
-            if safe:
-                reply = await handler(call, **path_parameters)
-                if reply.stream is None:
-                    return render(reply)
-                await reply.stream(request)
-                return None
+            work = handler(call, **path_parameters)
             # A client that hangs up must not stop a change halfway.
-            return render(await request.app.ctx.shield.run(handler(call, **path_parameters)))
+            reply: Reply = await (work if safe else request.app.ctx.shield.run(work))
+            if reply.stream is None:
+                return render(reply)
+            await reply.stream(request)
+            return None
 
         blueprint.add_route(
             handle, path, methods=declared.methods, name=handler.__name__, ctx_operation=mounted, ctx_compress=compress
@@ -250,9 +257,20 @@ def render(reply: Reply) -> HTTPResponse:
 def _reader(declared: Operation) -> Callable[[Request], Any]:
     if declared.takes_form:
         return lambda request: converted(forms.fields(request), declared.takes)
+    if declared.media:
+        return _with_media(query_reader(declared.takes, ignore_unknown=False), declared.media)
     if declared.takes_body:
         return body_reader(declared.takes, optional=declared.body_optional)
     return query_reader(declared.takes, ignore_unknown=declared.is_page)
+
+
+def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Callable[[Request], Any]:
+    def checked(request: Request) -> Any:
+        if media_type(request) not in media:
+            raise Unsupported(f"Send {' or '.join(media)}")
+        return read(request)
+
+    return checked
 
 
 def _keyed(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> tuple[str, str] | None:

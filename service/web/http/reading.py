@@ -31,6 +31,11 @@ def segment(raw: str) -> str:
         raise Malformed("The path is not UTF-8 where it is percent-encoded") from None
 
 
+def media_type(request: Request) -> str:
+    """What the body says it is, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def body_reader(takes: type[Any], *, optional: bool = False) -> Callable[[Request], Any]:
     decoder, turn = msgspec.json.Decoder(takes), in_utc(takes)
 
@@ -95,7 +100,7 @@ def _given(request: Request, shape: Mapping[str, bool], ignore_unknown: bool) ->
 
 
 def _read_body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if media_type(request) != "application/json":
         raise Unsupported()
     try:
         return decoder.decode(request.body)

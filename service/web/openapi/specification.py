@@ -248,6 +248,9 @@ class _Writer:
             "parameters": self._parameters(),
             "responses": self._responses(),
         }
+        if declared.media:
+            rows = {media: {"schema": {"type": "string"}, "example": one} for media, one in declared.media.items()}
+            written["requestBody"] = {"required": True, "content": rows}
         if declared.takes_body:
             schema = self._known[declared.takes]
             content = {"schema": schema, "example": example(schema, self._named)}
@@ -314,6 +317,7 @@ class _Writer:
             schema = self._known[kind]
             shown = overlaid(example(schema, self._named), declared.example)
             written["content"] = {JSON: {"schema": schema, "example": shown}}
+            written["content"] |= {media: {"schema": {"type": "string"}} for media in declared.also_as}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 
@@ -334,7 +338,9 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
     if declared.takes_body:
-        yield from (DuplicateKey, TooDeep, Unsupported, Encoded)
+        yield from (DuplicateKey, TooDeep)
+    if declared.takes_body or declared.media:
+        yield from (Unsupported, Encoded)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:

@@ -9,6 +9,7 @@ from sanic import Request
 from service.config import Config
 from service.errors import Unavailable
 
+LARGE = frozenset({"bulk", "file"})
 BULK_SHARE = 0.5  # of the budget: large bodies leave the rest to the others
 
 
@@ -20,6 +21,7 @@ class Bodies:
             "small": config.request_body_auth_bytes,
             "default": config.request_body_default_bytes,
             "bulk": config.request_body_max_bytes,
+            "file": config.request_body_file_bytes,
         }
         self._budget = config.request_bytes_in_flight_max
         self.held, self.held_bulk = 0, 0
@@ -27,7 +29,7 @@ class Bodies:
     def begin(self, request: Request) -> "Body":
         operation = None if request.route is None else getattr(request.route.ctx, "operation", None)
         size = "default" if operation is None else operation.body_size
-        return Body(self, self._bytes_max[size], bulk=size == "bulk")
+        return Body(self, self._bytes_max[size], bulk=size in LARGE)
 
     def take(self, count: int, *, bulk: bool) -> None:
         """Raises Unavailable when the budget is used up."""

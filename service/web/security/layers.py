@@ -15,6 +15,7 @@
 `setup_layers` registers them all. Routes are declared with `web.operation`; one that is not is refused.
 """
 
+import asyncio
 import re
 import secrets
 from collections import Counter
@@ -57,6 +58,7 @@ UNDECLARED_LIMIT = "default"
 LINES = "lines"
 ORIGIN = re.compile(rb"\r\norigin:", re.IGNORECASE)
 FIRST = 100
+SENT, CUT_OFF = 200, 499  # of an answer that the handler sent itself
 
 
 class Layers:
@@ -255,7 +257,8 @@ class Layers:
 
     def sanitize(self, request: Request) -> None:
         operation = request.ctx.operation
-        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict)
+        declares_rows = operation is not None and bool(operation.media)
+        self._sanitizer.check(request, foreign=operation is not None and operation.takes is dict, rows=declares_rows)
 
     async def close(self) -> None:
         await self.audit.drain()
@@ -332,8 +335,14 @@ def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, H
             return await handler(request, **parameters)
 
         async def both() -> HTTPResponse:
-            response = await handler(request, **parameters)
-            await app.ctx.layers.audit.done(request, response)
+            status = CUT_OFF
+            try:
+                response = await handler(request, **parameters)
+                status = SENT if response is None else response.status
+            except asyncio.CancelledError:  # while its answer was being sent, piece by piece
+                await app.ctx.layers.audit.done(request, status)
+                raise
+            await app.ctx.layers.audit.done(request, status)
             return response
 
         response: HTTPResponse = await app.ctx.shield.run(both())

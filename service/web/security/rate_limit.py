@@ -36,6 +36,7 @@ CLASSES: Mapping[str, LimitClass] = {
     "guess": LimitClass((Window("client", 60, 3_600), Window("account", 10, 3_600)), False),
     "key-guess": LimitClass((Window("client", 60, 3_600),), False),
     "lines": LimitClass((Window("client", 8_000, 60), Window("account", 2_000, 60)), False),
+    "file": LimitClass((Window("client", 60, 60), Window("account", 20, 60)), False),
     "account": LimitClass((Window("client", 60, 60), Window("account", 20, 60)), False),
 }
 

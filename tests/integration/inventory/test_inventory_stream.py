@@ -187,6 +187,19 @@ def test_an_id_that_is_none_of_ours_is_as_none(given: str) -> None:
     assert parse_id(given) is None
 
 
+@pytest.mark.parametrize("fields", [{"states": b"[[7]]"}, {"states": b"{"}, {"other": b"[]"}])
+async def test_what_another_version_wrote_into_the_stream_is_passed_over(
+    shop: Shop, background: Background, client: aiohttp.ClientSession, fields: dict[str, bytes]
+) -> None:
+    await stock(shop, TEA=5)
+    await shop.stores.redis.xadd(STREAM, fields)
+    async with listening(client, "TEA") as stream:
+        assert await stream.available() == [("TEA", 5)]
+        await shop.stores.redis.xadd(STREAM, fields)
+        await sell(shop, background, "TEA")
+        assert await stream.available() == [("TEA", 4)]
+
+
 async def test_a_wiped_redis_does_not_end_the_stream(
     shop: Shop, background: Background, client: aiohttp.ClientSession
 ) -> None:

@@ -22,6 +22,7 @@ from service.messaging.outbox import Fact
 from service.messaging.webhooks import WebhookSender, to_tell
 
 SECRET = "the secret of the receiver"
+SMTP = "smtp://127.0.0.1:1"  # that nobody reaches
 
 
 @pytest.fixture
@@ -309,3 +310,27 @@ def test_a_mail_server_is_named_by_a_url(
 ) -> None:
     found = server(url)
     assert (found.port, found.tls, found.start_tls, found.user) == (port, tls, start_tls, user)
+
+
+@pytest.mark.parametrize("lacking", ["content", "to", "createdAt", "attempts"])
+async def test_a_delivery_of_another_version_that_lacks_something_does_not_stop_the_others(
+    shop: Shop, clock: MovableClock, receiver: Receiver, lacking: str
+) -> None:
+    config = replace(shop.config, webhook_urls=receiver.url, webhook_secret=SECRET, smtp_url=SMTP)
+    office = Office(shop, config)
+    told = [to_tell([Fact(f"f{n}:0", OrderPaid(f"o{n}", "u1"), clock.now())], [receiver.url])[0] for n in range(2)]
+    await office.deliveries.add(told)
+    await shop.stores.database["deliveries"].update_one({"_id": told[0].id}, {"$unset": {lacking: ""}})
+    await office.send_all()
+    assert "f1:0" in [headers["Holdfast-Event"] for headers, _ in receiver.requests]
+
+
+async def test_a_guard_that_fails_puts_its_mail_off_and_stops_nobody(shop: Shop, clock: MovableClock) -> None:
+    async def guard(delivery: Delivery) -> bool:
+        raise KeyError("sku")
+
+    office = Office(shop, replace(shop.config, smtp_url=SMTP), {"back_in_stock": guard})
+    await office.deliveries.add([Delivery("mail:1", "mail", "ada@example.com", {"template": "back_in_stock"})])
+    assert await office.deliveries.step() == shop.config.delivery_poll_seconds
+    [kept] = await shop.stores.database["deliveries"].find({}).to_list(None)
+    assert (kept["waiting"], kept["error"]) == (True, "KeyError: 'sku'")

@@ -1,8 +1,11 @@
 """The outbox relay on real MongoDB: every committed fact to every consumer, once at least, and never lost."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from shops import MovableClock, stock
@@ -13,8 +16,10 @@ from service.events import BY_NAME, Event, MailRequested, OrderPaid, StockChange
 from service.infra.lasting_metrics import LastingMetrics
 from service.infra.mongo.lease import Lease
 from service.messaging.dead_letters import DeadLetters
-from service.messaging.outbox import Fact
+from service.messaging.outbox import ALWAYS, Fact
 from service.messaging.relay import Consumer, Relay
+
+FACTS = Path(__file__).parent / "facts"
 
 
 class Ear:
@@ -128,13 +133,109 @@ async def test_an_entry_that_is_never_taken_ends_as_a_dead_letter_and_can_be_rep
     assert (picky.orders, easy.orders) == (["o1"], ["o1"])
 
 
-async def test_a_fact_of_a_newer_version_is_kept_as_a_dead_letter(shop: Shop, clock: MovableClock) -> None:
-    await commit(shop, OrderPaid("o1", "u1"))
-    await shop.stores.database["outbox"].update_one({}, {"$set": {"facts.0.name": "from_the_future"}})
-    relay = relay_to(shop, config=replace(shop.config, outbox_attempts_max=1), ear=Ear())
-    await relay.relay()
+MISSING_FIELD, WRONG_TYPE = (
+    {"name": "order_paid", "order_id": "o9"},
+    {"name": "order_paid", "order_id": 9, "user_id": "u"},
+)
+FROM_THE_FUTURE = {"name": "from_the_future", "order_id": "o9"}
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "reason"),
+    [
+        (MISSING_FIELD, "missing required field `user_id`"),
+        (WRONG_TYPE, "Expected `str`, got `int` - at `$.order_id`"),
+        ({"order_id": "o9"}, "does not know the fact unreadable"),
+        ({"name": 7}, "does not know the fact unreadable"),
+        ("text", "does not know the fact unreadable"),
+        (None, "does not know the fact unreadable"),
+    ],
+    ids=["a field is missing", "of another type", "no name", "a number for a name", "text", "nothing"],
+)
+async def test_a_fact_that_no_version_can_read_is_buried_alone_and_at_once(
+    shop: Shop, clock: MovableClock, unreadable: object, reason: str
+) -> None:
+    await commit(shop, OrderPaid("o1", "u1"), OrderPaid("o2", "u1"), OrderPaid("o3", "u1"))
+    await commit(shop, OrderPaid("o4", "u1"))
+    await shop.stores.database["outbox"].update_one({"facts.2": {"$exists": True}}, {"$set": {"facts.1": unreadable}})
+    one, other = Ear(), Ear()
+    relay = relay_to(shop, one=one, other=other)
+    assert await relay.step() == shop.config.outbox_poll_seconds
+    assert one.orders == other.orders == ["o1", "o3", "o4"]
     [letter] = await DeadLetters(shop.stores.database, clock).newest(None, 10)
-    assert "from_the_future" in letter.error
+    assert (letter.kind, reason in letter.error) == ("fact", True)
+    assert await shop.outbox.backlog() == (0, 0.0)
+
+
+async def test_a_fact_that_was_buried_alone_is_replayed_alone_once_it_can_be_read(
+    shop: Shop, clock: MovableClock
+) -> None:
+    await commit(shop, OrderPaid("o1", "u1"), OrderPaid("o2", "u1"))
+    outbox = shop.stores.database["outbox"]
+    await outbox.update_one({}, {"$unset": {"facts.1.user_id": ""}})
+    ear = Ear()
+    relay = relay_to(shop, ear=ear)
+    await relay.relay()
+    letters = DeadLetters(shop.stores.database, clock)
+    letters.on_replay("fact", shop.outbox.revive)
+    [letter] = await letters.newest(None, 10)
+    await letters.replay(letter.id, "staff-1")
+    await relay.relay()
+    assert (await letters.find(letter.id)).replayed_at is None, "still not to be read: buried again"
+    await outbox.update_one({"_id": letter.reference}, {"$set": {"facts.0.user_id": "u1"}})
+    await letters.replay(letter.id, "staff-1")
+    await relay.relay()
+    assert ear.orders == ["o1", "o2"]
+
+
+@pytest.mark.parametrize("facts", [None, "text", [], [None, 7]], ids=["none", "text", "empty", "nothing in it"])
+async def test_an_entry_that_cannot_be_read_at_all_stops_nobody(shop: Shop, facts: object) -> None:
+    await shop.stores.database["outbox"].insert_one({"_id": "0", "facts": facts, "waiting": True, "retryAt": ALWAYS})
+    await commit(shop, OrderPaid("o1", "u1"))
+    ear = Ear()
+    await relay_to(shop, ear=ear).relay()
+    assert ear.orders == ["o1"]
+    assert (await shop.outbox.backlog())[0] == 0
+
+
+async def test_a_fact_of_a_newer_version_waits_alone_for_that_versions_worker_and_is_a_dead_letter_then(
+    shop: Shop, clock: MovableClock
+) -> None:
+    await commit(shop, OrderPaid("o1", "u1"), OrderPaid("o2", "u1"))
+    await shop.stores.database["outbox"].update_one({}, {"$set": {"facts.1": FROM_THE_FUTURE}})
+    ear, letters = Ear(), DeadLetters(shop.stores.database, clock)
+    relay = relay_to(shop, config=replace(shop.config, outbox_attempts_max=2), ear=ear)
+    await relay.relay()
+    assert (ear.orders, await letters.newest(None, 10), (await shop.outbox.backlog())[0]) == (["o1"], [], 1)
+    clock.advance(61)
+    await relay.relay()
+    [letter] = await letters.newest(None, 10)
+    assert (letter.about, "from_the_future" in letter.error) == ("from_the_future", True)
+    assert ear.orders == ["o1"]
+
+
+@pytest.mark.parametrize("release", ["0.1.0", "unreleased"])
+async def test_what_every_release_has_written_is_read(shop: Shop, release: str) -> None:
+    written = written_by(release)
+    await shop.stores.database["outbox"].insert_one(
+        {"_id": "0", "createdAt": shop.clock.now(), "facts": written, "waiting": True, "retryAt": ALWAYS}
+    )
+    ear = Ear()
+    await relay_to(shop, ear=ear).relay()
+    read = [fact.event.document() for fact in ear.heard]
+    assert [
+        {name: fact[name] for name in as_written} for fact, as_written in zip(read, written, strict=True)
+    ] == written
+
+
+def written_by(release: str) -> list[dict[str, Any]]:
+    facts: list[dict[str, Any]] = json.loads((FACTS / f"{release}.json").read_text())
+    return facts
+
+
+def test_the_newest_golden_file_has_every_fact_with_every_field() -> None:
+    written = {fact["name"]: set(fact) for fact in written_by("unreleased")}
+    assert written == {name: {"name", *kind.__struct_fields__} for name, kind in BY_NAME.items()}
 
 
 async def test_one_relay_works_while_the_others_stand_by(shop: Shop, clock: MovableClock) -> None:

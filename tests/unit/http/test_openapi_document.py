@@ -175,6 +175,7 @@ def test_every_operation_says_who_may_call_it_and_what_may_be_refused(
 def test_what_moves_money_or_stock_takes_an_idempotency_key(operations: list[Operation]):
     keyed = {path for _, path, one in operations for p in one["parameters"] if p["name"] == "Idempotency-Key"}
     assert keyed == {
+        "/api/inventory/import",
         "/api/inventory/receive",
         "/api/inventory/{sku}/adjust",
         "/api/inventory/{sku}/count",
