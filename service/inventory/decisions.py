@@ -8,6 +8,7 @@ from msgspec.structs import asdict, replace
 
 from service.errors import NotFound, Problem, remember
 from service.idempotency import IdempotencyClaim, IdempotencyRecord
+from service.inventory.allowance import holders_of
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
@@ -209,7 +210,7 @@ class _Step:
 
     def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
         """What the customer holds is looked at as the earlier postings of the batch leave it."""
-        for name in reserve.holders:
+        for name in holders_of(reserve):
             holder = self._state.holders.get(name) or Holder(name)
             holds = [self._state.holds[order_id] for order_id in holder.orders if order_id in self._state.holds]
             limits.check(lines, holds, self._now)

@@ -234,8 +234,8 @@ class Correct(Struct, frozen=True):
 
 class Reserve(Struct, frozen=True):
     """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
-    knows without reading the order that something is to be given back. `also_held_by` is another name that the hold
-    counts under where `limits` are counted: a guest's e-mail address, which outlives the guest's cookie."""
+    knows without reading the order that something is to be given back. `also_held_by`: who else holds it where
+    `limits` are counted, a guest's e-mail address."""
 
     order_id: str
     user_id: str
@@ -244,11 +244,6 @@ class Reserve(Struct, frozen=True):
     limits: HoldLimits | None = None
     coupon: str | None = None
     also_held_by: str | None = None
-
-    @property
-    def holders(self) -> tuple[str, ...]:
-        """Whose holds are counted."""
-        return (self.user_id,) if self.also_held_by is None else (self.user_id, self.also_held_by)
 
 
 class Confirm(Struct, frozen=True):
