@@ -1,40 +1,48 @@
 """`holdfast`: one command line. Sub-commands are loaded by name when they are called, so `--help` and `up` never pay
 for pandas, and the service never imports the workbench."""
 
-import importlib
+import importlib.util
 import re
 import sys
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from service.config import ConfigError
 
+
+class Listed(NamedTuple):
+    """A command of the table: where it is, and what `--help` says of it without loading it."""
+
+    target: str
+    says: str
+
+
 COMMANDS = {
-    "up": "service.up:up",
-    "migrate": "service.migrate:migrate",
-    "seed": "benchmarks.seeding.command:seed",
-    "admin": "service.commands:admin",
-    "jobs": "service.commands:jobs",
-    "audit": "service.commands:audit",
-    "indexes": "service.commands:indexes",
-    "bench": "benchmarks.commands:bench",
-    "budgets": "benchmarks.commands:budgets",
-    "load": "workloads.commands:load",
-    "trace": "workloads.commands:trace_group",
-    "replay": "workloads.commands:replay",
-    "compare": "workloads.results.commands:compare",
-    "runs": "workloads.results.commands:runs",
-    "report": "workloads.results.commands:report",
-    "capacity": "workloads.commands:capacity",
-    "history": "workloads.results.commands:history",
-    "stalled": "workloads.commands:stalled",
-    "client-bench": "workloads.commands:client_bench",
-    "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.scale_model.command:scale",
-    "torture": "workloads.torture:torture",
-    "demo": "workloads.demo.command:demo",
+    "up": Listed("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
+    "migrate": Listed("service.migrate:migrate", "Bring indexes and schema to this version."),
+    "seed": Listed("benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."),
+    "admin": Listed("service.commands:admin", "Manage administrators and the keys of services."),
+    "jobs": Listed("service.commands:jobs", "Run background jobs by hand."),
+    "audit": Listed("service.commands:audit", "Check the books: stock, holds, orders and money agree."),
+    "indexes": Listed("service.commands:indexes", "Prove each index by the server's own plan."),
+    "bench": Listed("benchmarks.commands:bench", "Measure: each benchmark starts and stops the servers it needs."),
+    "budgets": Listed("benchmarks.commands:budgets", "Judge what benchmarks/budgets.toml declares."),
+    "load": Listed("workloads.commands:load", "Let shoppers loose on the shop with locust."),
+    "trace": Listed("workloads.commands:trace_group", "Look at a trace, or bring it into the standard form."),
+    "replay": Listed("workloads.commands:replay", "Replay the invoices of a trace, open loop."),
+    "compare": Listed("workloads.results.commands:compare", "Compare runs, one beside another or in groups."),
+    "runs": Listed("workloads.results.commands:runs", "List the result folders: name, tags, verdict and key figures."),
+    "report": Listed("workloads.results.commands:report", "Write one self-contained HTML page about a run."),
+    "capacity": Listed("workloads.commands:capacity", "Search for the highest rate within a latency target."),
+    "history": Listed("workloads.results.commands:history", "Follow one figure over all runs in a folder."),
+    "stalled": Listed("workloads.commands:stalled", "A stalled server seen by locust and the open loop."),
+    "client-bench": Listed("workloads.commands:client_bench", "How punctual the generator is, and what it costs."),
+    "simulate": Listed("workloads.simulation.commands:simulate", "Run the real use cases in virtual time, and audit."),
+    "scale": Listed("workloads.scale_model.command:scale", "How far more processes, shards and SKUs go."),
+    "torture": Listed("workloads.torture:torture", "Break the real stack under load, and audit it."),
+    "demo": Listed("workloads.demo.command:demo", "The whole product in a few minutes."),
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130
@@ -59,7 +67,7 @@ class LazyGroup(click.Group):
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[name].split(":")
+        module, attribute = COMMANDS[name].target.split(":")
         try:
             command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
@@ -67,17 +75,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = []
-        for name in COMMANDS:
-            try:
-                command = self.get_command(context, name)
-            except click.ClickException as error:
-                rows.append((name, error.message))
-                continue
-            rows.append((name, command.get_short_help_str(100) if command else ""))
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, _said_of(listed)) for name, listed in COMMANDS.items()])
+
+
+def _said_of(listed: Listed) -> str:
+    package = listed.target.partition(".")[0]
+    return listed.says if importlib.util.find_spec(package) else f"needs {_instead_of(package)}"
 
 
 @click.group(cls=LazyGroup)
