@@ -234,8 +234,7 @@ class Correct(Struct, frozen=True):
 
 class Reserve(Struct, frozen=True):
     """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
-    knows without reading the order that something is to be given back. `also_held_by`: who else holds it where
-    `limits` are counted, a guest's e-mail address."""
+    knows without reading the order that something is to be given back. `also_held_by`: a guest's e-mail address."""
 
     order_id: str
     user_id: str
