@@ -20,6 +20,9 @@ class BuyerAccounts(Protocol):
     async def verified_among(self, user_ids: Collection[str]) -> set[str]:
         """Those of the accounts whose e-mail address is known to be theirs."""
 
+    async def verified_address(self, user_id: str) -> str | None:
+        """The account's e-mail address, if it is known to be theirs."""
+
 
 class AccountHoldLimits:
     def __init__(self, accounts: BuyerAccounts, config: Config) -> None:
@@ -40,6 +43,9 @@ class AccountHoldLimits:
 
     async def is_verified(self, user_id: str) -> bool:
         return await self._verified(user_id)
+
+    async def verified_address(self, user_id: str) -> str | None:
+        return await self._accounts.verified_address(user_id)
 
     def allowance(self, verified: bool, offers: Mapping[str, Offer]) -> Allowance | None:
         """What the customer may hold of these SKUs and in all. None: as much as there is."""

@@ -81,6 +81,10 @@ class OrderRepository:
         """How many orders these customers have ever placed."""
         return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
 
+    async def forget_guest(self, order_id: str) -> None:
+        """The order stays, without the address of the guest who placed it: no link opens it any more."""
+        await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})
+
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
         await self._orders.update_one(
@@ -237,6 +241,7 @@ def order_document(order: Order) -> dict[str, Any]:
         ],
         "version": 0,
         **({} if order.coupon is None else {"couponHeld": True}),
+        **({} if order.email is None else {"email": order.email}),
         **({} if order.shipping_address is None else {"shippingAddress": dict(order.shipping_address)}),
     }
 
