@@ -36,6 +36,7 @@ from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
 from service.orders.coupon_routes import routes as coupon_routes
 from service.orders.overview import Overview
+from service.orders.return_routes import routes as return_routes
 from service.orders.routes import routes as orders_routes
 from service.orders.routes import webhook_routes
 from service.pages import account, buying, docs, notices, ops, second_factor, security_txt, storefront
@@ -96,6 +97,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         *_pages(shop, edge, background, pages, static_files),
         cart_routes(shop.carts, Guests(shop.ids, shop.config)),
         wishlist_routes(background.wishlists),
+        return_routes(shop.orders, shop.returns, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         coupon_routes(shop.coupons),

@@ -47,6 +47,8 @@ DOMAIN_EXTRAS = {
         "pricing",
         "refunds",
         "repairs",
+        "return_routes",
+        "returns",
         "sales",
         "settlement",
     },

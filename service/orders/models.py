@@ -83,6 +83,24 @@ class RefundTooLarge(Invalid):
     code, title = "refund_too_large", "More would be refunded than was paid"
 
 
+class ReturnTooLarge(Invalid):
+    code, title = "return_too_large", "More would come back than was sent and has not come back"
+
+
+class ReturnNotFound(NotFound):
+    code, title = "return_not_found", "The order has no such return"
+
+
+class WrongReturnStatus(Conflict):
+    """`returnStatus` is what the return is in."""
+
+    code, title = "wrong_return_status", "The return's status does not allow this"
+
+
+class TooManyReturns(Conflict):
+    code, title = "too_many_returns", "The order has as many returns as it may have"
+
+
 class OrderStatus(StrEnum):
     PENDING = "pending"
     PAID = "paid"
@@ -168,6 +186,58 @@ class Refund(Struct, frozen=True):
     done: bool = False
 
 
+class ReturnStatus(StrEnum):
+    """Requested, received, inspected, closed: then what can be sold is on the shelf again. Or it comes to nothing."""
+
+    REQUESTED = "requested"
+    RECEIVED = "received"
+    INSPECTED = "inspected"
+    CLOSED = "closed"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+RETURN_STEPS: Mapping[ReturnStatus, frozenset[ReturnStatus]] = {  # from which each may be entered
+    ReturnStatus.RECEIVED: frozenset({ReturnStatus.REQUESTED}),
+    ReturnStatus.INSPECTED: frozenset({ReturnStatus.RECEIVED, ReturnStatus.INSPECTED}),
+    ReturnStatus.CLOSED: frozenset({ReturnStatus.INSPECTED}),
+    ReturnStatus.REFUSED: frozenset({ReturnStatus.REQUESTED, ReturnStatus.RECEIVED, ReturnStatus.INSPECTED}),
+    ReturnStatus.CANCELLED: frozenset({ReturnStatus.REQUESTED}),
+}
+CAME_TO_NOTHING = frozenset({ReturnStatus.REFUSED, ReturnStatus.CANCELLED})
+
+
+class ReturnLine(Struct, frozen=True, rename="camel"):
+    """Of `quantity` units so many go on the shelf, to the damaged goods, or are written off, as inspection said."""
+
+    sku: str
+    quantity: int
+    restocked: int = 0
+    damaged: int = 0
+    written_off: int = 0
+
+
+class ReturnChange(Struct, frozen=True):
+    status: ReturnStatus
+    at: datetime
+    actor: str
+
+
+class Return(Struct, frozen=True):
+    """Goods that come back, apart from the money."""
+
+    id: str
+    status: ReturnStatus
+    lines: tuple[ReturnLine, ...]
+    reason: str
+    history: tuple[ReturnChange, ...]
+
+    def check_step(self, after: ReturnStatus) -> None:
+        """Raises WrongReturnStatus."""
+        if self.status not in RETURN_STEPS[after]:
+            raise WrongReturnStatus(f"The return is {self.status}", returnStatus=self.status.value)
+
+
 AS_STORED = {
     **{"id": "_id", "lines": "items"},
     **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason", "coupon_held": "couponHeld"},
@@ -198,6 +268,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     tracking_number: str | None = None
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    returns: tuple[Return, ...] = ()
     version: int = 0
 
     @property
@@ -215,6 +286,28 @@ class Order(Struct, frozen=True, rename=AS_STORED):
             for line in refund.lines:
                 left[line.sku] -= line.quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
+
+    @property
+    def was_shipped(self) -> bool:
+        return any(change.status is OrderStatus.SHIPPED for change in self.history)
+
+    def returnable(self) -> dict[str, int]:
+        """What has been sent and neither came back, nor is to: by a return, or by a refund that put it on the shelf."""
+        return {sku: quantity for sku, quantity in self._sent().items() if quantity > 0}
+
+    @property
+    def returned_too_much(self) -> bool:
+        return any(quantity < 0 for quantity in self._sent().values())
+
+    def _sent(self) -> dict[str, int]:
+        left = {line.sku: line.quantity for line in self.lines}
+        for one in self.returns:
+            for line in () if one.status in CAME_TO_NOTHING else one.lines:
+                left[line.sku] -= line.quantity
+        for refund in self.refunds:
+            for back in refund.lines if refund.restocked else ():
+                left[back.sku] -= back.quantity
+        return left
 
     def with_expiry_applied(self, now: datetime) -> "Order":
         """A hold ends with its time, whether or not it has been swept."""
@@ -237,13 +330,16 @@ class Order(Struct, frozen=True, rename=AS_STORED):
             cancel_reason=None,
             history=self.history[:1],
             refunds=(),
+            returns=(),
             tracking_number=None,
             version=0,
         )
 
     def as_paid(self) -> "Order":
         """As its payment answered."""
-        return replace(self, status=OrderStatus.PAID, history=self.history[:2], refunds=(), tracking_number=None)
+        return replace(
+            self, status=OrderStatus.PAID, history=self.history[:2], refunds=(), returns=(), tracking_number=None
+        )
 
     def as_refunded(self, refund_id: str) -> "Order":
         """As that refund answered."""

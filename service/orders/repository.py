@@ -22,6 +22,7 @@ from service.orders.models import (
     Payment,
     PaymentStatus,
     Refund,
+    Return,
 )
 
 COLLECTION = "orders"
@@ -171,9 +172,11 @@ class ShippingAddresses:
         self._orders = database[COLLECTION]
 
     async def forget_user(self, user_id: str) -> None:
-        """The orders stay, and where the person lives goes."""
+        """The orders stay; where the person lives goes, and what they wrote about their returns."""
         kept = {"userId": user_id, "shippingAddress": {"$exists": True}}
         await self._orders.update_many(kept, {"$unset": {"shippingAddress": ""}})
+        told = {"userId": user_id, "returns.0": {"$exists": True}}
+        await self._orders.update_many(told, {"$set": {"returns.$[].reason": ""}})
 
 
 class CouponRepository:
@@ -275,6 +278,11 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "actor": refund.actor,
         "done": refund.done,
     }
+
+
+def return_document(one: Return) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(one, builtin_types=(datetime,))
+    return document
 
 
 def to_order(document: Mapping[str, Any]) -> Order:

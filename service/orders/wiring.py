@@ -11,6 +11,7 @@ from service.orders.expiry import Expiry
 from service.orders.hold_limits import BuyerAccounts, HoldLimits
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
+from service.orders.returns import Returns
 from service.orders.settlement import Settlement
 from service.orders.usecases import Orders, Terms
 from service.payments.models import Gateway
@@ -24,6 +25,7 @@ class OrdersDomain:
     orders: Orders
     settlement: Settlement
     refunds: Refunds
+    returns: Returns
     expiry: Expiry
 
 
@@ -47,5 +49,6 @@ def wire(
         orders,
         Settlement(orders, repository, ledger, gateway, runtime),
         Refunds(orders, repository, ledger, gateway, runtime),
+        Returns(orders, repository, ledger, runtime),
         Expiry(stock.inventory, ledger, clock, config),
     )
