@@ -34,7 +34,9 @@ from service.inventory.routes import stream_routes
 from service.jobs.routes import routes as jobs_routes
 from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
+from service.orders.buyers import Buyers
 from service.orders.coupon_routes import routes as coupon_routes
+from service.orders.guest_links import GuestLinks
 from service.orders.overview import Overview
 from service.orders.return_routes import routes as return_routes
 from service.orders.routes import routes as orders_routes
@@ -49,6 +51,7 @@ from service.pages.ops import Ops
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
+from service.presence import presence
 from service.web.audit.routes import routes as audit_routes
 from service.web.http.access import Access
 from service.web.http.compress import setup_compress
@@ -85,6 +88,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
     static_files = StaticFiles()
     pages = Pages(static_files, edge.layers.csrf, shop.clock, shop.ids, shop.config)
     app.ctx.problem_page = pages.problem
+    guests = Guests(shop.ids, shop.config)
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
@@ -95,10 +99,10 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
         *_pages(shop, edge, background, pages, static_files),
-        cart_routes(shop.carts, Guests(shop.ids, shop.config)),
+        cart_routes(shop.carts, guests),
         wishlist_routes(background.wishlists),
-        return_routes(shop.orders, shop.returns, shop.clock, shop.config),
-        orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
+        return_routes(shop.orders, shop.returns, guests, shop.clock, shop.config),
+        orders_routes(shop.orders, shop.settlement, shop.refunds, guests, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         coupon_routes(shop.coupons),
     ]
@@ -127,13 +131,14 @@ def _pages(
 
     api, config = Api(), shop.config
     guests = Guests(shop.ids, config)
+    buyers = Buyers(shop.orders, guests, GuestLinks(config))
     accounts = Account(pages, api, shop.carts, guests)
     overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = Published(edge.layers.cookies.names, metadata.version("holdfast"), edge.codecs)
     return [
         static_files.routes(),
         storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
-        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, config)),
+        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, buyers, config)),
         account.routes(accounts),
         second_factor.routes(accounts),
         ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),
@@ -211,7 +216,11 @@ async def run(settings: Config, listener: socket.socket) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with bootstrap.shop(settings) as shop, serving(shop, listener) as app:
+    async with (
+        bootstrap.shop(settings) as shop,
+        presence(shop.stores, settings.app_name),
+        serving(shop, listener) as app,
+    ):
         garbage.freeze_gc()
         await stop.wait()
         await leave(app, settings.shutdown_notice_seconds)

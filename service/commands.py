@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from service import bootstrap
+from service import bootstrap, startup
 from service.auth.api_key_schemas import KEY_NAME_MAX
 from service.auth.api_keys import Shown
 from service.auth.models import TooManyApiKeys, User
@@ -29,6 +29,7 @@ from service.jobs.usecases import JobFailed, UnknownJob
 from service.options import data_option
 from service.orders.invariants import Audit
 from service.orders.repairs import Repairs, beyond_repair
+from service.presence import presence
 from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import AuditEntry
 from service.web.http.access import SCOPES
@@ -249,7 +250,8 @@ def with_shop(data: Path, work: Callable[[Shop], Awaitable[Any]]) -> Any:
     """Does `work` on the stack in `data`. Raises NoStack (exit 2) when there is none or it does not answer."""
 
     async def body() -> Any:
-        async with bootstrap.shop(configuration(data)) as shop:
+        config = startup.named(configuration(data))
+        async with bootstrap.shop(config) as shop, presence(shop.stores, config.app_name):
             return await work(shop)
 
     try:

@@ -5,19 +5,22 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from service import config
 from service.config import Config, ConfigError
 from service.infra import log as logs
+from service.infra.mongo.processes import unique_name
 
 log = logging.getLogger(__name__)
 EXIT_USAGE = 3
 
 
 def configured() -> Config:
-    """The settings of this process, its log set up by them. Ends the process with a sentence if they do not hold."""
+    """The settings of this process, its log set up by them, under a name that no other process has. Ends the process
+    with a sentence if they do not hold."""
     try:
-        settings = config.load()
+        settings = named(config.load())
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet
         sys.exit(EXIT_USAGE)
@@ -25,6 +28,10 @@ def configured() -> Config:
     for sentence in (*settings.warnings, *config.misspelt(os.environ)):
         log.warning(sentence)
     return settings
+
+
+def named(settings: Config) -> Config:
+    return replace(settings, app_name=unique_name(settings.app_name))
 
 
 @contextmanager

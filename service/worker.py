@@ -17,13 +17,14 @@ from service.bootstrap import Background
 from service.config import Config
 from service.infra import garbage
 from service.infra.loops import repeat
+from service.presence import presence
 
 Step = Callable[[], Awaitable[float]]
 FLUSH_SECONDS = 1.0
 
 
 async def work(settings: Config, stop: asyncio.Event) -> None:
-    async with bootstrap.shop(settings) as shop:
+    async with bootstrap.shop(settings) as shop, presence(shop.stores, settings.app_name):
         background = bootstrap.background(shop)
         garbage.freeze_gc()
         try:
@@ -34,7 +35,7 @@ async def work(settings: Config, stop: asyncio.Event) -> None:
 
 
 async def schedule(settings: Config, stop: asyncio.Event) -> None:
-    async with bootstrap.shop(settings) as shop:
+    async with bootstrap.shop(settings) as shop, presence(shop.stores, settings.app_name):
         background = bootstrap.background(shop)
         await _all_of({"scheduler": background.scheduler.tick}, stop)
         await background.close()

@@ -12,8 +12,8 @@ from typing import Any
 from service.clock import Clock
 from service.infra.mongo.client import Database, Session
 from service.inventory import books
-from service.orders.models import ReturnStatus
 from service.orders.repository import to_order
+from service.orders.return_models import ReturnStatus
 
 EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from service.errors import Conflict, Forbidden, Invalid, NotFound
 from service.idempotency import IdempotencyKey
 from service.inventory.models import HoldStatus, Line
+from service.orders.return_models import CAME_TO_NOTHING, Return
 
 
 class OrderNotFound(NotFound):
@@ -39,6 +40,10 @@ class TotalChanged(Conflict):
     """`total` is what the order comes to now."""
 
     code, title = "total_changed", "The order comes to another total than you expect"
+
+
+class NotClaimable(Conflict):
+    code, title = "not_claimable", "An order can be claimed once it is paid or cancelled"
 
 
 class WrongStatus(Conflict):
@@ -81,24 +86,6 @@ class CouponNotFound(NotFound):
 
 class RefundTooLarge(Invalid):
     code, title = "refund_too_large", "More would be refunded than was paid"
-
-
-class ReturnTooLarge(Invalid):
-    code, title = "return_too_large", "More would come back than was sent and has not come back"
-
-
-class ReturnNotFound(NotFound):
-    code, title = "return_not_found", "The order has no such return"
-
-
-class WrongReturnStatus(Conflict):
-    """`returnStatus` is what the return is in."""
-
-    code, title = "wrong_return_status", "The return's status does not allow this"
-
-
-class TooManyReturns(Conflict):
-    code, title = "too_many_returns", "The order has as many returns as it may have"
 
 
 class OrderStatus(StrEnum):
@@ -186,58 +173,6 @@ class Refund(Struct, frozen=True):
     done: bool = False
 
 
-class ReturnStatus(StrEnum):
-    """Requested, received, inspected, closed: then what can be sold is on the shelf again. Or it comes to nothing."""
-
-    REQUESTED = "requested"
-    RECEIVED = "received"
-    INSPECTED = "inspected"
-    CLOSED = "closed"
-    REFUSED = "refused"
-    CANCELLED = "cancelled"
-
-
-RETURN_STEPS: Mapping[ReturnStatus, frozenset[ReturnStatus]] = {  # from which each may be entered
-    ReturnStatus.RECEIVED: frozenset({ReturnStatus.REQUESTED}),
-    ReturnStatus.INSPECTED: frozenset({ReturnStatus.RECEIVED, ReturnStatus.INSPECTED}),
-    ReturnStatus.CLOSED: frozenset({ReturnStatus.INSPECTED}),
-    ReturnStatus.REFUSED: frozenset({ReturnStatus.REQUESTED, ReturnStatus.RECEIVED, ReturnStatus.INSPECTED}),
-    ReturnStatus.CANCELLED: frozenset({ReturnStatus.REQUESTED}),
-}
-CAME_TO_NOTHING = frozenset({ReturnStatus.REFUSED, ReturnStatus.CANCELLED})
-
-
-class ReturnLine(Struct, frozen=True, rename="camel"):
-    """Of `quantity` units so many go on the shelf, to the damaged goods, or are written off, as inspection said."""
-
-    sku: str
-    quantity: int
-    restocked: int = 0
-    damaged: int = 0
-    written_off: int = 0
-
-
-class ReturnChange(Struct, frozen=True):
-    status: ReturnStatus
-    at: datetime
-    actor: str
-
-
-class Return(Struct, frozen=True):
-    """Goods that come back, apart from the money."""
-
-    id: str
-    status: ReturnStatus
-    lines: tuple[ReturnLine, ...]
-    reason: str
-    history: tuple[ReturnChange, ...]
-
-    def check_step(self, after: ReturnStatus) -> None:
-        """Raises WrongReturnStatus."""
-        if self.status not in RETURN_STEPS[after]:
-            raise WrongReturnStatus(f"The return is {self.status}", returnStatus=self.status.value)
-
-
 AS_STORED = {
     **{"id": "_id", "lines": "items"},
     **{"user_id": "userId", "created_at": "createdAt", "cancel_reason": "cancelReason", "coupon_held": "couponHeld"},
@@ -247,7 +182,8 @@ AS_STORED = {
 
 class Order(Struct, frozen=True, rename=AS_STORED):
     """`shipping_address` has whatever fields the frontend sent: the shop reads none of them. `coupon_held`: whether a
-    use of its coupon is counted for it. One that ran out unpaid has given it back."""
+    use of its coupon is counted for it. One that ran out unpaid has given it back. `email` is a guest's; an
+    account's is with the account."""
 
     id: str
     number: str
@@ -266,6 +202,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     coupon_held: bool = True
     shipping_address: Mapping[str, str] | None = None
     tracking_number: str | None = None
+    email: str | None = None
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
     returns: tuple[Return, ...] = ()

@@ -22,13 +22,14 @@ from service.orders.models import (
     Payment,
     PaymentStatus,
     Refund,
-    Return,
 )
+from service.orders.return_models import Return
 
 COLLECTION = "orders"
 COUPONS = "coupons"
 COUPON_USERS = "coupon_users"
 RESOLVED_UNSOLD = [HoldStatus.RELEASED.value, HoldStatus.EXPIRED.value]
+RETURNED, NOTHING_TOLD = {"returns.0": {"$exists": True}}, {"$set": {"returns.$[].reason": ""}}
 OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
@@ -81,6 +82,11 @@ class OrderRepository:
     async def count_of(self, user_ids: Iterable[str]) -> int:
         """How many orders these customers have ever placed."""
         return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
+
+    async def forget_guest(self, order_id: str) -> None:
+        """The order stays, without the address of the guest who placed it: no link opens it any more."""
+        await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})
+        await self._orders.update_many({"_id": order_id} | RETURNED, NOTHING_TOLD)
 
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
@@ -175,8 +181,7 @@ class ShippingAddresses:
         """The orders stay; where the person lives goes, and what they wrote about their returns."""
         kept = {"userId": user_id, "shippingAddress": {"$exists": True}}
         await self._orders.update_many(kept, {"$unset": {"shippingAddress": ""}})
-        told = {"userId": user_id, "returns.0": {"$exists": True}}
-        await self._orders.update_many(told, {"$set": {"returns.$[].reason": ""}})
+        await self._orders.update_many({"userId": user_id} | RETURNED, NOTHING_TOLD)
 
 
 class CouponRepository:
@@ -240,6 +245,7 @@ def order_document(order: Order) -> dict[str, Any]:
         ],
         "version": 0,
         **({} if order.coupon is None else {"couponHeld": True}),
+        **({} if order.email is None else {"email": order.email}),
         **({} if order.shipping_address is None else {"shippingAddress": dict(order.shipping_address)}),
     }
 

@@ -12,22 +12,23 @@ from service.config import Config
 from service.errors import Problem
 from service.idempotency import IdempotencyKey
 from service.inventory.models import KeyReused, Line, StockLimit
-from service.orders.models import (
-    Order,
-    OrderNotFound,
+from service.orders.buyers import Buyers
+from service.orders.guest_links import GuestLinks
+from service.orders.models import Order, OrderNotFound, WrongStatus
+from service.orders.return_models import (
     ReturnLine,
     ReturnNotFound,
     ReturnStatus,
     ReturnTooLarge,
     TooManyReturns,
     WrongReturnStatus,
-    WrongStatus,
 )
 from service.orders.returns import Returns
 from service.orders.schemas import LINES_MAX, Items, ReturnView, Sku, order_view
 from service.orders.usecases import OrderResult, Orders
-from service.web.http.access import Access, Principal
+from service.web.http.access import Access
 from service.web.http.operation import Call, Handler, Nothing, Reply, Wire, operation
+from service.web.security.guest import Guests
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[1])]
 STEP_ERRORS = (OrderNotFound, ReturnNotFound, WrongReturnStatus, KeyReused)
@@ -62,12 +63,10 @@ class ReturnsReply(Wire):
     returnable: dict[str, int]
 
 
-def routes(orders: Orders, returns: Returns, clock: Clock, config: Config) -> Blueprint:
+def routes(orders: Orders, returns: Returns, guests: Guests, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("returns", url_prefix="/api/orders")
+    buyers = Buyers(orders, guests, GuestLinks(config))
     _steps(blueprint, returns, clock, config)
-
-    async def visible(user: Principal, order_id: str) -> Order:
-        return await (orders.get(order_id) if user.access >= Access.STAFF else orders.own(user.user_id, order_id))
 
     @operation(
         blueprint,
@@ -77,6 +76,7 @@ def routes(orders: Orders, returns: Returns, clock: Clock, config: Config) -> Bl
         takes=ReturnBody,
         returns={201: ReturnReply},
         access=Access.CUSTOMER,
+        guests_too=True,
         scope="orders:write",
         errors=(OrderNotFound, WrongStatus, ReturnTooLarge, TooManyReturns, KeyReused),
         idempotent=True,
@@ -85,9 +85,10 @@ def routes(orders: Orders, returns: Returns, clock: Clock, config: Config) -> Bl
     async def request_return(call: Call[ReturnBody], order_id: str) -> Reply:
         """Of an order that was shipped, its customer or staff; never more units than were sent and have not come back.
         The money is given back apart from it, by a refund without `restock`."""
-        await visible(call.user, order_id)
+        order = await buyers.visible(call, order_id)
         lines = [Line(item.sku, item.quantity) for item in call.taken.items]
-        asked = await returns.request(order_id, lines, call.taken.reason, call.user.user_id, _key(call, clock, config))
+        key = _key(call, clock, config, order.user_id)
+        asked = await returns.request(order_id, lines, call.taken.reason, _actor(call, order), key)
         return _reply(*asked, 201)
 
     @operation(
@@ -97,12 +98,13 @@ def routes(orders: Orders, returns: Returns, clock: Clock, config: Config) -> Bl
         "An order's returns",
         returns={200: ReturnsReply},
         access=Access.CUSTOMER,
+        guests_too=True,
         scope="orders:read",
         errors=(OrderNotFound,),
     )
     async def list_returns(call: Call[Nothing], order_id: str) -> Reply:
         """Its customer's, or anybody's for staff."""
-        order = await visible(call.user, order_id)
+        order = await buyers.visible(call, order_id)
         left = order.returnable() if order.was_shipped else {}
         return Reply(200, ReturnsReply(items=order_view(order).returns, returnable=left))
 
@@ -113,15 +115,16 @@ def routes(orders: Orders, returns: Returns, clock: Clock, config: Config) -> Bl
         "Take back a request that nothing has come of",
         returns={200: ReturnReply},
         access=Access.CUSTOMER,
+        guests_too=True,
         scope="orders:write",
         errors=STEP_ERRORS,
         idempotent=True,
     )
     async def cancel_return(call: Call[Nothing], order_id: str, return_id: str) -> Reply:
         """Only while it is `requested`; its units may be asked for again."""
-        await visible(call.user, order_id)
-        key = _key(call, clock, config)
-        return _reply(*await returns.move(order_id, return_id, ReturnStatus.CANCELLED, call.user.user_id, key))
+        order = await buyers.visible(call, order_id)
+        key = _key(call, clock, config, order.user_id)
+        return _reply(*await returns.move(order_id, return_id, ReturnStatus.CANCELLED, _actor(call, order), key))
 
     return blueprint
 
@@ -174,8 +177,13 @@ def _steps(blueprint: Blueprint, returns: Returns, clock: Clock, config: Config)
         return await moved(call, order_id, return_id, ReturnStatus.REFUSED)
 
 
-def _key(call: Call[Any], clock: Clock, config: Config) -> IdempotencyKey | None:
-    return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+def _actor(call: Call[Any], order: Order) -> str:
+    """A guest acts in the name that the order has."""
+    return call.caller.user_id if call.caller else order.user_id
+
+
+def _key(call: Call[Any], clock: Clock, config: Config, guest: str = "") -> IdempotencyKey | None:
+    return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds), guest)
 
 
 def _reply(answer: OrderResult, return_id: str, status: int = 200) -> Reply:

@@ -11,8 +11,9 @@ from service.idempotency import IdempotencyKey, IdempotencyRecord
 from service.inventory.ledger import Ledger
 from service.inventory.models import KeyReused, Line, Posting, StateMoved, merge
 from service.orders import postings
-from service.orders.models import (
-    Order,
+from service.orders.models import Order
+from service.orders.repository import OrderRepository
+from service.orders.return_models import (
     Return,
     ReturnChange,
     ReturnLine,
@@ -21,7 +22,6 @@ from service.orders.models import (
     ReturnTooLarge,
     TooManyReturns,
 )
-from service.orders.repository import OrderRepository
 from service.orders.usecases import OrderResult, Orders, recorded, replayed_order, wrong_status
 from service.runtime import Runtime
 

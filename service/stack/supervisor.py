@@ -23,7 +23,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from service.config import Config
-from service.stack.dead_sessions import end_sessions, end_sessions_seen
+from service.infra.mongo.dead_sessions import end_sessions, end_sessions_seen
 from service.stack.embedded import DataInUse, DataUnusable, EmbeddedError
 from service.stack.embedded.stores import owned, prepared, starting
 from service.stack.folder import StackFolder

@@ -47,3 +47,19 @@ def test_a_step_that_takes_no_body_refuses_one_that_says_something(staff: Api, c
     assert customer.get(f"/api/orders/{order['id']}").json["order"]["status"] == "pending"
     expected = 200 if step == "cancel" else 409
     assert staff.post(path, {}).status == expected
+
+
+def test_a_guest_sends_goods_back_with_the_token_of_the_order(nobody: Api, staff: Api, sell: Sell):
+    sku = sell(stock=5)
+    placed = nobody.post("/api/orders", {"items": [{"sku": sku, "quantity": 2}], "email": "guest@example.org"}).json
+    order, token = f"/api/orders/{placed['order']['id']}", {"X-Order-Token": placed["orderToken"]}
+    assert nobody.post(f"{order}/pay", {"paymentMethod": "ok"}, headers=token).status == 200
+    assert staff.post(f"{order}/ship").status == 200
+    wanted = {"items": [{"sku": sku, "quantity": 1}]}
+    assert nobody.post(f"{order}/returns", wanted).status == 401
+    asked = nobody.post(f"{order}/returns", wanted, headers=token)
+    assert (asked.status, asked.json["return"]["status"]) == (201, "requested")
+    one = f"{order}/returns/{asked.json['return']['id']}"
+    assert nobody.post(f"{one}/receive", headers=token).status == 401
+    assert nobody.post(f"{one}/cancel", headers=token).json["return"]["status"] == "cancelled"
+    assert nobody.get(f"{order}/returns", headers=token).json["returnable"] == {sku: 2}

@@ -25,6 +25,7 @@ READ_WHOLE = {
     "brands": "small, and always listed whole",
     "categories": "the tree is small and always wanted whole",
     "metrics": "one document a figure",
+    "processes": "one document a process that runs",
 }
 SORTED_IN_MEMORY = {
     "subscriptions": "of one customer and one SKU there are a handful at most",

@@ -9,7 +9,8 @@ import shops
 from service.bootstrap import Shop
 from service.infra.mongo.client import Database
 from service.inventory.models import Line
-from service.orders.models import CouponKind, ReturnLine, ReturnStatus
+from service.orders.models import CouponKind
+from service.orders.return_models import ReturnLine, ReturnStatus
 
 Damage = Callable[[Database, Shop], Awaitable[object]]
 

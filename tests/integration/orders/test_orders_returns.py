@@ -10,9 +10,9 @@ from service.bootstrap import Shop
 from service.errors import Invalid
 from service.inventory.models import KeyReused, Line, Reference
 from service.orders import returns
-from service.orders.models import (
-    Order,
-    RefundTooLarge,
+from service.orders.models import Order, RefundTooLarge, WrongStatus
+from service.orders.repository import ShippingAddresses
+from service.orders.return_models import (
     Return,
     ReturnLine,
     ReturnNotFound,
@@ -20,9 +20,7 @@ from service.orders.models import (
     ReturnTooLarge,
     TooManyReturns,
     WrongReturnStatus,
-    WrongStatus,
 )
-from service.orders.repository import ShippingAddresses
 
 
 async def sent(shop: Shop, **quantities: int) -> Order:
@@ -250,9 +248,13 @@ async def test_a_step_that_is_not_committed_moves_neither_stock_nor_return(shop:
     assert await shops.violations(shop) == {}
 
 
-async def test_what_was_written_about_a_return_goes_with_the_account(shop: Shop) -> None:
+@pytest.mark.parametrize("of", ["an account", "a guest"])
+async def test_what_was_written_about_a_return_goes_with_the_person(shop: Shop, of: str) -> None:
     order = await sent(shop, A=1)
     await shop.returns.request(order.id, [Line("A", 1)], "I am ill", "u1")
-    await ShippingAddresses(shop.stores.database).forget_user("u1")
+    if of == "a guest":
+        await shop.buyers.forget_guest(order.id)
+    else:
+        await ShippingAddresses(shop.stores.database).forget_user("u1")
     stored: Any = await shop.stores.database["orders"].find_one({"_id": order.id})
     assert [one["reason"] for one in stored["returns"]] == [""]

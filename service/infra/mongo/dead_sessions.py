@@ -7,12 +7,11 @@ import asyncio
 import re
 from typing import Any
 
-from pymongo import AsyncMongoClient
-
 # Several looks: the server may still be reading what the dead process had sent.
 LOOKS_AFTER_SECONDS = (0.0, 0.1, 0.3, 1.0)
+FOUND_MAX = 10_000
 
-Client = AsyncMongoClient[dict[str, Any]]
+Client = Any  # Motor's or PyMongo's own
 
 
 async def end_sessions(client: Client, app_name: str) -> int:
@@ -26,17 +25,19 @@ async def end_sessions(client: Client, app_name: str) -> int:
 
 
 async def end_sessions_seen(client: Client, app_name: str) -> int:
-    """One look, for a process that died long ago."""
+    """One look, for a process that died long ago. All of ours are one user of MongoDB, and anybody may see and end
+    sessions of their own: it takes no privilege."""
     if sessions := await _open_sessions(client, app_name):
-        await client.admin.command("killAllSessionsByPattern", [{"lsid": session} for session in sessions])
+        await client.admin.command("killSessions", [{"id": session} for session in sessions])
     return len(sessions)
 
 
-async def _open_sessions(client: Client, app_name: str) -> list[dict[str, Any]]:
+async def _open_sessions(client: Client, app_name: str) -> list[Any]:
     pipeline: list[dict[str, Any]] = [
-        {"$currentOp": {"allUsers": True, "idleSessions": True}},
+        {"$currentOp": {"allUsers": False, "idleSessions": True}},
         {"$match": {"appName": {"$regex": f"^{re.escape(app_name)}(/|$)"}, "lsid": {"$exists": True}}},
-        {"$group": {"_id": {"id": "$lsid.id", "uid": "$lsid.uid"}}},
+        {"$group": {"_id": "$lsid.id"}},
+        {"$limit": FOUND_MAX},
     ]
-    cursor = await client.admin.aggregate(pipeline)
-    return [row["_id"] async for row in cursor]
+    found = await client.admin.command({"aggregate": 1, "pipeline": pipeline, "cursor": {"batchSize": FOUND_MAX}})
+    return [row["_id"] for row in found["cursor"]["firstBatch"]]
