@@ -14,6 +14,7 @@ from service.config import ConfigError
 COMMANDS = {
     "up": "service.up:up",
     "migrate": "service.migrate:migrate",
+    "restored": "service.restored:restored",
     "seed": "benchmarks.seeding.command:seed",
     "admin": "service.commands:admin",
     "jobs": "service.commands:jobs",

@@ -5,14 +5,14 @@ The token's name says what happens: `decline` in it declines, `timeout` charges 
 loses the request, `late` charges and reports only by webhook; anything else pays.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from service.clock import Clock
 from service.infra.batcher import Batcher
 from service.infra.mongo.client import Database, insert_new
-from service.payments.models import Charge, ChargeOutcome
+from service.payments.models import Charge, ChargeOutcome, Taken
 
 AT_ONCE_MAX = 256
 WAITING_MAX = 20_000
@@ -59,6 +59,11 @@ class SimulatedGateway:
         )
         known = await self._charges.find_one({"_id": payment_id})
         return bool(known and refund_id in known["refunds"])
+
+    async def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        async for charge in self._charges.find({"status": ChargeOutcome.PAID.value, "at": {"$gte": since}}):
+            kept = charge["amount"] - charge["refunded"]
+            yield Taken(charge["_id"], charge["orderId"], kept, charge["currency"], charge["at"])
 
     async def close(self) -> None:
         """The database is the shop's."""

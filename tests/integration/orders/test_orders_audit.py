@@ -78,6 +78,11 @@ async def a_coupons_use_is_made_up(database: Database, shop: Shop) -> None:
     await _set(database, "coupons", {"_id": "SPRING"}, used=1)
 
 
+async def an_account_is_not_there(database: Database, shop: Shop) -> None:
+    await database["users"].insert_one({"_id": "1" * 28, "email": "ada@example.com"})
+    await _set(database, "orders", {"status": "paid"}, userId="0" * 28)
+
+
 SEEN: list[tuple[Damage, str]] = [
     (a_unit_appears, "on_hand_is_the_sum_of_history"),
     (a_sku_has_only_a_history, "on_hand_is_the_sum_of_history"),
@@ -93,6 +98,7 @@ SEEN: list[tuple[Damage, str]] = [
     (the_provider_keeps_more, "no_money_is_kept_without_an_order"),
     (the_provider_got_nothing, "no_order_is_sold_without_money"),
     (a_coupons_use_is_made_up, "coupons_are_used_by_the_orders_that_stand"),
+    (an_account_is_not_there, "orders_belong_to_accounts"),
 ]
 
 
