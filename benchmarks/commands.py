@@ -33,14 +33,13 @@ def bench() -> None:
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.1, 60), help="One turn's length.")
 @click.option("--orders", type=click.IntRange(1, 1_000_000), help="Checkouts in a turn, instead of its length.")
 @click.option("--skus", default=1_000, show_default=True, type=click.IntRange(2, 100_000), help="For the spread run.")
-def contention(
-    as_json: bool, seed: int, quick: bool, buyers: int, rounds: int, seconds: float, orders: int | None, skus: int
-) -> None:
+@click.option("--scarce", default=32, show_default=True, type=click.IntRange(1, 1_024), help="Units that are sold out.")
+def contention(as_json: bool, seed: int, quick: bool, scarce: int, **sizes: Any) -> None:
     """Five ways to reserve one hot SKU, and the stock books audited after each."""
     from benchmarks.contention import command
     from benchmarks.contention.run import QUICK, ContentionPlan
 
-    plan = ContentionPlan(buyers=buyers, rounds=rounds, seconds=seconds, orders=orders, skus=skus, seed=seed)
+    plan = ContentionPlan(scarce_units=scarce, seed=seed, **sizes)
     outcome.show(lambda: command.measure(replace(QUICK, seed=seed) if quick else plan), as_json)
 
 

@@ -38,7 +38,9 @@ values = {
 }
 drop = Drop(buyers=60, hours=1.0, skus=2, units=15) if small else Drop()
 seeds = 3 if small else 12
-frames = {name: study(name, chosen, seeds=seeds, drop=drop, processes=2) for name, chosen in values.items()}
+frames = {
+    name: study(name, chosen, seeds=seeds, drop=drop, processes=1 if small else 2) for name, chosen in values.items()
+}
 pd.concat(frames.values()).query("metric == 'lost_sales'")[["parameter", "value", "mean", "low", "high"]]
 
 # %%

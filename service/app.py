@@ -34,7 +34,9 @@ from service.inventory.routes import stream_routes
 from service.jobs.routes import routes as jobs_routes
 from service.migration.metrics import SchemaMetrics
 from service.ops_server import serving_ops
+from service.orders.buyers import Buyers
 from service.orders.coupon_routes import routes as coupon_routes
+from service.orders.guest_links import GuestLinks
 from service.orders.overview import Overview
 from service.orders.routes import routes as orders_routes
 from service.orders.routes import webhook_routes
@@ -85,6 +87,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
     static_files = StaticFiles()
     pages = Pages(static_files, edge.layers.csrf, shop.clock, shop.ids, shop.config)
     app.ctx.problem_page = pages.problem
+    guests = Guests(shop.ids, shop.config)
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
@@ -95,9 +98,9 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
         *_pages(shop, edge, background, pages, static_files),
-        cart_routes(shop.carts, Guests(shop.ids, shop.config)),
+        cart_routes(shop.carts, guests),
         wishlist_routes(background.wishlists),
-        orders_routes(shop.orders, shop.settlement, shop.refunds, shop.clock, shop.config),
+        orders_routes(shop.orders, shop.settlement, shop.refunds, guests, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         coupon_routes(shop.coupons),
     ]
@@ -126,13 +129,14 @@ def _pages(
 
     api, config = Api(), shop.config
     guests = Guests(shop.ids, config)
+    buyers = Buyers(shop.orders, guests, GuestLinks(config))
     accounts = Account(pages, api, shop.carts, guests)
     overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = Published(edge.layers.cookies.names, metadata.version("holdfast"), edge.codecs)
     return [
         static_files.routes(),
         storefront.routes(Storefront(shop.catalog, shop.search, api, pages, config)),
-        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, config)),
+        buying.routes(Buying(pages, api, shop.carts, guests, shop.orders, shop.offers, buyers, config)),
         account.routes(accounts),
         second_factor.routes(accounts),
         ops.routes(Ops(overview, counters, shop.inventory, background.alerts, api, pages)),

@@ -89,7 +89,7 @@ def background(shop: Shop) -> Background:
         "cache": end_on_change(Generation(stores.redis, shop.clock, shop.ids, config)),
         "stream": publish_to(FeedWriter(stores.redis, STREAM, config), shop.schema.current_epoch),
     }
-    fills = {**auth.fills(config), **alerts.fills(config)}
+    fills = {**auth.fills(config), **alerts.fills(config), **orders.fills(config)}
     told = messaging.wire(runtime, stores, shop.outbox, consumers, notified.guards(), fills)
     all_jobs = (
         *order_jobs(shop.expiry, shop.orders, shop.settlement, shop.refunds, told.metrics),

@@ -1,41 +1,51 @@
 """`holdfast`: one command line. Sub-commands are loaded by name when they are called, so `--help` and `up` never pay
 for pandas, and the service never imports the workbench."""
 
-import importlib
+import importlib.util
 import re
 import sys
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from service.config import ConfigError
 
+
+class Listing(NamedTuple):
+    """A command of the table: where it is, and what `--help` says of it without loading it."""
+
+    target: str
+    says: str
+
+
 COMMANDS = {
-    "up": "service.up:up",
-    "migrate": "service.migrate:migrate",
-    "restored": "service.restored:restored",
-    "seed": "benchmarks.seeding.command:seed",
-    "admin": "service.commands:admin",
-    "jobs": "service.commands:jobs",
-    "audit": "service.commands:audit",
-    "indexes": "service.commands:indexes",
-    "bench": "benchmarks.commands:bench",
-    "budgets": "benchmarks.commands:budgets",
-    "load": "workloads.commands:load",
-    "trace": "workloads.commands:trace_group",
-    "replay": "workloads.commands:replay",
-    "compare": "workloads.results.commands:compare",
-    "runs": "workloads.results.commands:runs",
-    "report": "workloads.results.commands:report",
-    "capacity": "workloads.commands:capacity",
-    "history": "workloads.results.commands:history",
-    "stalled": "workloads.commands:stalled",
-    "client-bench": "workloads.commands:client_bench",
-    "simulate": "workloads.simulation.commands:simulate",
-    "scale": "workloads.scale_model.command:scale",
-    "torture": "workloads.torture:torture",
-    "demo": "workloads.demo.command:demo",
+    "up": Listing("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
+    "migrate": Listing("service.migrate:migrate", "Bring indexes and schema to this version."),
+    "restored": Listing("service.restored:restored", "Tell everybody that an older backup was put back."),
+    "seed": Listing(
+        "benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."
+    ),
+    "admin": Listing("service.commands:admin", "Manage administrators and the keys of services."),
+    "jobs": Listing("service.commands:jobs", "Run background jobs by hand."),
+    "audit": Listing("service.commands:audit", "Check the books: stock, holds, orders and money agree."),
+    "indexes": Listing("service.commands:indexes", "Prove each index by the server's own plan."),
+    "bench": Listing("benchmarks.commands:bench", "Measure: each benchmark starts and stops the servers it needs."),
+    "budgets": Listing("benchmarks.commands:budgets", "Judge what benchmarks/budgets.toml declares."),
+    "load": Listing("workloads.commands:load", "Let shoppers loose on the shop with locust."),
+    "trace": Listing("workloads.commands:trace_group", "Look at a trace, or bring it into the standard form."),
+    "replay": Listing("workloads.commands:replay", "Replay the invoices of a trace, open loop."),
+    "compare": Listing("workloads.results.commands:compare", "Compare runs, one beside another or in groups."),
+    "runs": Listing("workloads.results.commands:runs", "List the result folders: name, tags, verdict and key figures."),
+    "report": Listing("workloads.results.commands:report", "Write one self-contained HTML page about a run."),
+    "capacity": Listing("workloads.commands:capacity", "Search for the highest rate within a latency target."),
+    "history": Listing("workloads.results.commands:history", "Follow one figure over all runs in a folder."),
+    "stalled": Listing("workloads.commands:stalled", "A stalled server seen by locust and the open loop."),
+    "client-bench": Listing("workloads.commands:client_bench", "How punctual the generator is, and what it costs."),
+    "simulate": Listing("workloads.simulation.commands:simulate", "Run the real use cases in virtual time, and audit."),
+    "scale": Listing("workloads.scale_model.command:scale", "How far more processes, shards and SKUs go."),
+    "torture": Listing("workloads.torture:torture", "Break the real stack under load, and audit it."),
+    "demo": Listing("workloads.demo.command:demo", "The whole product in a few minutes."),
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130
@@ -60,7 +70,7 @@ class LazyGroup(click.Group):
     def get_command(self, _: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module, attribute = COMMANDS[name].split(":")
+        module, attribute = COMMANDS[name].target.split(":")
         try:
             command = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as missing:
@@ -68,17 +78,14 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = []
-        for name in COMMANDS:
-            try:
-                command = self.get_command(context, name)
-            except click.ClickException as error:
-                rows.append((name, error.message))
-                continue
-            rows.append((name, command.get_short_help_str(100) if command else ""))
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, _said_of(entry)) for name, entry in COMMANDS.items()])
+
+
+def _said_of(entry: Listing) -> str:
+    package = entry.target.partition(".")[0]
+    return entry.says if importlib.util.find_spec(package) else f"needs {_instead_of(package)}"
 
 
 @click.group(cls=LazyGroup)

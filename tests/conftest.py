@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import file_watch.sitecustomize as file_watch
+import psutil
 import pytest
 import redis
 import shops
 from lengths import LONG
 from pymongo import MongoClient
+from pymongo.database import Database
 from xdist.scheduler import LoadScopeScheduling
 
 from service.bootstrap import Shop
@@ -30,16 +32,10 @@ if TYPE_CHECKING:
 # compile a grammar that no test asks for.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 TESTS = Path(__file__).parent
+MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 8 << 30  # a file system in memory, where it is mounted
 FOLDERS_WITH_SERVERS = {"integration", "e2e", "pages"}
 # Each starts its own; every other file of e2e shares one stack, whose queries are looked at when all else is done.
 OWN_STACKS = {"e2e/test_jobs_kills.py", "e2e/test_security_slow_clients.py", "e2e/test_torture.py"}
-# What measures reads what was measured before (`answers`).
-MEASURED = {
-    "e2e/test_notebooks.py",
-    "integration/bench/test_bench_compression.py",
-    "integration/bench/test_bench_index_cost.py",
-    "integration/bench/test_search_bench.py",
-}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -70,8 +66,6 @@ class Groups(LoadScopeScheduling):
         path = nodeid.partition("::")[0].removeprefix("tests/")
         if path.startswith("simulation/"):
             return nodeid
-        if path in MEASURED:
-            return "measured"
         return "contract" if path.startswith("e2e/") and path not in OWN_STACKS else path
 
 
@@ -79,13 +73,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
     return Groups(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Every Python process of the tests notes the files it opens that no clone would have (`file_watch`)."""
+    """Temporary files lie in memory where there is plenty: the servers of the tests never lose power, and writing for
+    that moment takes a fifth of their time.
+
+    Every Python process of the tests notes the files it opens that no clone would have (`file_watch`)."""
+    if "TMPDIR" not in os.environ and _memory_is_plenty():
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
     if "TESTS_FOREIGN_FILES" not in os.environ:
-        os.environ["TESTS_FOREIGN_FILES"] = str(Path(tempfile.mkdtemp(prefix="holdfast-files-")) / "foreign")
+        notes = tempfile.TemporaryDirectory(prefix="holdfast-files-")
+        config.add_cleanup(notes.cleanup)
+        os.environ["TESTS_FOREIGN_FILES"] = str(Path(notes.name) / "foreign")
     watched = (str(TESTS / "file_watch"), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, watched))
     file_watch.watch(os.environ["TESTS_FOREIGN_FILES"])
+
+
+def _memory_is_plenty() -> bool:
+    """Half of what is free there would do, and as much has to be left for the servers themselves."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return False
+    return min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > MEMORY_BYTES_MIN
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -153,12 +162,25 @@ def indexed_database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
     mongo.drop_database(name)
 
 
+def _filled(database: Database[dict[str, Any]]) -> list[str]:
+    """The collections that hold anything, asked in one command: most hold nothing after most tests."""
+    first, *others = database.list_collection_names()
+    found = database[first].aggregate(
+        [*_named(first), *({"$unionWith": {"coll": n, "pipeline": _named(n)}} for n in others)]
+    )
+    return [each["name"] for each in found]
+
+
+def _named(collection: str) -> list[dict[str, Any]]:
+    return [{"$limit": 1}, {"$project": {"_id": 0, "name": {"$literal": collection}}}]
+
+
 @pytest.fixture
 def config(
     stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str, redis_url: str
 ) -> Config:
     """The service's own limits on empty, indexed stores, with password hashes that take no time."""
-    for collection in mongo[indexed_database].list_collection_names():
+    for collection in _filled(mongo[indexed_database]):
         mongo[indexed_database][collection].delete_many({})
     return Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=indexed_database, bcrypt_rounds=4)
 
@@ -173,15 +195,6 @@ async def shop(config: Config, clock: shops.MovableClock) -> AsyncIterator[Shop]
     """Everything wired as in the service, on real stores, with a clock the test can move."""
     async with shops.open_shop(config, clock) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What `ask` measures is measured once a session: notebooks and the tests of benchmarks read the same answers.
-    Their files are `MEASURED`, so that they run on one worker."""
-    os.environ["HOLDFAST_ANSWERS"] = str(tmp_path_factory.mktemp("answers"))
-    yield
-    del os.environ["HOLDFAST_ANSWERS"]
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,12 @@ DOMAIN_EXTRAS = {
         *("known_stock", "ledger", "metrics"),
     },
     "orders": {
+        "buyers",
         "coupon_routes",
         "coupons",
         "expiry",
+        "guest_links",
+        "guest_routes",
         "hold_limits",
         "invariants",
         "overview",

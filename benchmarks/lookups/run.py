@@ -46,7 +46,7 @@ class LookupsPlan:
         return 2 * 4 + 2 * 4 + 1
 
 
-QUICK = LookupsPlan(scale=0.02, samples=200, scans_share=0.5, clients=16)
+QUICK = LookupsPlan(scale=0.02, samples=80, scans_share=0.25, clients=4)
 
 
 @dataclass(slots=True)

@@ -79,6 +79,11 @@ class UserRepository:
         query = {"_id": {"$in": sorted(user_ids)}, "$or": [{"emailVerified": True}, {"role": {"$ne": "customer"}}]}
         return {document["_id"] for document in await self._users.find(query, {"_id": 1}).to_list(None)}
 
+    async def verified_address(self, user_id: str) -> str | None:
+        """The account's e-mail address, if it is known to be theirs: of staff too, nothing less will do."""
+        user = await self.get(user_id)
+        return user.email if user is not None and user.email_verified else None
+
     async def newest(self, role: str | None, before: tuple[datetime, str] | None, limit: int) -> list[User]:
         """Newest first, of one role or of all."""
         query: dict[str, Any] = {} if role is None else {"role": {"$eq": role}}

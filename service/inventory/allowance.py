@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from service.errors import Conflict
-from service.inventory.models import Hold, HoldStatus, Line
+from service.inventory.models import Hold, HoldStatus, Line, Reserve
 
 WAIT_DOUBLINGS_MAX = 32
 
@@ -75,6 +75,11 @@ class Allowance(Struct, frozen=True):
 
     def worth_remembering(self, hold: Hold, now: datetime) -> bool:
         return is_alive(hold, now) or self.has_lapsed(hold, now)
+
+
+def holders_of(reserve: Reserve) -> tuple[str, ...]:
+    """Whose holds are counted: a guest's address outlives the cookie."""
+    return (reserve.user_id,) if reserve.also_held_by is None else (reserve.user_id, reserve.also_held_by)
 
 
 def is_alive(hold: Hold, now: datetime) -> bool:

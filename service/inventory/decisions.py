@@ -8,6 +8,7 @@ from msgspec.structs import asdict, replace
 
 from service.errors import NotFound, Problem, remember
 from service.idempotency import IdempotencyClaim, IdempotencyRecord
+from service.inventory.allowance import holders_of
 from service.inventory.models import (
     STOCK_MAX,
     Accepted,
@@ -209,11 +210,12 @@ class _Step:
 
     def _admit(self, reserve: Reserve, lines: tuple[Line, ...], limits: HoldLimits) -> None:
         """What the customer holds is looked at as the earlier postings of the batch leave it."""
-        holder = self._state.holders.get(reserve.user_id) or Holder(reserve.user_id)
-        holds = [self._state.holds[order_id] for order_id in holder.orders if order_id in self._state.holds]
-        limits.check(lines, holds, self._now)
-        remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
-        self._holders[holder.user_id] = Holder(holder.user_id, (*remembered, reserve.order_id), holder.seq + 1)
+        for name in holders_of(reserve):
+            holder = self._state.holders.get(name) or Holder(name)
+            holds = [self._state.holds[order_id] for order_id in holder.orders if order_id in self._state.holds]
+            limits.check(lines, holds, self._now)
+            remembered = tuple(hold.order_id for hold in holds if limits.worth_remembering(hold, self._now))
+            self._holders[name] = Holder(name, (*remembered, reserve.order_id), holder.seq + 1)
 
     def _confirm(self, hold: Hold) -> None:
         alive = hold.status is HoldStatus.ACTIVE and self._now < hold.expires_at

@@ -234,7 +234,7 @@ class Correct(Struct, frozen=True):
 
 class Reserve(Struct, frozen=True):
     """`coupon` is what the order keeps from others beside its stock: noted on the hold, so that whoever ends the hold
-    knows without reading the order that something is to be given back."""
+    knows without reading the order that something is to be given back. `also_held_by`: a guest's e-mail address."""
 
     order_id: str
     user_id: str
@@ -242,6 +242,7 @@ class Reserve(Struct, frozen=True):
     expires_at: datetime
     limits: HoldLimits | None = None
     coupon: str | None = None
+    also_held_by: str | None = None
 
 
 class Confirm(Struct, frozen=True):

@@ -13,6 +13,7 @@ from service.config import Config
 from service.idempotency import IdempotencyRecord
 from service.infra.mongo.client import Database, Session
 from service.infra.mongo.commands import Command, CommandRunner, FindCommand, insert, update
+from service.inventory.allowance import holders_of
 from service.inventory.documents import (
     HOLD_FIELDS,
     LAPSED_FIELDS,
@@ -216,7 +217,8 @@ def _counted_at(batch: Sequence[Posting]) -> list[str]:
 
 def _limited(batch: Sequence[Posting]) -> set[str]:
     """The customers whose holds a batch counts."""
-    return {p.action.user_id for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None}
+    reserves = (p.action for p in batch if isinstance(p.action, Reserve) and p.action.limits is not None)
+    return {name for reserve in reserves for name in holders_of(reserve)}
 
 
 def _guarded(batch: Sequence[Posting]) -> list[FindCommand]:

@@ -20,8 +20,11 @@ class BuyerAccounts(Protocol):
     async def verified_among(self, user_ids: Collection[str]) -> set[str]:
         """Those of the accounts whose e-mail address is known to be theirs."""
 
+    async def verified_address(self, user_id: str) -> str | None:
+        """The account's e-mail address, if it is known to be theirs."""
 
-class HoldLimits:
+
+class AccountHoldLimits:
     def __init__(self, accounts: BuyerAccounts, config: Config) -> None:
         self._accounts, self.lifted = accounts, config.rate_limit_scale >= LIFTED_FROM_SCALE
         self.sku_units_max = config.order_units_per_sku_max * config.rate_limit_scale
@@ -40,6 +43,9 @@ class HoldLimits:
 
     async def is_verified(self, user_id: str) -> bool:
         return await self._verified(user_id)
+
+    async def verified_address(self, user_id: str) -> str | None:
+        return await self._accounts.verified_address(user_id)
 
     def allowance(self, verified: bool, offers: Mapping[str, Offer]) -> Allowance | None:
         """What the customer may hold of these SKUs and in all. None: as much as there is."""

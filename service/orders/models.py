@@ -41,6 +41,10 @@ class TotalChanged(Conflict):
     code, title = "total_changed", "The order comes to another total than you expect"
 
 
+class NotClaimable(Conflict):
+    code, title = "not_claimable", "An order can be claimed once it is paid or cancelled"
+
+
 class WrongStatus(Conflict):
     """`orderStatus` is what the order is in."""
 
@@ -177,7 +181,8 @@ AS_STORED = {
 
 class Order(Struct, frozen=True, rename=AS_STORED):
     """`shipping_address` has whatever fields the frontend sent: the shop reads none of them. `coupon_held`: whether a
-    use of its coupon is counted for it. One that ran out unpaid has given it back."""
+    use of its coupon is counted for it. One that ran out unpaid has given it back. `email` is a guest's; an
+    account's is with the account."""
 
     id: str
     number: str
@@ -196,6 +201,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     coupon_held: bool = True
     shipping_address: Mapping[str, str] | None = None
     tracking_number: str | None = None
+    email: str | None = None
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
     version: int = 0

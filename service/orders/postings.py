@@ -7,7 +7,16 @@ from msgspec.structs import replace
 
 from service.cart.usecases import Emptied
 from service.errors import Problem, remember
-from service.events import Event, OrderCancelled, OrderDelivered, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped
+from service.events import (
+    Event,
+    MailRequested,
+    OrderCancelled,
+    OrderDelivered,
+    OrderPaid,
+    OrderPlaced,
+    OrderRefunded,
+    OrderShipped,
+)
 from service.idempotency import IdempotencyClaim, IdempotencyKey
 from service.inventory.models import (
     Action,
@@ -52,6 +61,7 @@ from service.orders.repository import (
 )
 from service.payments.models import PaymentDeclined
 
+GUEST_ORDER = "guest_order"  # the mail that a guest gets
 Guards = tuple[Expect | Below, ...]
 COUPON_HELD = frozenset({True, None})  # an order of before this was noted holds what it used
 
@@ -68,6 +78,7 @@ def placed(
     coupon: Coupon | None = None,
     cart: Emptied | None = None,
     limits: HoldLimits | None = None,
+    also_held_by: str | None = None,
 ) -> Posting:
     """The order, its holds and its key appear together; its coupon is used and its cart emptied with them."""
     return Posting(
@@ -78,6 +89,7 @@ def placed(
             order.reservation.expires_at,
             limits,
             order.coupon,
+            also_held_by,
         ),
         actor=order.user_id,
         reason="checkout",
@@ -89,7 +101,42 @@ def placed(
             *_coupon_uses(order, 1),
             *(() if cart is None else (cart.write,)),
         ),
-        facts=(OrderPlaced(order.id, order.user_id),),
+        facts=(OrderPlaced(order.id, order.user_id), *_confirmation(order)),
+    )
+
+
+def _confirmation(order: Order) -> tuple[MailRequested, ...]:
+    """A guest is told by mail: its link is the way back to the order."""
+    if order.email is None:
+        return ()
+    told = {"number": order.number, "order_id": order.id}
+    return (MailRequested(f"{GUEST_ORDER}:{order.id}", order.email, GUEST_ORDER, told),)
+
+
+def claimed_by_account(order: Order, user_id: str) -> Posting:
+    """A guest's settled order becomes an account's; a use of its coupon goes along."""
+    moves = order.coupon is not None and order.coupon_held
+    counted = (
+        ()
+        if order.coupon is None or not moves
+        else (
+            Write(
+                COUPON_USERS, coupon_user_id(order.coupon, order.user_id), update={"$inc": {"used": -1}}, upsert=True
+            ),
+            Write(COUPON_USERS, coupon_user_id(order.coupon, user_id), update={"$inc": {"used": 1}}, upsert=True),
+        )
+    )
+    update = {"$set": {"userId": user_id}, "$unset": {"email": ""}, "$inc": {"version": 1}}
+    return Posting(
+        NoStock(),
+        actor=user_id,
+        reason="claimed",
+        order_id=order.id,
+        expects=(
+            Expect(COLLECTION, order.id, "userId", frozenset({order.user_id})),
+            Expect(COLLECTION, order.id, "version", frozenset({order.version})),
+        ),
+        writes=(Write(COLLECTION, order.id, update=update), *counted),
     )
 
 

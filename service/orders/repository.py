@@ -91,6 +91,10 @@ class OrderRepository:
         found = await self._orders.find_one({}, {"createdAt": 1}, sort=[("_id", -1)])  # ids begin with the time
         return None if found is None else found["createdAt"]
 
+    async def forget_guest(self, order_id: str) -> None:
+        """The order stays, without the address of the guest who placed it: no link opens it any more."""
+        await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})
+
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
         await self._orders.update_one(
@@ -247,6 +251,7 @@ def order_document(order: Order) -> dict[str, Any]:
         ],
         "version": 0,
         **({} if order.coupon is None else {"couponHeld": True}),
+        **({} if order.email is None else {"email": order.email}),
         **({} if order.shipping_address is None else {"shippingAddress": dict(order.shipping_address)}),
     }
 

@@ -12,12 +12,14 @@ from service.errors import Forbidden
 from service.idempotency import IdempotencyKey
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
+from service.orders import guest_routes
+from service.orders.buyers import Buyers
+from service.orders.guest_links import GuestLinks
 from service.orders.models import (
     CouponChanged,
     CouponNotValid,
     CouponUsedUp,
     IdempotencyInProgress,
-    Order,
     OrderNotFound,
     OrderStatus,
     OrderTooLarge,
@@ -37,6 +39,7 @@ from service.orders.schemas import (
     OrdersQuery,
     OrdersReply,
     PayBody,
+    PlacedReply,
     RefundBody,
     ShipBody,
     order_example,
@@ -49,19 +52,21 @@ from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
 from service.web.http.operation import Call, Nothing, Reply, operation
+from service.web.security.guest import Guests
 
 ONE = {200: OrderReply}
 GUESSES = "guess"
 
 
-def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Clock, config: Config) -> Blueprint:
+def routes(
+    orders: Orders, settlement: Settlement, refunds: Refunds, guests: Guests, clock: Clock, config: Config
+) -> Blueprint:
     blueprint = Blueprint("orders", url_prefix="/api/orders")
 
-    def key(call: Call[Any]) -> IdempotencyKey | None:
-        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+    buyers = Buyers(orders, guests, GuestLinks(config))
 
-    async def visible(user: Principal, order_id: str) -> Order:
-        return await (orders.get(order_id) if user.access >= Access.STAFF else orders.own(user.user_id, order_id))
+    def key(call: Call[Any], guest: str = "") -> IdempotencyKey | None:
+        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds), guest)
 
     @operation(
         blueprint,
@@ -69,8 +74,9 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "/",
         "Check out: the order is placed and its stock held, all lines or none",
         takes=CheckoutBody,
-        returns={201: OrderReply},
+        returns={201: PlacedReply},
         access=Access.CUSTOMER,
+        guests_too=True,
         limit="checkout",
         lines_of=lambda taken: len(taken.items or ()),
         errors=(
@@ -94,26 +100,36 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def checkout(call: Call[CheckoutBody]) -> Reply:
         """Either `items` or `fromCart: true`, at the catalogue's prices. The stock is held until
         `reservation.expiresAt`. If a line is short nothing is held: 409 with `shortages`. Send an `Idempotency-Key`,
-        and after a lost answer the same request again: it answers with the same order."""
+        and after a lost answer the same request again: it answers with the same order.
+
+        Guests send `email`, and are told by mail as well; they pay, cancel and see the order under their cookie or with
+        `orderToken` as `X-Order-Token`. An account that has verified the same address can claim it once it is paid."""
         if call.taken.coupon_code is None:
-            return _reply(await placed(call), 201)
+            return await placed(call)
         limits = call.request.app.ctx.layers
         await limits.also_limit(call.request, GUESSES, 0)
         try:
-            return _reply(await placed(call), 201)
+            return await placed(call)
         except UnknownCoupon:
             await limits.also_limit(call.request, GUESSES)
             raise
 
-    async def placed(call: Call[CheckoutBody]) -> OrderResult:
-        taken, user_id, repeatable = call.taken, call.user.user_id, key(call)
-        if taken.from_cart:
-            return await orders.checkout_cart(
-                user_id, repeatable, taken.coupon_code, taken.expected_total, taken.shipping_address
-            )
-        return await orders.checkout(
-            user_id, taken.lines(), repeatable, taken.coupon_code, taken.expected_total, taken.shipping_address
+    async def placed(call: Call[CheckoutBody]) -> Reply:
+        taken, buyer = call.taken, await buyers.of(call, call.taken.email)
+        terms = (
+            key(call, buyer.key_owner),
+            taken.coupon_code,
+            taken.expected_total,
+            taken.shipping_address,
+            buyer.email,
         )
+        if taken.from_cart:
+            result = await orders.checkout_cart(buyer.user_id, *terms)
+        else:
+            result = await orders.checkout(buyer.user_id, taken.lines(), *terms)
+        order, headers = result.order, _headers(result)
+        body = PlacedReply(order=order_view(order), order_token=buyers.token(buyer, order))
+        return Reply(201, body, headers, cookies=buyers.cookies(buyer, order))
 
     @operation(
         blueprint,
@@ -123,6 +139,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         takes=PayBody,
         returns=ONE,
         access=Access.CUSTOMER,
+        guests_too=True,
         limit="checkout",
         errors=(
             PaymentDeclined,
@@ -145,8 +162,8 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back; a coupon
         that somebody else has used up meanwhile is 409 `coupon_used_up`, and nothing is charged. If the
         provider does not answer, 503 `payment_unknown`: ask again with the same key."""
-        order = await orders.own(call.user.user_id, order_id)
-        return _reply(await settlement.pay(order, call.taken.payment_method, key(call)))
+        order = await buyers.own(call, order_id)
+        return _reply(await settlement.pay(order, call.taken.payment_method, key(call, order.user_id)))
 
     @operation(
         blueprint,
@@ -155,6 +172,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "Cancel a pending order and free its stock",
         returns=ONE,
         access=Access.CUSTOMER,
+        guests_too=True,
         scope="orders:write",
         errors=(OrderNotFound, WrongStatus, PaymentInProgress, KeyReused),
         idempotent=True,
@@ -162,8 +180,9 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     )
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
         """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
-        order = await visible(call.user, order_id)
-        return _reply(await orders.cancel(order, call.user.user_id, key(call)))
+        order = await buyers.visible(call, order_id)
+        actor = call.caller.user_id if call.caller else order.user_id
+        return _reply(await orders.cancel(order, actor, key(call, order.user_id)))
 
     @operation(
         blueprint,
@@ -252,6 +271,7 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
         "One order",
         returns=ONE,
         access=Access.CUSTOMER,
+        guests_too=True,
         scope="orders:read",
         errors=(OrderNotFound,),
         example={"order": order_example("pending")},
@@ -259,8 +279,9 @@ def routes(orders: Orders, settlement: Settlement, refunds: Refunds, clock: Cloc
     async def one(call: Call[Nothing], order_id: str) -> Reply:
         """Somebody else's order is answered with 404, for customers. `paymentStatus` `processing` or `unknown` means:
         ask again in a moment."""
-        return _reply(OrderResult(await visible(call.user, order_id)))
+        return _reply(OrderResult(await buyers.visible(call, order_id)))
 
+    guest_routes.add(blueprint, orders)
     return blueprint
 
 
@@ -298,5 +319,8 @@ def _whose(user: Principal, query: OrdersQuery) -> str | None:
 
 
 def _reply(answer: OrderResult, status: int = 200) -> Reply:
-    headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
-    return Reply(status, OrderReply(order=order_view(answer.order)), headers)
+    return Reply(status, OrderReply(order=order_view(answer.order)), _headers(answer))
+
+
+def _headers(answer: OrderResult) -> dict[str, str]:
+    return {"Idempotency-Replayed": "true"} if answer.replayed else {}

@@ -39,13 +39,14 @@ Address = Annotated[
 class CheckoutBody(Wire):
     """Either `items`, or `fromCart: true`. Prices are the catalogue's: none can be sent. `shippingAddress` has the
     fields the frontend chooses, and is kept as it is. With `expectedTotal`, in minor units, the order is refused if
-    it comes to another total than the shopper saw."""
+    it comes to another total than the shopper saw. `email` is for guests: it is where the confirmation goes."""
 
     items: Annotated[Items | None, msgspec.Meta(examples=[[{"sku": "85123A", "quantity": 2}]])] = None
     from_cart: bool = False
     coupon_code: CouponCode | None = None
     expected_total: Annotated[int, msgspec.Meta(ge=0, le=10**12, examples=[2_598])] | None = None
     shipping_address: Address | None = None
+    email: Annotated[str, msgspec.Meta(max_length=320, examples=["ada@example.com"])] | None = None
 
     def __post_init__(self) -> None:
         if (self.items is not None) == self.from_cart:
@@ -75,7 +76,7 @@ class RefundBody(Wire):
 class OrdersQuery(Wire):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 24
     cursor: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    user_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    user_id: Annotated[str, msgspec.Meta(max_length=80)] | None = None
     status: Literal["pending", "paid", "shipped", "delivered", "cancelled", "refunded"] | None = None
     number: Annotated[str, msgspec.Meta(max_length=32, examples=["HF-7K3M9QXA2B"])] | None = None
 
@@ -129,6 +130,7 @@ class OrderView(Wire):
     coupon: str | None
     shipping_address: dict[str, str] | None
     tracking_number: str | None
+    email: str | None
     created_at: datetime
     reservation: ReservationView
     cancel_reason: str | None
@@ -139,6 +141,13 @@ class OrderView(Wire):
 
 class OrderReply(Wire):
     order: OrderView
+
+
+class PlacedReply(Wire):
+    """`orderToken`: of a guest's order, what opens it again as `X-Order-Token`. Only its guest is told."""
+
+    order: OrderView
+    order_token: str | None
 
 
 class OrdersReply(Wire):
@@ -267,6 +276,7 @@ def order_example(status: str) -> dict[str, Any]:
         "coupon": None,
         "createdAt": _at(0),
         "reservation": {"status": HOLDS.get(status, "confirmed"), "expiresAt": _at(15)},
+        "email": None,
         "cancelReason": "cancelled" if status == "cancelled" else None,
         "paymentStatus": None if status in HOLDS else "returned" if refunded else "paid",
         "history": [

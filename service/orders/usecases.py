@@ -19,9 +19,12 @@ from service.inventory.ledger import Ledger
 from service.inventory.models import HoldStatus, KeyReused, Line, Posting, StateMoved, merge
 from service.orders import postings, pricing
 from service.orders.coupons import Coupons
-from service.orders.hold_limits import HoldLimits
+from service.orders.guest_links import GuestLinks
+from service.orders.hold_limits import AccountHoldLimits
 from service.orders.models import (
+    OPEN_PAYMENTS,
     Coupon,
+    NotClaimable,
     Order,
     OrderLine,
     OrderNotFound,
@@ -30,6 +33,7 @@ from service.orders.models import (
     ReservationState,
     StatusChange,
     TotalChanged,
+    VerificationNeeded,
     WrongStatus,
 )
 from service.orders.repository import OrderRepository
@@ -56,7 +60,7 @@ class Terms(NamedTuple):
     """What decides whether an order is taken, and at which price."""
 
     offers: Offers
-    limits: HoldLimits
+    limits: AccountHoldLimits
     coupons: Coupons
 
 
@@ -71,6 +75,7 @@ class Orders:
     ) -> None:
         self._repository, self._ledger, self._carts = repository, ledger, carts
         self._offers, self._limits, self._coupons = terms
+        self._guests = GuestLinks(runtime.config)
         self._clock, self._ids, self._config = runtime.clock, runtime.ids, runtime.config
         self._read: Batcher[str, Order | None] = Batcher(
             self._read_together,
@@ -86,14 +91,15 @@ class Orders:
         coupon_code: str | None = None,
         expected_total: int | None = None,
         shipping_address: Mapping[str, str] | None = None,
+        email: str | None = None,
     ) -> OrderResult:
-        """Places the order and holds its stock, all lines or none, at the catalogue's prices.
+        """Places the order and holds its stock, all lines or none, at the catalogue's prices. `email` is a guest's.
 
         Raises UnknownItems, OrderTooLarge, VerificationNeeded, TotalChanged, TooMuchHeld, InsufficientStock, KeyReused,
         CouponNotValid, CouponUsedUp, CouponChanged; Unavailable when the store did not answer."""
         try:
             posting, order = await self._prepare(
-                user_id, lines, key, coupon_code, expected_total, shipping_address=shipping_address
+                user_id, lines, key, coupon_code, expected_total, None, shipping_address, email
             )
         except REPEATABLE as refusal:  # a repetition is answered as before, whatever has left the catalogue meanwhile
             return await self._answered_before(key, refusal)
@@ -106,14 +112,15 @@ class Orders:
         coupon_code: str | None = None,
         expected_total: int | None = None,
         shipping_address: Mapping[str, str] | None = None,
+        email: str | None = None,
     ) -> OrderResult:
-        """As `checkout`, of what is in the user's cart, which is empty when the order is there.
+        """As `checkout`, of what is in the customer's cart, which is empty when the order is there.
 
         Raises EmptyCart and CartChangedDuringCheckout too."""
         try:
-            cart = await self._carts.taken(Owner.user(user_id))
+            cart = await self._carts.taken(Owner.user(user_id) if email is None else Owner(user_id, guest=True))
             posting, order = await self._prepare(
-                user_id, cart.lines, key, coupon_code, expected_total, cart, shipping_address
+                user_id, cart.lines, key, coupon_code, expected_total, cart, shipping_address, email
             )
         except REPEATABLE as refusal:
             return await self._answered_before(key, refusal)
@@ -134,6 +141,7 @@ class Orders:
         expected_total: int | None,
         cart: Emptied | None = None,
         shipping_address: Mapping[str, str] | None = None,
+        email: str | None = None,
     ) -> tuple[Posting, Order]:
         wanted = merge(lines)
         offers, verified = await asyncio.gather(
@@ -143,9 +151,10 @@ class Orders:
         pricing.check_quantities(wanted, offers, self._limits.sku_units_max)
         pricing.check_account(wanted, offers, verified)
         coupon = None if coupon_code is None else await self._coupons.usable(coupon_code)
-        order = replace(self._new_order(user_id, priced, coupon), shipping_address=shipping_address)
+        order = replace(self._new_order(user_id, priced, coupon), shipping_address=shipping_address, email=email)
         pricing.check_total(expected_total, order.total, order.currency)
-        return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers)), order
+        address = None if email is None else self._guests.mark(email)
+        return postings.placed(order, key, coupon, cart, self._limits.allowance(verified, offers), address), order
 
     async def _place(self, posting: Posting, order: Order) -> OrderResult:
         outcome = await self._ledger.post(posting)
@@ -260,6 +269,31 @@ class Orders:
         if order.user_id != user_id:
             raise OrderNotFound()
         return order
+
+    async def claim(self, order_id: str, user_id: str) -> Order:
+        """A guest's order becomes that of the account which has verified the same address.
+
+        Raises OrderNotFound, also for an order of somebody else; VerificationNeeded; NotClaimable while it may still be
+        paid."""
+        order, account = await self.get(order_id), await self._limits.verified_address(user_id)
+        if account is None:
+            raise VerificationNeeded("Verify your e-mail address first")
+        if order.email is None or self._guests.mark(order.email) != self._guests.mark(account):
+            raise OrderNotFound()
+        if order.status is OrderStatus.PENDING or order.payment_status in OPEN_PAYMENTS:
+            raise NotClaimable()
+        try:
+            await self._ledger.post(postings.claimed_by_account(order, user_id))
+        except StateMoved:
+            raise NotClaimable("The order was changed at the same moment; look at it again") from None
+        return await self.own(user_id, order_id)
+
+    async def forget_guest(self, order_id: str) -> None:
+        """The address that a guest gave, and where it was sent. Raises OrderNotFound, NotClaimable."""
+        order = await self.get(order_id)
+        if order.status is OrderStatus.PENDING:
+            raise NotClaimable("The order can still be paid: cancel it first")
+        await self._repository.forget_guest(order_id)
 
     async def newest(
         self,

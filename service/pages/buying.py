@@ -10,6 +10,7 @@ from service.cart.models import Owner, PricedCart
 from service.cart.usecases import Carts
 from service.catalog.offers import Offers
 from service.config import Config
+from service.orders.buyers import Buyers, token_of
 from service.orders.models import Order, OrderNotFound
 from service.orders.usecases import Orders
 from service.pages.api import Api, see_other
@@ -48,11 +49,19 @@ class LineForm(Form):
 class CheckoutForm(Form):
     idempotency_key: str = ""
     expected_total: str = ""
+    email: str = ""
 
 
 class PayForm(Form):
     idempotency_key: str = ""
     payment_method: str = ""
+    token: str = ""
+
+
+class OrderQuery(PageQuery):
+    """`token`: from the mail that a guest got."""
+
+    token: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
 class HistoryQuery(PageQuery):
@@ -67,6 +76,7 @@ class Buying:
     guests: Guests
     orders: Orders
     offers: Offers
+    buyers: Buyers
     config: Config
 
     async def cart(self, call: Call[Any]) -> PricedCart:
@@ -77,20 +87,19 @@ class Buying:
 
     async def cart_page(self, call: Call[Any], status: int = 200, **values: Any) -> Reply:
         expects_total = self.api.takes(call.request, CHECKOUT, "expectedTotal")
-        values = {"removed": None, "removed_quantity": 0, "key": "", **values}
+        values = {"removed": None, "removed_quantity": 0, "key": "", "email": "", **values}
         return self.pages.page(
             call.request, "cart.html", status, cart=await self.cart(call), expects_total=expects_total, **values
         )
 
     async def order(self, call: Call[Any], order_id: str) -> Order:
-        """The caller's own; staff see everybody's."""
-        if call.user.access >= Access.STAFF:
-            return await self.orders.get(order_id)
-        return await self.orders.own(call.user.user_id, order_id)
+        """The caller's own, or a guest's; staff see everybody's."""
+        return await self.buyers.visible(call, order_id)
 
     def order_page(self, request: Request, order: Order, status: int = 200, **values: Any) -> Reply:
-        own = request.ctx.principal.user_id == order.user_id
-        return self.pages.page(request, "order.html", status, order=order, own=own, **values)
+        caller, token = request.ctx.principal, token_of(request)
+        own = caller is None or caller.user_id == order.user_id or token != ""
+        return self.pages.page(request, "order.html", status, order=order, own=own, token=token, **values)
 
 
 def routes(buying: Buying) -> Blueprint:
@@ -171,17 +180,18 @@ def _checkout(blueprint: Blueprint, buying: Buying) -> None:
         limit="checkout",
     )
     async def checkout(call: Call[CheckoutForm]) -> Reply:
-        if call.caller is None:
-            return see_other("/login", next="/cart")
         taken, total = call.taken, whole(call.taken.expected_total)
+        if call.caller is None and not taken.email.strip():
+            return see_other("/login", next="/cart")
 
         async def again(error: str, status: int) -> Reply:
-            return await buying.cart_page(call, status, key=taken.idempotency_key, error=error)
+            return await buying.cart_page(call, status, key=taken.idempotency_key, error=error, email=taken.email)
 
         call.request.ctx.again = again
-        given = {"fromCart": True} | ({} if total is None else {"expectedTotal": total})
+        given: dict[str, Any] = {"fromCart": True} | ({} if total is None else {"expectedTotal": total})
+        given |= {"email": taken.email} if call.caller is None else {}
         reply = await buying.api.call(call.request, CHECKOUT, given, key=taken.idempotency_key)
-        return see_other(f"/orders/{reply.body.order.id}")
+        return see_other(f"/orders/{reply.body.order.id}", reply)
 
 
 def _orders(blueprint: Blueprint, buying: Buying) -> None:
@@ -209,24 +219,26 @@ def _orders(blueprint: Blueprint, buying: Buying) -> None:
         "GET",
         "/orders/<order_id:str>",
         "An order's page: pay it before the hold runs out",
-        takes=PageQuery,
+        takes=OrderQuery,
         returns=PAGE,
         access=Access.CUSTOMER,
+        guests_too=True,
         limit="read",
         errors=(OrderNotFound,),
     )
-    async def order(call: Call[PageQuery], order_id: str) -> Reply:
+    async def order(call: Call[OrderQuery], order_id: str) -> Reply:
+        call.request.ctx.order_token = call.taken.token
         return buying.order_page(call.request, await buying.order(call, order_id))
 
 
 def _paying(blueprint: Blueprint, buying: Buying) -> None:
-    def again(call: Call[Any], order_id: str) -> None:
+    def again(call: Call[PayForm], order_id: str) -> None:
         """After a refusal the order is shown as it is now: it may be paid, or cancelled."""
 
         async def shown(error: str, status: int) -> Reply:
             return buying.order_page(call.request, await buying.order(call, order_id), status, error=error)
 
-        call.request.ctx.again = shown
+        call.request.ctx.again, call.request.ctx.order_token = shown, call.taken.token
 
     @operation(
         blueprint,
@@ -236,6 +248,7 @@ def _paying(blueprint: Blueprint, buying: Buying) -> None:
         takes=PayForm,
         returns=SEE_OTHER,
         access=Access.CUSTOMER,
+        guests_too=True,
         limit="checkout",
         errors=(OrderNotFound,),
     )
@@ -244,7 +257,7 @@ def _paying(blueprint: Blueprint, buying: Buying) -> None:
         given = {"paymentMethod": call.taken.payment_method}
         name, key = "POST /api/orders/<order_id:str>/pay", call.taken.idempotency_key
         await buying.api.call(call.request, name, given, key=key, order_id=order_id)
-        return see_other(f"/orders/{order_id}")
+        return see_other(f"/orders/{order_id}", token=call.taken.token)
 
     @operation(
         blueprint,
@@ -254,10 +267,11 @@ def _paying(blueprint: Blueprint, buying: Buying) -> None:
         takes=PayForm,
         returns=SEE_OTHER,
         access=Access.CUSTOMER,
+        guests_too=True,
         errors=(OrderNotFound,),
     )
     async def cancel(call: Call[PayForm], order_id: str) -> Reply:
         again(call, order_id)
         name, key = "POST /api/orders/<order_id:str>/cancel", call.taken.idempotency_key
         await buying.api.call(call.request, name, key=key, order_id=order_id)
-        return see_other(f"/orders/{order_id}")
+        return see_other(f"/orders/{order_id}", token=call.taken.token)

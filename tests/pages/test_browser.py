@@ -148,7 +148,7 @@ def test_a_guests_cart_follows_them_through_the_login(site: Site, visit: Visit) 
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
     put_in_cart(page, product)
     page.get_by_role("link", name="Cart (1)").click()
-    page.get_by_role("button", name="Check out").click()
+    page.get_by_role("link", name="Sign in instead").click()
     sign_in(page, email)
     expect(page.get_by_role("link", name="Cart (2)")).to_be_visible()
 

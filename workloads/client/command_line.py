@@ -1,15 +1,10 @@
 """Asking the product's own command line and reading its JSON: how the demo and the notebooks measure. Nothing is
-imported from the service, and locust never enters a kernel.
+imported from the service, and locust never enters a kernel."""
 
-`HOLDFAST_ANSWERS=DIR` keeps every measured answer in a folder and gives it again when the same is asked: notebooks that
-are executed after the benchmarks read what those measured, instead of measuring again."""
-
-import hashlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from workloads.client.running_stack import holdfast_command
@@ -26,23 +21,10 @@ class CommandFailed(Exception):
 
 
 def ask(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs `holdfast ARGUMENTS --json`. Returns its document with "exitCode" beside it. Raises CommandFailed.
-
-    A command on a stack of the caller's (`environment`) is always run: its answer is about that stack."""
-    folder = os.environ.get("HOLDFAST_ANSWERS")
-    if folder is None or environment is not None:
-        return _run(arguments, environment or {})
-    kept = Path(folder) / f"{hashlib.sha256(json.dumps(arguments).encode()).hexdigest()}.json"
-    if not kept.exists():
-        kept.write_text(json.dumps(_run(arguments, {})))
-    answer: dict[str, Any] = json.loads(kept.read_text())
-    return answer
-
-
-def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Runs `holdfast ARGUMENTS --json`. Returns its document with "exitCode" beside it. Raises CommandFailed."""
     done = subprocess.run(
         holdfast_command(*arguments, "--json"),
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=SECONDS_MAX,

@@ -88,7 +88,7 @@ def measuring() -> list[Step]:
             "Why it is built that way",
             "Five ways to reserve one hot product, in turns on one MongoDB; the first one oversells.",
             20,
-            ("bench", "contention", "--rounds", "1"),
+            ("bench", "contention", "--rounds", "1", "--scarce", "8"),
             lambda done: f"{done['groupCommitOverTransaction']:,.0f} times a transaction per request",
         ),
         Step(

@@ -101,15 +101,18 @@ class Trace:
 
     def catalogue(self) -> list[CatalogueItem]:
         """One item per stock code, most ordered first, with its most usual name and its median price."""
-        by_sku, skus = pd.factorize(self.rows["sku"])
-        price = (self.rows["price"].groupby(by_sku).median() * 100).round().clip(1, PRICE_MINOR_MAX).astype(int)
+        by_sku, codes = pd.factorize(self.rows["sku"])
+        skus = codes.tolist()
+        price = (
+            (self.rows["price"].groupby(by_sku).median() * 100).round().clip(1, PRICE_MINOR_MAX).astype(int).tolist()
+        )
         lines = np.bincount(by_sku, minlength=len(skus))
         names, categories, brands = (
             self._usual(each, by_sku, len(skus)) for each in ("description", "category", "brand")
         )
         return [
-            CatalogueItem(skus[at], names[at] or skus[at], int(price[at]), int(lines[at]), categories[at], brands[at])
-            for at in np.argsort(-lines, kind="stable")
+            CatalogueItem(skus[at], names[at] or skus[at], price[at], int(lines[at]), categories[at], brands[at])
+            for at in np.argsort(-lines, kind="stable").tolist()
         ]
 
     def first_seconds(self, seconds: float) -> "Trace":

@@ -40,7 +40,7 @@ async function change(form, verb, body) {
 
 // Takes over the order as the shop has it now. What can no longer be done is no longer offered.
 async function refresh() {
-  const now = (await pageAt(location.pathname).catch(() => null))?.getElementById("order");
+  const now = (await pageAt(location.pathname + location.search).catch(() => null))?.getElementById("order");
   if (now === null) return;
   if (now === undefined) return location.reload();
   order().replaceWith(now);

@@ -27,7 +27,9 @@ from service.web.http.reading import body_reader, converted, fingerprint, media_
 
 Taken = TypeVar("Taken")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}(?![\s\S])")
+ORDER_TOKEN = "X-Order-Token"  # opens the one order that a guest placed
 UNLIMITED = "none"  # a class for probes: they must be answered when all else is refused
+NOBODY = "-"  # whose idempotency keys those of callers without an account are
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
 
@@ -71,6 +73,7 @@ class Operation:
     lines_of: Callable[[Any], int] | None = None
     body_optional: bool = False
     scope: Scope | Literal[""] = ""
+    guests_too: bool = False
     is_page: bool = False  # for people: links to it may carry parameters of others
     media: Mapping[str, str] = field(default_factory=dict)
     also_as: tuple[str, ...] = ()
@@ -95,7 +98,7 @@ class Operation:
     def reads(self) -> set[str]:
         """Header fields that a request may carry for this route alone."""
         given = {"Idempotency-Key": self.idempotent, "If-None-Match": self._has_etag, "If-Match": self.if_match}
-        streams = {"Last-Event-ID": EventStream in self.returns.values()}
+        streams = {"Last-Event-ID": EventStream in self.returns.values(), ORDER_TOKEN: self.guests_too}
         return {name for name, read in (given | streams).items() if read}
 
     @property
@@ -130,8 +133,13 @@ class Call(Generic[Taken]):
     def __init__(self, request: Request, taken: Taken, keyed: tuple[str, str] | None) -> None:
         self.request, self.taken, self._keyed = request, taken, keyed
 
-    def idempotency_key(self, expires_at: datetime) -> IdempotencyKey | None:
-        return None if self._keyed is None else IdempotencyKey(*self._keyed, expires_at)
+    def idempotency_key(self, expires_at: datetime, guest: str = "") -> IdempotencyKey | None:
+        """`guest` names a caller without an account, so that no two of them share a key."""
+        if self._keyed is None:
+            return None
+        key, asked = self._keyed
+        owned = f"{guest}{key.removeprefix(NOBODY)}" if guest and key.startswith(f"{NOBODY}:") else key
+        return IdempotencyKey(owned, asked, expires_at)
 
     @property
     def caller(self) -> Principal | None:
@@ -174,6 +182,7 @@ def operation(
     lines_of: Callable[[Any], int] | None = None,
     body_optional: bool = False,
     scope: Scope | Literal[""] = "",
+    guests_too: bool = False,
     example: Mapping[str, Any] | None = None,
     media: Mapping[str, str] | None = None,
     also_as: tuple[str, ...] = (),
@@ -182,11 +191,12 @@ def operation(
     handler keeps a signed guest cookie; `if_match` that it honours If-Match with the resource's `version`; `gives`
     names path parameters of other routes and where the answer has their values, as JSON pointers; `body_size` how
     large a body may be, when its schema does not tell; `lines_of` how many lines what was taken has, for routes whose
-    work grows with them: they are charged for; `body_optional`
-    that no body is as good as an empty one; `scope` that a service's key with it may call the route, too; `example`
-    what the document's example of the answer says where values must agree; `media` the types of a body that is no
-    JSON, with an example of each: the handler reads it itself and `takes` is the query; `also_as` the types, beside
-    JSON, that the answer may have. The handler's docstring is the description in the document."""
+    work grows with them: they are charged for; `body_optional` that no body is as good as an empty one; `scope` that a
+    service's key with it may call the route, too; `guests_too` that the handler itself lets in guests who show what is
+    theirs, beside those whom `access` names; `example` what the document's example of the answer says where values must
+    agree; `media` the types of a body that is no JSON, with an example of each: the handler reads it itself and `takes`
+    is the query; `also_as` the types, beside JSON, that the answer may have. The handler's docstring is the description
+    in the document."""
     declared = Operation(
         method,
         summary,
@@ -204,6 +214,7 @@ def operation(
         lines_of,
         body_optional,
         scope,
+        guests_too,
         is_page(f"{blueprint.url_prefix or ''}{path}"),
         media or {},
         also_as,
@@ -271,4 +282,4 @@ def _keyed(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> 
         raise Malformed("Idempotency-Key must be 1 to 255 visible ASCII characters")
     principal: Principal | None = getattr(request.ctx, "principal", None)
     asked = fingerprint(request, taken, path_parameters)
-    return f"{principal.user_id if principal else '-'}:{key}", asked
+    return f"{principal.user_id if principal else NOBODY}:{key}", asked

@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.web.http import problems
 from service.web.http.access import Access
-from service.web.http.operation import SAFE_METHODS, UNLIMITED, EventStream, Nothing, Operation, is_page
+from service.web.http.operation import ORDER_TOKEN, SAFE_METHODS, UNLIMITED, EventStream, Nothing, Operation, is_page
 from service.web.openapi.bounds import bounded
 from service.web.openapi.schemas import (
     PLAIN_TEXT,
@@ -38,7 +38,7 @@ from service.web.security.api_keys import BadApiKey, KeyNotAllowed, ScopeMissing
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
-from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, Encoded, OperatorRefused, TooDeep
+from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, EncodedBody, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
@@ -160,6 +160,12 @@ def _security_schemes(names: CookieNames) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
         "cookie": {"type": "apiKey", "in": "cookie", "name": names.access},
         "apiKey": {"type": "apiKey", "in": "header", "name": api_keys.HEADER, "description": api_keys.described()},
+        "orderToken": {
+            "type": "apiKey",
+            "in": "header",
+            "name": ORDER_TOKEN,
+            "description": "Of an order that a guest placed: `orderToken` of the checkout's answer.",
+        },
         "csrf": {
             "type": "apiKey",
             "in": "header",
@@ -259,6 +265,8 @@ class _Writer:
         credentials: list[dict[str, list[str]]] = [{"bearer": []}, cookie]
         if declared.scope:
             credentials.append({"apiKey": [declared.scope]})
+        if declared.guests_too:
+            return [{"orderToken": []} if self._described.parameters else {}, *credentials]
         if declared.access is Access.PUBLIC:
             return [{}, *credentials] if declared.guest else []
         return credentials
@@ -332,7 +340,7 @@ def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]
     if declared.takes_body:
         yield from (DuplicateKey, TooDeep)
     if declared.takes_body or declared.media:
-        yield from (Unsupported, Encoded)
+        yield from (Unsupported, EncodedBody)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:

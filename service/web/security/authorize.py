@@ -29,7 +29,7 @@ def principal(
     if credential is not None and credential.via == "key":
         return _key(operation, credential, answer, needs=needs)
     if credential is None:
-        if needs:
+        if needs and not (operation is not None and operation.guests_too):
             raise Unauthenticated("Log in first")
         return None
     caller = _verified(credential, answer)
@@ -66,6 +66,8 @@ def authorize(operation: Operation, caller: Principal | None) -> Principal | Non
         return authorize_key(operation, caller)
     if operation.access is Access.PUBLIC:
         return caller
+    if caller is None and operation.guests_too:
+        return None
     if caller is None or caller.access < operation.access:
         raise NotYourRole()
     return caller

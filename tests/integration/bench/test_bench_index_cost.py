@@ -8,7 +8,7 @@ from workloads.client.command_line import ask
 
 
 @pytest.fixture(scope="module")
-def cost(answers: None) -> dict[str, Any]:
+def cost() -> dict[str, Any]:
     result = ask("bench", "index-cost", "--quick")
     return result | {"by_name": {f"{row['collection']}.{row['index']}": row for row in result["indexes"]}}
 

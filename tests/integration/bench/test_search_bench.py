@@ -16,7 +16,7 @@ def silent(step: str) -> None: ...
 
 
 @pytest.mark.slow
-def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without(answers: None) -> None:
+def test_look_ups_read_a_handful_of_documents_with_their_index_and_all_of_them_without() -> None:
     """Slow: fills eight collections twice, at two sizes, and measures four operations on them."""
     rows = {row["operation"]: row for row in ask("bench", "lookups", "--quick")["rows"]}
     assert set(rows) == {"product search", "order history", "cart operations", "user lookup"}

@@ -1,6 +1,8 @@
 """`holdfast` in an installation that lacks a part: the help is shown, and each command says what it needs."""
 
-import importlib
+import importlib.util
+import subprocess
+import sys
 from typing import Any
 
 import click
@@ -13,7 +15,7 @@ from service import cli
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Any:
     """An installation without some packages."""
-    found = importlib.import_module
+    found, found_spec = importlib.import_module, importlib.util.find_spec
 
     def leave_out(*packages: str) -> None:
         def import_module(name: str, package: str | None = None) -> Any:
@@ -22,7 +24,11 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
                     raise ModuleNotFoundError(f"No module named {left_out!r}", name=left_out)
             return found(name, package)
 
+        def find_spec(name: str) -> Any:
+            return None if name in packages else found_spec(name)
+
         monkeypatch.setattr(cli.importlib, "import_module", import_module)
+        monkeypatch.setattr(cli.importlib.util, "find_spec", find_spec)
 
     return leave_out
 
@@ -47,7 +53,16 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(module: str, e
     assert cli._instead_of(f"{module}.core").endswith(f"'holdfast[{extra}]'`")
 
 
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    code = (
+        "import sys; from service.cli import main\ntry: main(['--help'])\nfinally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert all(name in done.stdout for name in cli.COMMANDS)
+    assert not {"pandas", "sanic", "pymongo", "workloads"} & {each.partition(".")[0] for each in done.stderr.split()}
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_that_is_listed_is_there(name: str) -> None:
-    module, attribute = cli.COMMANDS[name].split(":")
+    module, attribute = cli.COMMANDS[name].target.split(":")
     assert isinstance(getattr(importlib.import_module(module), attribute), click.Command)

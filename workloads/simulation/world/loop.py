@@ -226,8 +226,10 @@ class SimulationLoop(asyncio.AbstractEventLoop):
     # Running.
 
     def run(self, main: Coroutine[Any, Any, Result]) -> Result:
-        """Runs `main` to its end, then stops what is left; raises what `main` raised, or Deadlock, Livelock."""
-        assert asyncio._get_running_loop() is None, "a simulation cannot run inside another event loop"
+        """Runs `main` to its end, then stops what is left; raises what `main` raised, or Deadlock, Livelock.
+
+        Within another loop, as in a notebook's cell, that one waits like for any calculation."""
+        outer = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:
             task = self.create_task(main)
@@ -235,7 +237,7 @@ class SimulationLoop(asyncio.AbstractEventLoop):
             return task.result()
         finally:
             self._stop_leftovers()
-            asyncio._set_running_loop(None)
+            asyncio._set_running_loop(outer)
 
     def bury(self, group: Group) -> None:
         """Kills the group; its suspended tasks are kept until the run ends, so that none of their code runs."""
