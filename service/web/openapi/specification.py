@@ -337,10 +337,10 @@ class _Writer:
 def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]]:
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
-    if declared.takes_body:
-        yield from (DuplicateKey, TooDeep)
-    if declared.takes_body or declared.media:
+    if declared.method not in SAFE_METHODS:
         yield from (Unsupported, EncodedBody)
+        if not declared.media:
+            yield from (DuplicateKey, TooDeep)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:
