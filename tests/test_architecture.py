@@ -52,6 +52,7 @@ DOMAIN_EXTRAS = {
         "repairs",
         "sales",
         "settlement",
+        "simulator_routes",
     },
     "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": {"recipients", "recipient_repository"},
@@ -63,7 +64,7 @@ SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
 MORE_ENTRANCES = {
     "inventory": {"allowance", "books", "ledger"},
     "catalog": {"offers"},
-    "payments": {"webhooks"},
+    "payments": {"simulator", "webhooks"},
     "jobs": {"runner"},
 }
 

@@ -17,7 +17,7 @@ EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
 OVERDUE_AFTER = timedelta(minutes=10)  # two sweeps
 SOLD = ["paid", "shipped", "delivered", "refunded"]
-OPEN = ["processing", "unknown", "returning"]
+OPEN = ["processing", "unknown", "requires_action", "returning"]
 
 
 @dataclass(slots=True)
