@@ -38,6 +38,7 @@ from service.orders.buyers import Buyers
 from service.orders.coupon_routes import routes as coupon_routes
 from service.orders.guest_links import GuestLinks
 from service.orders.overview import Overview
+from service.orders.return_routes import routes as return_routes
 from service.orders.routes import routes as orders_routes
 from service.orders.routes import webhook_routes
 from service.orders.simulator_routes import routes as simulator_routes
@@ -102,6 +103,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         *_pages(shop, edge, background, pages, static_files),
         cart_routes(shop.carts, guests),
         wishlist_routes(background.wishlists),
+        return_routes(shop.orders, shop.returns, guests, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, guests, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         *_simulator(shop),

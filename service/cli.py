@@ -12,7 +12,7 @@ import click
 from service.config import ConfigError
 
 
-class Listed(NamedTuple):
+class Listing(NamedTuple):
     """A command of the table: where it is, and what `--help` says of it without loading it."""
 
     target: str
@@ -20,29 +20,31 @@ class Listed(NamedTuple):
 
 
 COMMANDS = {
-    "up": Listed("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
-    "migrate": Listed("service.migrate:migrate", "Bring indexes and schema to this version."),
-    "seed": Listed("benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."),
-    "admin": Listed("service.commands:admin", "Manage administrators and the keys of services."),
-    "jobs": Listed("service.commands:jobs", "Run background jobs by hand."),
-    "audit": Listed("service.commands:audit", "Check the books: stock, holds, orders and money agree."),
-    "indexes": Listed("service.commands:indexes", "Prove each index by the server's own plan."),
-    "bench": Listed("benchmarks.commands:bench", "Measure: each benchmark starts and stops the servers it needs."),
-    "budgets": Listed("benchmarks.commands:budgets", "Judge what benchmarks/budgets.toml declares."),
-    "load": Listed("workloads.commands:load", "Let shoppers loose on the shop with locust."),
-    "trace": Listed("workloads.commands:trace_group", "Look at a trace, or bring it into the standard form."),
-    "replay": Listed("workloads.commands:replay", "Replay the invoices of a trace, open loop."),
-    "compare": Listed("workloads.results.commands:compare", "Compare runs, one beside another or in groups."),
-    "runs": Listed("workloads.results.commands:runs", "List the result folders: name, tags, verdict and key figures."),
-    "report": Listed("workloads.results.commands:report", "Write one self-contained HTML page about a run."),
-    "capacity": Listed("workloads.commands:capacity", "Search for the highest rate within a latency target."),
-    "history": Listed("workloads.results.commands:history", "Follow one figure over all runs in a folder."),
-    "stalled": Listed("workloads.commands:stalled", "A stalled server seen by locust and the open loop."),
-    "client-bench": Listed("workloads.commands:client_bench", "How punctual the generator is, and what it costs."),
-    "simulate": Listed("workloads.simulation.commands:simulate", "Run the real use cases in virtual time, and audit."),
-    "scale": Listed("workloads.scale_model.command:scale", "How far more processes, shards and SKUs go."),
-    "torture": Listed("workloads.torture:torture", "Break the real stack under load, and audit it."),
-    "demo": Listed("workloads.demo.command:demo", "The whole product in a few minutes."),
+    "up": Listing("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
+    "migrate": Listing("service.migrate:migrate", "Bring indexes and schema to this version."),
+    "seed": Listing(
+        "benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."
+    ),
+    "admin": Listing("service.commands:admin", "Manage administrators and the keys of services."),
+    "jobs": Listing("service.commands:jobs", "Run background jobs by hand."),
+    "audit": Listing("service.commands:audit", "Check the books: stock, holds, orders and money agree."),
+    "indexes": Listing("service.commands:indexes", "Prove each index by the server's own plan."),
+    "bench": Listing("benchmarks.commands:bench", "Measure: each benchmark starts and stops the servers it needs."),
+    "budgets": Listing("benchmarks.commands:budgets", "Judge what benchmarks/budgets.toml declares."),
+    "load": Listing("workloads.commands:load", "Let shoppers loose on the shop with locust."),
+    "trace": Listing("workloads.commands:trace_group", "Look at a trace, or bring it into the standard form."),
+    "replay": Listing("workloads.commands:replay", "Replay the invoices of a trace, open loop."),
+    "compare": Listing("workloads.results.commands:compare", "Compare runs, one beside another or in groups."),
+    "runs": Listing("workloads.results.commands:runs", "List the result folders: name, tags, verdict and key figures."),
+    "report": Listing("workloads.results.commands:report", "Write one self-contained HTML page about a run."),
+    "capacity": Listing("workloads.commands:capacity", "Search for the highest rate within a latency target."),
+    "history": Listing("workloads.results.commands:history", "Follow one figure over all runs in a folder."),
+    "stalled": Listing("workloads.commands:stalled", "A stalled server seen by locust and the open loop."),
+    "client-bench": Listing("workloads.commands:client_bench", "How punctual the generator is, and what it costs."),
+    "simulate": Listing("workloads.simulation.commands:simulate", "Run the real use cases in virtual time, and audit."),
+    "scale": Listing("workloads.scale_model.command:scale", "How far more processes, shards and SKUs go."),
+    "torture": Listing("workloads.torture:torture", "Break the real stack under load, and audit it."),
+    "demo": Listing("workloads.demo.command:demo", "The whole product in a few minutes."),
 }
 OURS = {"service", "workloads", "benchmarks"}
 WRONG_USAGE, INTERRUPTED = 3, 130
@@ -77,12 +79,12 @@ class LazyGroup(click.Group):
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _said_of(listed)) for name, listed in COMMANDS.items()])
+            formatter.write_dl([(name, _said_of(entry)) for name, entry in COMMANDS.items()])
 
 
-def _said_of(listed: Listed) -> str:
-    package = listed.target.partition(".")[0]
-    return listed.says if importlib.util.find_spec(package) else f"needs {_instead_of(package)}"
+def _said_of(entry: Listing) -> str:
+    package = entry.target.partition(".")[0]
+    return entry.says if importlib.util.find_spec(package) else f"needs {_instead_of(package)}"
 
 
 @click.group(cls=LazyGroup)

@@ -21,7 +21,7 @@ from service.messaging.outbox import Fact
 WISHERS_AT_ONCE_MAX = 100
 
 
-class Notices(Protocol):
+class RestockNotices(Protocol):
     """Back-in-stock subscriptions, as the alerts domain keeps them. Both may be called twice."""
 
     async def subscribe(self, sku: str, user_id: str, email: str | None) -> object: ...
@@ -48,7 +48,7 @@ class Wishlists:
         repository: WishlistRepository,
         offers: Offers,
         inventory: Inventory,
-        notices: Notices,
+        notices: RestockNotices,
         clock: Clock,
         config: Config,
     ) -> None:

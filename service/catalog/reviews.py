@@ -18,7 +18,7 @@ class ReviewPage:
     next: tuple[datetime, str] | None
 
 
-class Buyers(Protocol):
+class PastBuyers(Protocol):
     async def has_bought(self, user_id: str, product_id: str) -> bool:
         """Whether the customer has paid for it, in whatever variant."""
 
@@ -28,7 +28,7 @@ class Reviews:
         self,
         repository: ReviewRepository,
         catalog: Catalog,
-        buyers: Buyers,
+        buyers: PastBuyers,
         transactions: Transactions,
         clock: Clock,
         ids: Ids,

@@ -7,7 +7,7 @@ from service.catalog.popularity import Popularity
 from service.catalog.product_reads import ProductReads
 from service.catalog.repository import CatalogRepository
 from service.catalog.review_repository import ReviewRepository
-from service.catalog.reviews import Buyers, Reviews
+from service.catalog.reviews import PastBuyers, Reviews
 from service.catalog.search.cache import SearchCache
 from service.catalog.search.repository import SearchRepository
 from service.catalog.search.suggestions import Suggestions
@@ -29,7 +29,7 @@ class CatalogDomain:
     reviews: Reviews
 
 
-def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory, buyers: Buyers) -> CatalogDomain:
+def wire(runtime: Runtime, stores: Stores, work: UnitOfWork, inventory: Inventory, buyers: PastBuyers) -> CatalogDomain:
     clock, ids, config, database = runtime.clock, runtime.ids, runtime.config, stores.database
     products, vocabulary = CatalogRepository(database), Vocabulary(database)
     offers, reads = Offers(database, stores.runner, config), ProductReads(products, config)

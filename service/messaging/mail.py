@@ -37,7 +37,7 @@ def mails(facts: Sequence[Fact]) -> list[Delivery]:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class MailServer:
     host: str
     port: int
     tls: bool
@@ -46,10 +46,10 @@ class Server:
     password: str | None
 
 
-def server(url: str) -> Server:
+def server(url: str) -> MailServer:
     """From `smtp://`, `smtp+starttls://` (refuses to go on without TLS) or `smtps://`, user and password optional."""
     parts = urlsplit(url)
-    return Server(
+    return MailServer(
         parts.hostname or "",
         parts.port or SMTP_PORTS[parts.scheme],
         parts.scheme == "smtps",

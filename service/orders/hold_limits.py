@@ -24,7 +24,7 @@ class BuyerAccounts(Protocol):
         """The account's e-mail address, if it is known to be theirs."""
 
 
-class HoldLimits:
+class AccountHoldLimits:
     def __init__(self, accounts: BuyerAccounts, config: Config) -> None:
         self._accounts, self.lifted = accounts, config.rate_limit_scale >= LIFTED_FROM_SCALE
         self.sku_units_max = config.order_units_per_sku_max * config.rate_limit_scale

@@ -12,6 +12,8 @@ from typing import Any
 from service.clock import Clock
 from service.infra.mongo.client import Database, Session
 from service.inventory import books
+from service.orders.repository import to_order
+from service.orders.return_models import ReturnStatus
 
 EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
@@ -52,6 +54,7 @@ class Audit:
                 self._overdue,
                 self._money,
                 self._coupon_uses,
+                self._returns,
             ):
                 checks += await step(session)
                 done(checks[-1].name)
@@ -192,6 +195,28 @@ class Audit:
             if coupon["used"] != orders.get(coupon["_id"], 0):
                 check.add({"code": coupon["_id"], "used": coupon["used"], "orders": orders.get(coupon["_id"], 0)})
         return [check]
+
+    async def _returns(self, session: Session) -> list[Check]:
+        """No unit comes back twice, and what a closed return put on the shelf is what the history says."""
+        units, stock = Check("no_more_comes_back_than_was_sold"), Check("returns_agree_with_the_history")
+        counted = [
+            {"$match": {"kind": "restock", "reference.kind": "return"}},
+            {"$group": {"_id": {"id": "$reference.id", "sku": "$sku"}, "units": {"$sum": "$onHandDelta"}}},
+        ]
+        rows = books.rows(self._database, "stock_history", counted, session)
+        moved = {(row["_id"]["id"], row["_id"]["sku"]): row["units"] async for row in rows}
+        async for document in self._database["orders"].find({"returns.0": {"$exists": True}}, session=session):
+            order = to_order(document)
+            if order.returned_too_much:
+                units.add({"_id": order.id})
+            for one in order.returns:
+                for line in one.lines:
+                    expected = line.restocked if one.status is ReturnStatus.CLOSED else 0
+                    if moved.pop((one.id, line.sku), 0) != expected:
+                        stock.add({"_id": order.id, "return": one.id, "sku": line.sku})
+        for return_id, sku in moved:
+            stock.add({"return": return_id, "sku": sku})
+        return [units, stock]
 
     async def _all(self, name: str, collection: str, stages: list[Any], session: Session) -> Check:
         """A check whose pipeline returns its violations."""

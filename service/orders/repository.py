@@ -23,11 +23,13 @@ from service.orders.models import (
     PaymentStatus,
     Refund,
 )
+from service.orders.return_models import Return
 
 COLLECTION = "orders"
 COUPONS = "coupons"
 COUPON_USERS = "coupon_users"
 RESOLVED_UNSOLD = [HoldStatus.RELEASED.value, HoldStatus.EXPIRED.value]
+RETURNED, NOTHING_TOLD = {"returns.0": {"$exists": True}}, {"$set": {"returns.$[].reason": ""}}
 OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
@@ -84,6 +86,7 @@ class OrderRepository:
     async def forget_guest(self, order_id: str) -> None:
         """The order stays, without the address of the guest who placed it: no link opens it any more."""
         await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})
+        await self._orders.update_many({"_id": order_id} | RETURNED, NOTHING_TOLD)
 
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
@@ -175,9 +178,10 @@ class ShippingAddresses:
         self._orders = database[COLLECTION]
 
     async def forget_user(self, user_id: str) -> None:
-        """The orders stay, and where the person lives goes."""
+        """The orders stay; where the person lives goes, and what they wrote about their returns."""
         kept = {"userId": user_id, "shippingAddress": {"$exists": True}}
         await self._orders.update_many(kept, {"$unset": {"shippingAddress": ""}})
+        await self._orders.update_many({"userId": user_id} | RETURNED, NOTHING_TOLD)
 
 
 class CouponRepository:
@@ -280,6 +284,11 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "actor": refund.actor,
         "done": refund.done,
     }
+
+
+def return_document(one: Return) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(one, builtin_types=(datetime,))
+    return document
 
 
 def to_order(document: Mapping[str, Any]) -> Order:

@@ -117,6 +117,31 @@ class RefundView(Wire):
     at: datetime
 
 
+class ReturnLineView(Wire):
+    sku: str
+    quantity: int
+    restocked: int
+    damaged: int
+    written_off: int
+
+
+class ReturnEntry(Wire):
+    status: Literal["requested", "received", "inspected", "closed", "refused", "cancelled"]
+    at: datetime
+    actor: str
+
+
+class ReturnView(Wire):
+    """Goods that come back. What inspection says of each unit is in `restocked`, `damaged` and `writtenOff`; what is
+    restocked goes on the shelf when the return is closed."""
+
+    id: str
+    status: Literal["requested", "received", "inspected", "closed", "refused", "cancelled"]
+    lines: list[ReturnLineView] = msgspec.field(name="items")
+    reason: str
+    history: list[ReturnEntry]
+
+
 class OrderView(Wire):
     """Its attributes are an Order's, by name."""
 
@@ -140,6 +165,7 @@ class OrderView(Wire):
     payment_status: PaymentState | None
     history: list[StatusEntry]
     refunds: list[RefundView]
+    returns: list[ReturnView]
 
 
 class OrderReply(Wire):
@@ -310,6 +336,7 @@ def order_example(status: str) -> dict[str, Any]:
         "refunds": [{"amount": refunded, "restocked": True, "items": [{"quantity": QUANTITY}], "at": _at(2)}]
         if refunded
         else [],
+        "returns": [],
     }
 
 

@@ -20,7 +20,7 @@ from service.inventory.models import HoldStatus, KeyReused, Line, Posting, State
 from service.orders import postings, pricing
 from service.orders.coupons import Coupons
 from service.orders.guest_links import GuestLinks
-from service.orders.hold_limits import HoldLimits
+from service.orders.hold_limits import AccountHoldLimits
 from service.orders.models import (
     OPEN_PAYMENTS,
     Coupon,
@@ -62,7 +62,7 @@ class Terms(NamedTuple):
     """What decides whether an order is taken, and at which price."""
 
     offers: Offers
-    limits: HoldLimits
+    limits: AccountHoldLimits
     coupons: Coupons
 
 

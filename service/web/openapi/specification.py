@@ -38,7 +38,7 @@ from service.web.security.api_keys import BadApiKey, KeyNotAllowed, ScopeMissing
 from service.web.security.authorize import NotYourRole
 from service.web.security.cookies import CookieNames
 from service.web.security.csrf import CsrfFailed
-from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, Encoded, OperatorRefused, TooDeep
+from service.web.security.sanitize import PATH_PART_MAX, DuplicateKey, EncodedBody, OperatorRefused, TooDeep
 
 JSON = "application/json"
 PARAMETER = re.compile(r"<(\w+)(?::[^>]*)?>")
@@ -337,10 +337,10 @@ class _Writer:
 def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]]:
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
-    if declared.takes_body:
-        yield from (DuplicateKey, TooDeep)
-    if declared.takes_body or declared.media:
-        yield from (Unsupported, Encoded)
+    if declared.method not in SAFE_METHODS:
+        yield from (Unsupported, EncodedBody)
+        if not declared.media:
+            yield from (DuplicateKey, TooDeep)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:

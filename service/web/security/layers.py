@@ -29,7 +29,7 @@ from service.clock import Clock
 from service.config import Config
 from service.errors import TooMany, Unavailable
 from service.ids import Ids
-from service.web.audit.layer import Audit, audited, may_concern_others
+from service.web.audit.layer import AuditLayer, audited, may_concern_others
 from service.web.audit.log import AuditLog
 from service.web.http import problems
 from service.web.http.access import SCOPES, Access
@@ -91,7 +91,7 @@ class Layers:
         self._rejected_clients: RejectedClients | None = None
         self.addresses = ClientAddresses(config.trusted_proxies)
         self._seals = SessionSeals(config)
-        self.audit = Audit(audit_log, self.addresses, clock)
+        self.audit = AuditLayer(audit_log, self.addresses, clock)
         self._tokens, self._keys = readers
         self._request_ids, self._sanitizer = RequestIds(ids), Sanitizer(config)
         common = as_bytes(security_headers())

@@ -29,7 +29,7 @@ class OperatorRefused(Malformed):
     code, title = "operator_refused", "Keys with an operator are not accepted"
 
 
-class Encoded(Unsupported):
+class EncodedBody(Unsupported):
     code, title = "unsupported_encoding", "Send the body as it is"
     headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "identity"}
 
@@ -52,7 +52,7 @@ class Sanitizer:
         file of `rows` each is checked as it is read."""
         self._check_target(request)
         if request.body and request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
-            raise Encoded("No content coding is taken in requests")
+            raise EncodedBody("No content coding is taken in requests")
         if rows:
             return
         if request.body and forms.is_form(request):

