@@ -20,7 +20,7 @@ CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
 OVERDUE_AFTER = timedelta(minutes=10)  # two sweeps
 SOLD = ["paid", "shipped", "delivered", "refunded"]
 ACCOUNT_ID = "^[0-9a-f]{28}$"
-OPEN = ["processing", "unknown", "returning"]
+OPEN = ["processing", "unknown", "requires_action", "returning"]
 
 
 @dataclass(slots=True)

@@ -9,11 +9,15 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Protocol
 
-from service.errors import Invalid, PaymentRequired, Unauthenticated, Unavailable
+from service.errors import Invalid, NotFound, PaymentRequired, Unauthenticated, Unavailable
 
 
 class PaymentDeclined(PaymentRequired):
     code, title = "payment_declined", "The payment was declined"
+
+
+class SessionNotFound(NotFound):
+    code, title = "payment_session_not_found", "There is no such payment session"
 
 
 class PaymentUnknown(Unavailable):
@@ -53,6 +57,16 @@ class ChargeOutcome(StrEnum):
     PAID = "paid"
     DECLINED = "declined"
     UNKNOWN = "unknown"
+    REQUIRES_ACTION = "requires_action"  # of the customer, such as 3-D Secure: nothing is paid yet
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSession:
+    """How an attempt stands. `client_secret` is what the customer's browser goes on with, while an action of theirs is
+    waited for."""
+
+    outcome: ChargeOutcome
+    client_secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +97,12 @@ class Gateway(Protocol):
 
     async def charge(self, charge: Charge) -> ChargeOutcome: ...
 
+    async def session(self, payment_id: str) -> PaymentSession:
+        """How the attempt stands, without closing one that waits for the customer."""
+
     async def settle(self, payment_id: str) -> ChargeOutcome:
-        """The final word on an attempt: PAID or DECLINED. One that never arrived is closed, so it can never be
-        charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
+        """The final word on an attempt: PAID or DECLINED. One that never arrived, or waits for the customer, is closed,
+        so it can never be charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         """Returns money, once per `refund_id`. False when the provider did not (yet) do it."""

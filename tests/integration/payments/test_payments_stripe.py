@@ -23,7 +23,7 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.inventory.models import Line
-from service.orders.models import OrderStatus
+from service.orders.models import OrderStatus, PaymentStatus
 from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentDeclined, PaymentUnknown
 from service.payments.stripe_gateway import StripeGateway
 
@@ -115,13 +115,40 @@ async def test_a_good_card_pays_once(shop: Shop, local_stripe: LocalStripe):
     assert await shops.levels(shop, "A") == (18, 0)
 
 
-@pytest.mark.parametrize("number", [DECLINED, NEEDS_THE_OWNER], ids=["declined", "asks for the owner"])
-async def test_a_card_that_does_not_pay_frees_the_stock_and_can_never_pay_later(
-    shop: Shop, local_stripe: LocalStripe, number: str
+@pytest.mark.parametrize("agrees", [True, False], ids=["agrees", "does not agree"])
+async def test_a_card_that_asks_for_its_owner_waits_and_ends_as_the_owner_says(
+    shop: Shop, local_stripe: LocalStripe, agrees: bool
 ):
+    order, card = await shops.buy(shop, A=2), local_stripe.card(NEEDS_THE_OWNER)
+    waiting = await shop.settlement.pay(order, card)
+    assert (waiting.order.status, waiting.order.payment_status) == (
+        OrderStatus.PENDING,
+        PaymentStatus.REQUIRES_ACTION,
+    )
+    assert (await shop.settlement.pay(waiting.order, card)).client_secret == waiting.client_secret
+    intent = await intent_of(shop, waiting.order.payment.id)
+    fields = {"client_secret": waiting.client_secret, "success": str(agrees).lower()}
+    local_stripe.call(f"/v1/payment_intents/{intent}/_authenticate", **fields)
+    await shop.settlement.settled_by_provider(waiting.order.payment.id)
+    ended = await shop.orders.get(order.id)
+    assert ended.status is (OrderStatus.PAID if agrees else OrderStatus.CANCELLED)
+    now = local_stripe.call(f"/v1/payment_intents/{intent}")["status"]
+    assert now == ("succeeded" if agrees else "canceled"), "it can never be paid later"
+
+
+async def test_a_session_that_is_given_up_is_cancelled_at_stripe(shop: Shop, local_stripe: LocalStripe):
+    order = await shops.buy(shop, A=2)
+    waiting = await shop.settlement.pay(order, local_stripe.card(NEEDS_THE_OWNER))
+    assert (await shop.settlement.cancel(waiting.order, "ada")).order.status is OrderStatus.CANCELLED
+    intent = local_stripe.call(f"/v1/payment_intents/{await intent_of(shop, waiting.order.payment.id)}")
+    assert intent["status"] == "canceled"
+    assert await shops.levels(shop, "A") == (20, 0)
+
+
+async def test_a_card_that_does_not_pay_frees_the_stock_and_can_never_pay_later(shop: Shop, local_stripe: LocalStripe):
     order = await shops.buy(shop, A=2)
     with pytest.raises(PaymentDeclined):
-        await shops.pay(shop, order, local_stripe.card(number))
+        await shops.pay(shop, order, local_stripe.card(DECLINED))
     after = await shop.orders.get(order.id)
     intent = local_stripe.call(f"/v1/payment_intents/{await intent_of(shop, after.payment.id)}")
     assert (after.status, intent["status"]) == (OrderStatus.CANCELLED, "canceled")
