@@ -55,6 +55,7 @@ DOMAIN_EXTRAS = {
         "returns",
         "sales",
         "settlement",
+        "simulator_routes",
     },
     "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": {"recipients", "recipient_repository"},
@@ -66,7 +67,7 @@ SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
 MORE_ENTRANCES = {
     "inventory": {"allowance", "books", "ledger"},
     "catalog": {"offers"},
-    "payments": {"webhooks"},
+    "payments": {"simulator", "webhooks"},
     "jobs": {"runner"},
 }
 

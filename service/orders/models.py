@@ -116,13 +116,17 @@ def before(status: OrderStatus) -> frozenset[OrderStatus]:
 class PaymentStatus(StrEnum):
     PROCESSING = "processing"
     UNKNOWN = "unknown"
+    REQUIRES_ACTION = "requires_action"
     PAID = "paid"
     DECLINED = "declined"
     RETURNING = "returning"
     RETURNED = "returned"
 
 
-OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.RETURNING)
+OPEN_PAYMENTS = (
+    *(PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION),
+    PaymentStatus.RETURNING,
+)
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 

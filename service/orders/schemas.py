@@ -81,6 +81,9 @@ class OrdersQuery(Wire):
     number: Annotated[str, msgspec.Meta(max_length=32, examples=["HF-7K3M9QXA2B"])] | None = None
 
 
+PaymentState = Literal["processing", "unknown", "requires_action", "paid", "declined", "returning", "returned"]
+
+
 class OrderItem(Wire):
     sku: str
     product_id: str
@@ -159,7 +162,7 @@ class OrderView(Wire):
     created_at: datetime
     reservation: ReservationView
     cancel_reason: str | None
-    payment_status: Literal["processing", "unknown", "paid", "declined", "returning", "returned"] | None
+    payment_status: PaymentState | None
     history: list[StatusEntry]
     refunds: list[RefundView]
     returns: list[ReturnView]
@@ -167,6 +170,27 @@ class OrderView(Wire):
 
 class OrderReply(Wire):
     order: OrderView
+
+
+class PaymentActionView(Wire):
+    """What the customer still has to do, such as 3-D Secure: the provider's script goes on with `clientSecret`."""
+
+    status: Literal["requires_action"]
+    client_secret: str
+
+
+class PayReply(Wire):
+    """With `payment` nothing is paid yet."""
+
+    order: OrderView
+    payment: PaymentActionView | UnsetType = UNSET
+
+
+class AuthenticationBody(Wire):
+    """`agrees`: what the customer says on the page of the bank."""
+
+    client_secret: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    agrees: bool = True
 
 
 class PlacedReply(Wire):
