@@ -2,7 +2,8 @@
 """How long a file of stock takes: `.venv/bin/python scripts/import_speed.py [ROWS]` (100,000) on a stack of its own.
 
 Every row is another SKU's. Prints a JSON document: seconds of the dry run, of the import, of the same file once more
-and of the export, what CPU the stack used meanwhile, and whether the audit still holds. Exit 1 if a row was not done, 2 if the stack did not start."""
+and of the export, what CPU the stack used meanwhile, and whether the audit still
+holds. Exit 1 if a row was not done, 2 if the stack did not start."""
 
 import json
 import sys
