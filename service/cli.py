@@ -23,6 +23,7 @@ class Listing(NamedTuple):
 COMMANDS = {
     "up": Listing("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
     "migrate": Listing("service.migrate:migrate", "Bring indexes and schema to this version."),
+    "restored": Listing("service.restored:restored", "Tell everybody that an older backup was put back."),
     "seed": Listing(
         "benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."
     ),

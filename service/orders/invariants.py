@@ -19,6 +19,7 @@ EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
 OVERDUE_AFTER = timedelta(minutes=10)  # two sweeps
 SOLD = ["paid", "shipped", "delivered", "refunded"]
+ACCOUNT_ID = "^[0-9a-f]{28}$"
 OPEN = ["processing", "unknown", "requires_action", "returning"]
 
 
@@ -54,6 +55,7 @@ class Audit:
                 self._overdue,
                 self._money,
                 self._coupon_uses,
+                self._accounts,
                 self._returns,
             ):
                 checks += await step(session)
@@ -194,6 +196,21 @@ class Audit:
         async for coupon in self._database["coupons"].find({}, {"used": 1}, session=session):
             if coupon["used"] != orders.get(coupon["_id"], 0):
                 check.add({"code": coupon["_id"], "used": coupon["used"], "orders": orders.get(coupon["_id"], 0)})
+        return [check]
+
+    async def _accounts(self, session: Session) -> list[Check]:
+        """Erased accounts are there still, without the person. None at all: these stores are a part of others."""
+        missing = [
+            {"$match": {"userId": {"$regex": ACCOUNT_ID}}},
+            {"$group": {"_id": "$userId", "orders": {"$sum": 1}}},
+            {"$lookup": {"from": "users", "localField": "_id", "foreignField": "_id", "as": "user"}},
+            {"$match": {"user": []}},
+            {"$project": {"orders": 1}},
+        ]
+        check = Check("orders_belong_to_accounts")
+        if await self._database["users"].find_one({}, {"_id": 1}, session=session):
+            async for row in self._rows("orders", missing, session):
+                check.add(dict(row))
         return [check]
 
     async def _returns(self, session: Session) -> list[Check]:

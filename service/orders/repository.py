@@ -83,6 +83,16 @@ class OrderRepository:
         """How many orders these customers have ever placed."""
         return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
 
+    async def paid_by(self, payment_ids: Sequence[str]) -> set[str]:
+        """Those of them that an order knows as its payment."""
+        found = self._orders.find({"payment.id": {"$in": list(payment_ids)}}, {"payment.id": 1})
+        return {document["payment"]["id"] for document in await found.to_list(None)}
+
+    async def newest_at(self) -> datetime | None:
+        """When the last order was placed."""
+        found = await self._orders.find_one({}, {"createdAt": 1}, sort=[("_id", -1)])  # ids begin with the time
+        return None if found is None else found["createdAt"]
+
     async def forget_guest(self, order_id: str) -> None:
         """The order stays, without the address of the guest who placed it: no link opens it any more."""
         await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})

@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import combinations
 from typing import Protocol
@@ -79,6 +80,18 @@ class Charge:
     order_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A charge as the provider remembers it; `payment_id` and `order_id` are what it was told of ours. `amount` is what
+    it has kept of it."""
+
+    payment_id: str
+    order_id: str
+    amount: int
+    currency: str
+    at: datetime
+
+
 class Gateway(Protocol):
     """A payment provider. No call raises for a business outcome; a lost answer is ChargeOutcome.UNKNOWN."""
 
@@ -93,6 +106,9 @@ class Gateway(Protocol):
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         """Returns money, once per `refund_id`. False when the provider did not (yet) do it."""
+
+    def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        """Every charge that the provider was paid from then on, for whoever has lost what was written down of them."""
 
     async def close(self) -> None:
         """Lets go of its connections."""

@@ -7,14 +7,14 @@ customer (`authenticate`, which plays the page of the customer's bank); anything
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from service.clock import Clock
 from service.infra.batcher import Batcher
 from service.infra.mongo.client import Database, insert_new
-from service.payments.models import Charge, ChargeOutcome, PaymentSession
+from service.payments.models import Charge, ChargeOutcome, PaymentSession, Taken
 
 AT_ONCE_MAX = 256
 WAITING_MAX = 20_000
@@ -88,6 +88,11 @@ class SimulatedGateway:
         )
         known = await self._charges.find_one({"_id": payment_id})
         return bool(known and refund_id in known["refunds"])
+
+    async def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        async for charge in self._charges.find({"status": ChargeOutcome.PAID.value, "at": {"$gte": since}}):
+            kept = charge["amount"] - charge["refunded"]
+            yield Taken(charge["_id"], charge["orderId"], kept, charge["currency"], charge["at"])
 
     async def close(self) -> None:
         """The database is the shop's."""

@@ -6,6 +6,8 @@ paid by then is cancelled at Stripe, which makes DECLINED final.
 """
 
 import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,12 +17,13 @@ from stripe import PaymentIntent, StripeClient
 from service.clock import Clock
 from service.config import Config
 from service.errors import Invalid
-from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentEvent, PaymentSession
+from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentEvent, PaymentSession, Taken
 from service.payments.repository import AttemptRepository
 
 log = logging.getLogger(__name__)
 API_VERSION = "2024-06-20"  # the library's own default changes with its releases; the wire must not
 RETRIES_MAX = 2
+LISTED_AT_ONCE = 100
 ACTION = "requires_action"  # an intent that waits for the customer
 
 
@@ -119,6 +122,16 @@ class StripeGateway:
         )
         return refund.status in {"succeeded", "pending"}
 
+    async def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        """Stripe lists the newest first."""
+        options: Any = {"limit": LISTED_AT_ONCE, "expand": ["data.latest_charge"]}
+        listed = await self._client.v1.payment_intents.list_async(options)
+        async for intent in listed.auto_paging_iter():
+            if intent.created < int(since.timestamp()):
+                return
+            if intent.status == "succeeded":
+                yield _taken(intent)
+
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
@@ -126,6 +139,19 @@ class StripeGateway:
 def _refund_id(refund: stripe.Refund) -> str | None:
     known: str | None = refund.metadata.to_dict().get("refundId") if refund.metadata else None
     return known
+
+
+def _taken(intent: PaymentIntent) -> Taken:
+    """Of an intent that somebody else has made there, nothing of ours is known."""
+    ours = intent.metadata.to_dict() if intent.metadata else {}
+    returned = getattr(intent.latest_charge, "amount_refunded", 0) or 0
+    return Taken(
+        ours.get("paymentId", intent.id),
+        ours.get("orderId", ""),
+        intent.amount - returned,
+        intent.currency.upper(),
+        datetime.fromtimestamp(intent.created, UTC),
+    )
 
 
 def _outcome(status: str) -> ChargeOutcome:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -219,6 +220,22 @@ async def test_an_order_is_refunded_in_parts_to_the_penny(shop: Shop, local_stri
     given = await asyncio.to_thread(local_stripe.refunded, intent)
     assert given == [shops.PRICE, 2 * shops.PRICE]
     assert await shops.levels(shop, "A") == (20, 0)
+
+
+async def test_what_stripe_was_paid_is_listed_with_what_it_has_kept(shop: Shop, local_stripe: LocalStripe):
+    kept = await shops.pay(shop, await shops.buy(shop, A=2), local_stripe.card())
+    part = await shops.pay(shop, await shops.buy(shop, A=1), local_stripe.card())
+    with pytest.raises(PaymentDeclined):
+        await shops.pay(shop, await shops.buy(shop, A=1), local_stripe.card(DECLINED))
+    await shop.gateway.refund(part.payment.id, "r1", 100)
+    of_ours = {kept.payment.id: kept, part.payment.id: part}
+    listed = [taken async for taken in shop.gateway.taken_since(shop.clock.now() - timedelta(minutes=1))]
+    found = {each.payment_id: (each.order_id, each.amount, each.currency) for each in listed}
+    assert {name: found[name] for name in of_ours} == {
+        kept.payment.id: (kept.id, kept.total, "GBP"),
+        part.payment.id: (part.id, part.total - 100, "GBP"),
+    }
+    assert [taken async for taken in shop.gateway.taken_since(shop.clock.now() + timedelta(minutes=1))] == []
 
 
 def signed(payload: bytes, at: float, secret: str = SECRET) -> str:

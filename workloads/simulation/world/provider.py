@@ -6,11 +6,12 @@ the way there adds: latency, lost requests, answers after the shop gave up, and 
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from service.payments.models import Charge, ChargeOutcome, Gateway
+from service.payments.models import Charge, ChargeOutcome, Gateway, Taken
 from workloads.simulation.world.faults import Misfortune
 from workloads.simulation.world.loop import SimulationLoop
 
@@ -48,6 +49,9 @@ class Provider:
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         return await self._on_its_own(self._answer(self._books.refund(payment_id, refund_id, amount)))
+
+    def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        return self._books.taken_since(since)
 
     async def rest(self) -> None:
         """Until nothing is under way any more, the latest webhook included."""
