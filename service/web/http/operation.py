@@ -32,6 +32,10 @@ UNLIMITED = "none"  # a class for probes: they must be answered when all else is
 NOBODY = "-"  # whose idempotency keys those of callers without an account are
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
+HIDDEN = r"\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069"  # control characters, and what turns the text behind it
+SHOWN = rf"^[^{HIDDEN}]*(?![\s\S])"  # for names and the like, which people read among others
+SHOWN_NOT_BLANK = rf"^[^{HIDDEN}]*[^{SPACES}{HIDDEN}][^{HIDDEN}]*(?![\s\S])"
+HIDDEN_SENTENCE = "Must be readable text, without control characters and such as turn its direction"
 
 
 class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
