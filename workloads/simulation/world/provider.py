@@ -49,6 +49,9 @@ class Provider:
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         return await self._on_its_own(self._answer(self._books.refund(payment_id, refund_id, amount)))
 
+    async def close(self) -> None:
+        """Nothing is held open."""
+
     async def rest(self) -> None:
         """Until nothing is under way any more, the latest webhook included."""
         while self._under_way:
