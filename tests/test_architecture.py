@@ -29,8 +29,8 @@ DOMAIN_EXTRAS = {
     },
     "cart": {"wishlists"},
     "catalog": {
-        *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "review_routes"),
-        *("reviews", "terms"),
+        *("file_routes", "letters", "offers", "popularity", "positions", "product_files", "product_reads"),
+        *("review_repository", "review_routes", "reviews", "terms"),
     },
     "inventory": {
         *("allowance", "books", "decisions", "documents", "imports", "import_routes", "import_schemas"),

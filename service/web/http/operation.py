@@ -236,7 +236,7 @@ def operation(
             call = Call(request, taken, _keyed(request, taken, path_parameters) if idempotent else None)
             work = handler(call, **path_parameters)
             # A client that hangs up must not stop a change halfway.
-            reply: Reply = await (work if safe else request.app.ctx.shield.run(work))
+            reply: Reply = await (work if safe else request.app.ctx.shield.run(work, _id_of(request)))
             if reply.stream is None:
                 return render(reply)
             await reply.stream(request)
@@ -289,6 +289,10 @@ def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Cal
         return read(request)
 
     return checked
+
+
+def _id_of(request: Request) -> str:
+    return getattr(request.ctx, "request_id", "")
 
 
 def _keyed(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> tuple[str, str] | None:

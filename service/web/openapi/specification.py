@@ -317,7 +317,9 @@ class _Writer:
             schema = self._known[kind]
             shown = overlaid(example(schema, self._named), declared.example)
             written["content"] = {JSON: {"schema": schema, "example": shown}}
-            written["content"] |= {media: {"schema": {"type": "string"}} for media in declared.also_as}
+        if declared.also_as and 200 <= status < 300:
+            others = {media: {"schema": {"type": "string"}} for media in declared.also_as}
+            written["content"] = {**written.get("content", {}), **others}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 
