@@ -21,13 +21,22 @@ from benchmarks.kit.served_stack import Served, served
 ROWS = 100_000
 PATIENCE_SECONDS = 600
 EMAIL, PASSWORD = "stock@example.org", "a long enough pass phrase 7"
-EMPTY = {"onHand": 0, "reserved": 0, "available": 0, "low": True, "seq": 0, "onSale": True, "lowStockThreshold": 5}
+EMPTY: dict[str, Any] = {
+    "onHand": 0,
+    "reserved": 0,
+    "available": 0,
+    "low": True,
+    "seq": 0,
+    "onSale": True,
+    "lowStockThreshold": 5,
+}
 
 
 def measure(stack: Served, rows: int) -> dict[str, Any]:
     skus = [f"SKU-{number:06d}" for number in range(rows)]
-    with pymongo.MongoClient(stack.mongodb_uri) as client:
-        client[stack.database]["inventory"].insert_many({"_id": sku, "productId": sku, **EMPTY} for sku in skus)
+    with pymongo.MongoClient[dict[str, Any]](stack.mongodb_uri) as client:
+        stock: list[dict[str, Any]] = [{"_id": sku, "productId": sku, **EMPTY} for sku in skus]
+        client[stack.database]["inventory"].insert_many(stock)
     stack.holdfast("admin", "create", EMAIL, "--password", PASSWORD)
     login = asked(stack, "POST", "/api/auth/login", json.dumps({"email": EMAIL, "password": PASSWORD}).encode())
     sender = {"Authorization": f"Bearer {json.loads(login)['accessToken']}"}
