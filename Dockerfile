@@ -1,7 +1,7 @@
 # Three images from one file: `service` (API, worker, scheduler), `load` (locust) and `lab` (Jupyter).
 # Versions are those of requirements.lock and every download is checked against its hashes.
 
-FROM python:3.11-slim-bookworm AS build
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON=/opt/venv/bin/python
 WORKDIR /src
 RUN python -m venv /opt/venv
@@ -25,7 +25,7 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --reinstall-package
 FROM build-load AS build-lab
 RUN uv pip install --no-cache -c requirements.lock --no-build-isolation '.[load,notebooks]'
 
-FROM python:3.11-slim-bookworm AS base
+FROM python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b AS base
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --system --create-home --uid 10001 holdfast
 WORKDIR /home/holdfast

@@ -53,7 +53,7 @@ class Arrow:
         return line + (f'<text {at} text-anchor="middle" class="note">{self.text}</text>' if self.text else "")
 
 
-HOLD = [
+HOLD: Sequence[Box | Arrow] = [
     Box(20, 92, 110, "active", "stock is reserved"),
     Box(400, 20, 130, "confirmed", "sold"),
     Box(400, 92, 130, "released", "free again"),
@@ -64,7 +64,7 @@ HOLD = [
     Arrow(534, 181, 690, 181, "paid late, stock is there"),
     Box(694, 164, 150, "a new hold", "confirmed at once"),
 ]
-BATCH = [
+BATCH: Sequence[Box | Arrow] = [
     Box(20, 20, 150, "postings gather", "while the last commits"),
     Box(190, 20, 150, "one snapshot", "SKUs, holds, keys"),
     Box(360, 20, 150, "decide", "pure, in arrival order"),
@@ -74,7 +74,7 @@ BATCH = [
     Box(530, 122, 150, "postings gather", "the next batch"),
     Box(700, 122, 150, "one snapshot", ""),
 ]
-OUTBOX = [
+OUTBOX: Sequence[Box | Arrow] = [
     Box(30, 20, 180, "posting", "stock, order, facts, at once"),
     Arrow(214, 37, 276, 37),
     Box(280, 20, 130, "outbox", "in MongoDB"),

@@ -53,7 +53,10 @@ def measured(names: list[str]) -> None:
         if document.pop("exitCode"):
             sys.stderr.write(f"{name}: not kept, the command did not end with 0\n")
             continue
-        about = {"command": "holdfast " + " ".join(COMMANDS[name]), "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"}
+        about: dict[str, Any] = {
+            "command": "holdfast " + " ".join(COMMANDS[name]),
+            "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        }
         about |= {"commit": commit()["id"], "machine": machine()}
         (RESULTS / f"{name}.json").write_text(json.dumps({**about, "document": document}, indent=1) + "\n")
 

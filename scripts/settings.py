@@ -16,7 +16,7 @@ from service.setting_rules import variable
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE, COMPOSE = REPOSITORY / "docs/operating/settings.md", REPOSITORY / "docker-compose.yml"
-SET_BY_COMPOSE = {"mongodb_uri", "redis_url", "app_name"}  # a container's own
+SET_BY_COMPOSE = {"mongodb_uri", "redis_url", "app_name", "worker_ops_port"}  # a container's own
 FIELD = re.compile(r"    (\w+): (\w+) = .*?(?:  # (.*))?$")
 HEADING = re.compile(r"    # ([^a-z]*[a-z].*)$")
 BLOCK = re.compile(r"(    # every setting.*\n)(?:    HOLDFAST_\w+:\n)*")
@@ -25,6 +25,9 @@ HEAD = """# Settings
 Written by `scripts/settings.py` from `service/config.py`. Each is a variable of the environment and is checked when it
 is read: a value that cannot be used ends the command at once, with its name and what it must be, and exit code 3.
 `HOLDFAST_PRODUCTION=1` asks for an https address, a random secret and a real payment provider besides.
+
+What is confidential (the addresses of the stores and of the mail server, secrets, keys, webhook addresses) may stand in
+a file: `NAME_FILE` names it, `NAME` itself goes before it.
 
 A variable that is empty counts as given. Blanks around a value do not, but for secrets.
 """

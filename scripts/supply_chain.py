@@ -105,8 +105,8 @@ def unlocked(pins: dict[str, tuple[str, str]]) -> Iterator[str]:
 def licence_of(found: metadata.Distribution) -> str:
     about = found.metadata
     classified = [value for value in about.get_all("Classifier", []) if value.startswith("License ::")]
-    expression, text = about.get("License-Expression", ""), (about.get("License", "") or "")[:2_000]
-    return " ".join([expression, *classified, text]).strip()
+    expressions, texts = (about.get_all(name, [])[:1] for name in ("License-Expression", "License"))
+    return " ".join([*expressions, *classified, *(text[:2_000] for text in texts)]).strip()
 
 
 def look_up() -> bool:

@@ -38,8 +38,10 @@ from service.orders.buyers import Buyers
 from service.orders.coupon_routes import routes as coupon_routes
 from service.orders.guest_links import GuestLinks
 from service.orders.overview import Overview
+from service.orders.return_routes import routes as return_routes
 from service.orders.routes import routes as orders_routes
 from service.orders.routes import webhook_routes
+from service.orders.simulator_routes import routes as simulator_routes
 from service.pages import account, buying, docs, notices, ops, second_factor, security_txt, storefront
 from service.pages.account import Account
 from service.pages.api import Api
@@ -50,6 +52,7 @@ from service.pages.ops import Ops
 from service.pages.render import Pages
 from service.pages.static_files import StaticFiles
 from service.pages.storefront import Storefront
+from service.payments.simulator import SimulatedGateway
 from service.presence import presence
 from service.web.audit.routes import routes as audit_routes
 from service.web.http.access import Access
@@ -100,10 +103,17 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         *_pages(shop, edge, background, pages, static_files),
         cart_routes(shop.carts, guests),
         wishlist_routes(background.wishlists),
+        return_routes(shop.orders, shop.returns, guests, shop.clock, shop.config),
         orders_routes(shop.orders, shop.settlement, shop.refunds, guests, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
+        *_simulator(shop),
         coupon_routes(shop.coupons),
     ]
+
+
+def _simulator(shop: Shop) -> list[Blueprint]:
+    gateway = shop.gateway
+    return [simulator_routes(gateway, shop.settlement)] if isinstance(gateway, SimulatedGateway) else []
 
 
 def health_of(shop: Shop, edge: HttpEdge, background: Background) -> Health:

@@ -87,7 +87,7 @@ def background(shop: Shop) -> Background:
         "wishlists": wishlists.follow,
         "sales": Sales(shop.buyers, shop.catalog).follow,
         "cache": end_on_change(Generation(stores.redis, shop.clock, shop.ids, config)),
-        "stream": publish_to(FeedWriter(stores.redis, STREAM, config)),
+        "stream": publish_to(FeedWriter(stores.redis, STREAM, config), shop.schema.current_epoch),
     }
     fills = {**auth.fills(config), **alerts.fills(config), **orders.fills(config)}
     told = messaging.wire(runtime, stores, shop.outbox, consumers, notified.guards(), fills)
@@ -97,7 +97,9 @@ def background(shop: Shop) -> Background:
         *catalog_jobs(shop.catalog),
     )
     work_to_do = jobs.wire(runtime, stores, all_jobs, told.dead_letters, told.metrics)
-    feed = SseBroadcaster(stores.redis, STREAM, "stock", states_of(shop.inventory), shop.clock, config)
+    feed = SseBroadcaster(
+        stores.redis, STREAM, "stock", states_of(shop.inventory, shop.schema.current_epoch), shop.clock, config
+    )
     return Background.of(notified, wishlists, work_to_do, told, feed)
 
 

@@ -2,6 +2,7 @@
 for pandas, and the service never imports the workbench."""
 
 import importlib.util
+import os
 import re
 import sys
 from importlib import metadata
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from service.config import ConfigError
+from service.config import ConfigError, read_secret_files
 
 
 class Listing(NamedTuple):
@@ -22,6 +23,7 @@ class Listing(NamedTuple):
 COMMANDS = {
     "up": Listing("service.up:up", "Run the whole stack in the foreground until Ctrl-C."),
     "migrate": Listing("service.migrate:migrate", "Bring indexes and schema to this version."),
+    "restored": Listing("service.restored:restored", "Tell everybody that an older backup was put back."),
     "seed": Listing(
         "benchmarks.seeding.command:seed", "Fill the running stack with products, stock, users and orders."
     ),
@@ -96,6 +98,7 @@ def holdfast() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Exit codes: 0 ok · 1 a check or budget failed · 2 the run is invalid · 3 wrong usage."""
     try:
+        read_secret_files(os.environ)
         code = holdfast.main(arguments, standalone_mode=False)
     except click.UsageError as error:
         error.show()

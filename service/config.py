@@ -5,9 +5,10 @@ headings and the comments behind fields are in docs/operating/settings.md, which
 
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import Field, dataclass, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from service import setting_kinds as kinds
@@ -30,6 +31,7 @@ class Config:
     currency: str = "GBP"  # ISO 4217
     timezone: str = "UTC"  # of the times at which jobs are due
     ops_host: str = "127.0.0.1"  # where probes and metrics are listened for
+    worker_ops_port: int = 0  # the same of a worker or a scheduler, which has a port of its own
     ops_port: int = 0  # probes and metrics on a port of their own; 0: with everything else
     image_hosts: str = "https:"  # whose pictures pages show, between commas, such as cdn.example.com; `https:` is any
 
@@ -272,6 +274,20 @@ def load(environment: Mapping[str, str] | None = None) -> Config:
     return Config(**values)
 
 
+def read_secret_files(environment: MutableMapping[str, str]) -> None:
+    """What is confidential may stand in a file, which its variable with `_FILE` names: containers get secrets so. The
+    variable itself goes before it. Raises ConfigError."""
+    for name in sorted(map(variable, CONFIDENTIAL)):
+        path = environment.pop(f"{name}_FILE", None)
+        if path is None or name in environment:
+            continue
+        try:
+            environment[name] = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ConfigError(f"{name}_FILE names {path}, which cannot be read: {reason}") from None
+
+
 def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
     """Variables that look like settings and are none: a sentence each."""
     known = {variable(field.name) for field in fields(Config)} | ELSEWHERE
@@ -331,6 +347,7 @@ KINDS: Mapping[str, kinds.Kind] = {
     "image_hosts": kinds.listed(kinds.matching(kinds.IMAGE_SOURCE, "hosts such as cdn.example.com, or `https:`")),
     "ops_host": kinds.optional(kinds.ip),
     "ops_port": kinds.whole(0, 65_535),
+    "worker_ops_port": kinds.whole(0, 65_535),
     "sweep_rate_max": kinds.decimal(0.001, COUNT_MAX, " of holds a second"),
     "rate_limit_scale": kinds.decimal(0.000001, COUNT_MAX),
     "payment_gateway": kinds.one_of("simulator", "stripe"),

@@ -127,3 +127,11 @@ class AlertResolved(Event, frozen=True):
     alert_id: str
     sku: str
     kind: str
+
+
+class StoresRestored(Event, frozen=True):
+    """An older backup was put back: what was told since it was made may not have been. Whoever keeps a copy of anything
+    reads it anew."""
+
+    name = "stores_restored"
+    epoch: int

@@ -45,6 +45,7 @@ from service.orders.coupons import Coupons
 from service.orders.expiry import Expiry
 from service.orders.refunds import Refunds
 from service.orders.repository import OrderRepository
+from service.orders.returns import Returns
 from service.orders.settlement import Settlement
 from service.orders.usecases import Orders
 from service.orders.wiring import OrdersDomain
@@ -96,6 +97,7 @@ class Shop:
     orders: Orders
     settlement: Settlement
     refunds: Refunds
+    returns: Returns
     expiry: Expiry
     schema: SchemaState
 
@@ -137,6 +139,7 @@ class Shop:
             orders=sales.orders,
             settlement=sales.settlement,
             refunds=sales.refunds,
+            returns=sales.returns,
             expiry=sales.expiry,
             schema=SchemaState(),
         )

@@ -20,6 +20,7 @@ def configured() -> Config:
     """The settings of this process, its log set up by them, under a name that no other process has. Ends the process
     with a sentence if they do not hold."""
     try:
+        config.read_secret_files(os.environ)
         settings = named(config.load())
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - there is no log yet

@@ -7,17 +7,21 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 import uvloop
+from prometheus_client import CollectorRegistry
 from taskiq.receiver import Receiver
 
 from service import bootstrap, startup
-from service.bootstrap import Background
+from service.bootstrap import Background, Shop
 from service.config import Config
 from service.infra import garbage
 from service.infra.loops import repeat
+from service.ops_server import serving_ops
 from service.presence import presence
+from service.web.http.health import Health
 
 Step = Callable[[], Awaitable[float]]
 FLUSH_SECONDS = 1.0
@@ -28,7 +32,8 @@ async def work(settings: Config, stop: asyncio.Event) -> None:
         background = bootstrap.background(shop)
         garbage.freeze_gc()
         try:
-            await _all_of(_worker_steps(background), stop, _listen(background, settings, stop))
+            async with _serving_ops(shop, background):
+                await _all_of(_worker_steps(background), stop, _listen(background, settings, stop))
         finally:
             await background.relay.stop()
             await background.metrics.flush()
@@ -37,8 +42,16 @@ async def work(settings: Config, stop: asyncio.Event) -> None:
 async def schedule(settings: Config, stop: asyncio.Event) -> None:
     async with bootstrap.shop(settings) as shop, presence(shop.stores, settings.app_name):
         background = bootstrap.background(shop)
-        await _all_of({"scheduler": background.scheduler.tick}, stop)
+        async with _serving_ops(shop, background):
+            await _all_of({"scheduler": background.scheduler.tick}, stop)
         await background.close()
+
+
+def _serving_ops(shop: Shop, background: Background) -> AbstractAsyncContextManager[None]:
+    """Whether it lives, for whoever looks after it: on a port of its own, since API processes share theirs."""
+    pings = {"mongodb": lambda: shop.stores.client.admin.command("ping"), "redis": shop.stores.redis.ping}
+    health = Health(pings, CollectorRegistry(), background.backlogs.families)
+    return serving_ops(health, replace(shop.config, ops_port=shop.config.worker_ops_port))
 
 
 def _worker_steps(background: Background) -> dict[str, Step]:

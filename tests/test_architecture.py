@@ -29,8 +29,8 @@ DOMAIN_EXTRAS = {
     },
     "cart": {"wishlists"},
     "catalog": {
-        *("letters", "offers", "popularity", "positions", "product_reads", "review_repository", "review_routes"),
-        *("reviews", "terms"),
+        *("file_routes", "letters", "offers", "popularity", "positions", "product_files", "product_reads"),
+        *("review_repository", "review_routes", "reviews", "terms"),
     },
     "inventory": {
         *("allowance", "books", "decisions", "documents", "imports", "import_routes", "import_schemas"),
@@ -50,8 +50,12 @@ DOMAIN_EXTRAS = {
         "pricing",
         "refunds",
         "repairs",
+        "return_models",
+        "return_routes",
+        "returns",
         "sales",
         "settlement",
+        "simulator_routes",
     },
     "payments": {"simulator", "stripe_gateway", "webhooks"},
     "alerts": {"recipients", "recipient_repository"},
@@ -63,7 +67,7 @@ SHARED_AMONG_THEMSELVES = {"schemas", "wiring"}
 MORE_ENTRANCES = {
     "inventory": {"allowance", "books", "ledger"},
     "catalog": {"offers"},
-    "payments": {"webhooks"},
+    "payments": {"simulator", "webhooks"},
     "jobs": {"runner"},
 }
 

@@ -1,7 +1,7 @@
 """The complete application on a socket of its own, called over HTTP by callers of every role."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,15 +61,19 @@ class WholeSite:
 
 
 @asynccontextmanager
-async def whole_site(config: Config, clock: shops.MovableClock) -> AsyncIterator[WholeSite]:
-    """One user of each role is logged in under the role's name."""
+async def whole_site(
+    config: Config, clock: shops.MovableClock, callers: Iterable[str] = tuple(ROLES), epoch: int = 0
+) -> AsyncIterator[WholeSite]:
+    """One user of each role is logged in under the role's name. `epoch` is what a process has read at its start."""
     Sanic.test_mode = True  # lets one process start several applications after another
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with shops.open_shop(config, clock) as shop, serving(shop, listener) as app:
-        jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(url, cookie_jar=jar) as client:
-            site = WholeSite(shop, app, client, url)
-            for role in ROLES:
-                await site.log_in(role, role)
-            yield site
+    async with shops.open_shop(config, clock) as shop:
+        shop.schema.epoch = epoch
+        async with serving(shop, listener) as app:
+            jar = aiohttp.DummyCookieJar()
+            async with aiohttp.ClientSession(url, cookie_jar=jar) as client:
+                site = WholeSite(shop, app, client, url)
+                for role in callers:
+                    await site.log_in(role, role)
+                yield site

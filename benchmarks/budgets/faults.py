@@ -32,12 +32,12 @@ def gzip_off() -> Iterator[None]:
 @contextmanager
 def gzip_slow() -> Iterator[None]:
     """zlib at its slowest in place of the chosen codec."""
-    from service.web.http import compress
+    from zlib_ng import zlib_ng
 
     def slow(body: bytes, level: int, wbits: int) -> bytes:
         return zlib.compress(body, 9, wbits)
 
-    with patch.object(compress.zlib_ng, "compress", slow):
+    with patch.object(zlib_ng, "compress", slow):
         yield
 
 

@@ -3,8 +3,8 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import uvloop
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -21,6 +21,7 @@ from benchmarks.over_http import checkout
 from service.bootstrap import INDEXES
 
 Figures = dict[str, float]
+Result = TypeVar("Result")
 Probe = Callable[[Served], Figures]
 
 PRODUCTS, STOCK = 400, 1_000
@@ -164,7 +165,7 @@ def contention(stack: Served) -> Figures:
     return {"groupCommitOverTransaction": result["groupCommitOverTransaction"]}
 
 
-def _in_a_loop(work: Any) -> Any:
+def _in_a_loop(work: Coroutine[Any, Any, Result]) -> Result:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 

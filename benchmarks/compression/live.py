@@ -135,8 +135,8 @@ def judge(result: dict[str, Any]) -> BenchOutcome:
     columns = ("content", "bytes", "gzip", "reduction %", "documented %", "gzip CPU ms", "br", "zstd")
     tables = [table("live responses, bytes on the wire", columns, (tuple(row.values()) for row in result["rows"]))]
     if levels := result.get("levels"):
-        columns = ("content", "codec", "level", "bytes", "reduction %", "CPU ms per 100 KB")
-        tables.append(table("codecs and levels on the same bodies", columns, (tuple(row.values()) for row in levels)))
+        of_codecs = ("content", "codec", "level", "bytes", "reduction %", "CPU ms per 100 KB")
+        tables.append(table("codecs and levels on the same bodies", of_codecs, (tuple(row.values()) for row in levels)))
     return BenchOutcome(result, tuple(tables), tuple(broken))
 
 

@@ -53,10 +53,8 @@ class FloodConnection(asyncio.Protocol):
 
 async def flood(url: str, path: str, rate: float, connections: int, seconds: float) -> dict[str, float]:
     counts, loop, address = Counts(), asyncio.get_running_loop(), urlsplit(url)
-    connecting = (
-        loop.create_connection(lambda: FloodConnection(counts), address.hostname, address.port)
-        for _ in range(connections)
-    )
+    host, port = address.hostname or "", address.port or 0
+    connecting = (loop.create_connection(lambda: FloodConnection(counts), host, port) for _ in range(connections))
     lines = [line for _, line in await asyncio.gather(*connecting)]
     wire, started, number = request("GET", path), time.perf_counter(), 0
     while (now := time.perf_counter() - started) < seconds:

@@ -108,7 +108,7 @@ class Contestant:
         }
 
     async def _cpu_ms(self) -> float:
-        used = (await self._status())["extra_info"]
+        used: Mapping[str, int] = (await self._status())["extra_info"]
         return (used["user_time_us"] + used["system_time_us"]) / 1_000 + time.process_time() * 1_000
 
     async def _status(self) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ class Counters:
         finally:
             await database.command("profile", 0)
         seen = database["system.profile"].find({"ns": f"{self._database}.{collection}"}, {"docsExamined": 1})
-        examined = sum([operation.get("docsExamined", 0) async for operation in seen])
+        examined: int = sum([operation.get("docsExamined", 0) async for operation in seen])
         await database.drop_collection("system.profile")
         return examined
 

@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._answer, self._chunks = WireAnswer(), []
+        self._answer, self._chunks = WireAnswer(), list[bytes]()
         self._parser = httptools.HttpResponseParser(self)
 
     async def send(self, wire: bytes) -> WireAnswer:
@@ -117,6 +117,7 @@ class Wire:
         """`source`: the address to come from, another one of this machine."""
         address = urlsplit(url)
         assert address.hostname in {"127.0.0.1", "localhost"}, "load goes to this machine only"
+        assert address.port, "a server under test has a port of its own"
         self._host, self._port, self._wanted = address.hostname, address.port, connections
         self._source = None if source is None else (source, 0)
         self.connections: Sequence[Connection] = ()

@@ -6,7 +6,7 @@ it is in. A tracing profiler would charge the layers, many small functions, with
 import dis
 import signal
 import time
-from collections import Counter
+from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -23,7 +23,7 @@ class Sampler:
     """SIGUSR1 starts it; the next one stops it and leaves {part: CPU seconds} in `file`."""
 
     def __init__(self, file: Path) -> None:
-        self._file, self._seconds = file, Counter[str]()
+        self._file, self._seconds = file, defaultdict[str, float](float)
         self._running, self._thread, self._process = False, 0.0, 0.0
 
     def install(self) -> None:

@@ -20,8 +20,9 @@ from benchmarks.seeding.made_up_names import made_up_names
 from benchmarks.seeding.seeder import ACTOR, Seeder
 from service.bootstrap import Shop
 from service.catalog.models import NewProduct
-from service.commands import data_option, with_shop
+from service.commands import with_shop
 from service.errors import Problem
+from service.options import data_option
 from workloads.progress import plain_console, terminal_is_watching
 from workloads.traces import names as trace_names
 from workloads.traces.command_options import TRACE_HELP, as_words, guarded, read_options, trace_options

@@ -25,6 +25,7 @@ from service.web.http.compress import etag_matches
 from service.web.http.reading import segment
 from service.web.security.connection import head_fault
 
+CURRENCIES = ("GBP", "JPY", "KWD", "EUR", "INR", "CLF")
 SEEDS = {
     "accept": ["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "application/json;q=0.5"],
     "accept-encoding": ["gzip, br;q=0.8, *;q=0", "identity;q=0", "zstd"],
@@ -57,7 +58,6 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "own path": own_path,
 }
 REFUSALS: dict[str, type[Exception]] = {"networks": ValueError, "price": money.NotMoney}
-CURRENCIES = ("GBP", "JPY", "KWD", "EUR", "INR", "CLF")
 ODD = [
     "",
     " ",
@@ -83,13 +83,14 @@ ODD = [
 LENGTH_MAX = 2_000
 
 
-def _spoken(text: str) -> None:
+def _spoken(text: str) -> str:
     """What is shown of an amount can be typed back."""
     digits = "".join(sign for sign in text if sign in "0123456789")[:15]
     amount, currency = int(digits or 0), CURRENCIES[len(text) % len(CURRENCIES)]
     money.spoken(-amount, currency)
     if money.parse(money.spoken(amount, currency), currency) != amount:
         raise AssertionError(f"{amount} {currency} does not come back")
+    return money.spoken(amount, currency)
 
 
 def mutated(text: str, chance: random.Random) -> str:

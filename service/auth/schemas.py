@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from service.auth.models import Issued, Session, User
-from service.web.http.operation import Wire
+from service.web.http.operation import HIDDEN, Wire
 
-NAME_PATTERN = r"^[^\x00-\x1f\x7f<>]*[^\x00-\x20\x7f<>][^\x00-\x1f\x7f<>]*(?![\s\S])"
+NAME_PATTERN = rf"^[^\x00-\x1f{HIDDEN}<>]*[^\x00-\x20{HIDDEN}<>][^\x00-\x1f{HIDDEN}<>]*(?![\s\S])"
 # What it must be is `email_address`'s to say, for every entrance; blanks around it are forgiven.
 Email = Annotated[
     str, msgspec.Meta(max_length=320, examples=["ada@example.com"], extra_json_schema={"format": "email"})

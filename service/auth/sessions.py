@@ -17,6 +17,7 @@ from service.web.security.session_seal import SessionSeals, ends_of
 
 USER_PREFIX = "sessions:"
 AGENT_MAX = 200
+ENDED_AT_ONCE = 500
 
 OPEN = """
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
@@ -147,6 +148,20 @@ class SessionStore:
     async def end_all(self, user_id: str, *, keep: str = "") -> int:
         """Ends every session of a user, but `keep`. Returns how many."""
         ended: int = await self._end(keys=(USER_PREFIX + user_id,), args=(keep, SESSION_PREFIX))
+        return ended
+
+    async def end_everybodys(self) -> int:
+        """All sessions there are, in pieces, so that Redis answers others in between. Returns how many."""
+        ended = 0
+        for prefix in (SESSION_PREFIX, USER_PREFIX):
+            keys: list[bytes] = []
+            async for key in self._redis.scan_iter(match=f"{prefix}*", count=ENDED_AT_ONCE):
+                keys.append(key)
+                if len(keys) == ENDED_AT_ONCE:
+                    ended += await self._redis.unlink(*keys) * (prefix == SESSION_PREFIX)
+                    keys.clear()
+            if keys:
+                ended += await self._redis.unlink(*keys) * (prefix == SESSION_PREFIX)
         return ended
 
     async def change_role(self, user_id: str, role: str) -> None:

@@ -13,7 +13,7 @@ from service.errors import Conflict, Forbidden, Invalid, NotFound
 
 SLUG_LENGTH_MAX = 80
 SLUG_MARK_LENGTH = 8
-RESERVED_SLUGS = frozenset({"brands", "by-sku", "categories", "reviews", "search", "suggest"})
+RESERVED_SLUGS = frozenset({"brands", "by-sku", "categories", "export", "import", "reviews", "search", "suggest"})
 RESERVED_SKUS = frozenset(
     {
         "alerts",

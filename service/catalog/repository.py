@@ -160,6 +160,11 @@ class CatalogRepository:
             if await self._products.find_one({**ACTIVE, "brand": name}, {"_id": 1}) is None:
                 await self._brands.delete_one({"_id": name})
 
+    async def by_id(self, after_id: str, limit: int) -> list[Product]:
+        """All of them, archived ones too."""
+        found = self._products.find({"_id": {"$gt": after_id}}).sort("_id", 1).limit(limit)
+        return [to_product(document) for document in await found.to_list(limit)]
+
     async def of_older_search(self, limit: int) -> list[Product]:
         """Products whose keys were made by other rules than today's."""
         found = self._products.find({"search.form": {"$ne": SEARCH_FORM}}, WITHOUT_SEARCH_KEYS).sort("_id", 1)

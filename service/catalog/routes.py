@@ -5,7 +5,7 @@ from typing import Any
 
 from sanic import Blueprint
 
-from service.catalog import review_routes
+from service.catalog import file_routes, review_routes
 from service.catalog.models import (
     CategoryCycle,
     CategoryLimit,
@@ -67,6 +67,7 @@ def routes(
     _editing(blueprint, catalog, ready, config)
     _categories(blueprint, catalog, ready)
     review_routes.add(blueprint, reviews, ready)
+    file_routes.add(blueprint, catalog, ready, config)
     return blueprint
 
 

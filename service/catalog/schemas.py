@@ -22,7 +22,7 @@ from service.catalog.models import (
 )
 from service.inventory.models import Stock
 from service.inventory.schemas import Sku
-from service.web.http.operation import SPACES, Wire
+from service.web.http.operation import HIDDEN_SENTENCE, SHOWN, SHOWN_NOT_BLANK, SPACES, Wire
 
 PRICE_MAX = 1_000_000_000
 VARIANTS_MAX = 100
@@ -31,9 +31,17 @@ Id = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Line = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 NOT_BLANK = rf"[^{SPACES}]"
 URL_PATTERN = rf"^(https?://|/)[^{SPACES}\"'<>]*(?![\s\S])"
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NOT_BLANK, examples=["Red enamel mug"])]
+READABLE = {"sentence": HIDDEN_SENTENCE}
+Name = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=200, pattern=SHOWN_NOT_BLANK, examples=["Red enamel mug"], extra=READABLE),
+]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=NOT_BLANK, examples=["mugs"])]
-Brand = Annotated[str, msgspec.Meta(max_length=64, examples=["Regency"])]
+Tag = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, pattern=SHOWN_NOT_BLANK, examples=["mugs"], extra=READABLE)
+]
+Brand = Annotated[str, msgspec.Meta(max_length=64, pattern=SHOWN, examples=["Regency"], extra=READABLE)]
+Author = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=SHOWN, extra=READABLE)]
 Description = Annotated[str, msgspec.Meta(max_length=10_000)]
 Price = Annotated[int, msgspec.Meta(ge=0, le=PRICE_MAX, description="In minor units", examples=[1299])]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}(?![\s\S])", examples=["GBP"])]
@@ -41,7 +49,7 @@ Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN, max_length=SLUG_LENGTH_
 MaxPerOrder = Annotated[
     int, msgspec.Meta(ge=1, le=1_000_000, description="Units of each of its SKUs in one order", examples=[2])
 ]
-Tags = Annotated[list[Label], msgspec.Meta(max_length=20)]
+Tags = Annotated[list[Tag], msgspec.Meta(max_length=20)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2_000, pattern=URL_PATTERN)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
@@ -274,7 +282,7 @@ class CategoryBody(Wire):
 class ReviewBody(Wire):
     rating: Stars
     text: Annotated[str, msgspec.Meta(max_length=5_000)] = ""
-    author: Annotated[str, msgspec.Meta(min_length=1, max_length=60)] = "A customer"
+    author: Author = "A customer"
 
 
 class ModerationBody(Wire):

@@ -160,6 +160,34 @@ class Catalog:
             changes = {**changes, "slug": await self._free_slug(after.name, besides=product_id)}
         return await self._change(product_id, lambda product: self._changed(product, changes), version)
 
+    async def rehearse(self, new: NewProduct) -> None:
+        """Raises what `create` would raise now."""
+        (product,) = await self._new_products([new])
+        if new.slug is not None and await self._repository.by_slug(new.slug) is not None:
+            raise SlugTaken()
+        await self._check_owners(product)
+
+    async def rehearse_edit(self, product: Product, changes: Mapping[str, Any], version: int | None = None) -> bool:
+        """Whether it would change anything. Raises what `edit` would raise now."""
+        after = self._changed(product, changes)
+        if after == product:
+            return False
+        if version is not None and version != product.version:
+            raise VersionConflict(version=product.version)
+        if after.slug != product.slug and (await self._free_slug(after.slug, besides=product.id)) != after.slug:
+            raise SlugTaken()
+        await self._check_owners(after)
+        return True
+
+    async def _check_owners(self, product: Product) -> None:
+        owned = await self._offers.of(product.skus)
+        foreign = sorted(sku for sku, offer in owned.items() if offer.product_id != product.id)
+        if foreign:
+            raise SkuTaken(f"{', '.join(foreign)} belong to another product", skus=foreign)
+
+    async def by_id(self, after_id: str, limit: int) -> list[Product]:
+        return await self._repository.by_id(after_id, limit)
+
     async def archive(self, id_or_slug: str) -> None:
         """Off the shelves; orders keep what they know of it, and its stock is kept. Archiving twice changes nothing."""
         product_id = (await self.get(id_or_slug)).id

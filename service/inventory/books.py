@@ -53,13 +53,13 @@ def history_sums(database: Database, session: Session) -> AsyncIterator[Mapping[
         "last": {"$max": "$seq"},
         "lowest": {"$min": {"$subtract": ["$onHand", "$reserved"]}},  # an oversell that goods in made up for
     }
-    return _rows(database, "stock_history", [{"$group": {"_id": "$sku", **totals}}], session)
+    return rows(database, "stock_history", [{"$group": {"_id": "$sku", **totals}}], session)
 
 
 def active_holds(database: Database, session: Session) -> AsyncIterator[Mapping[str, Any]]:
     """Units by SKU."""
     stages = [{"$match": {"status": "active"}}, {"$group": {"_id": "$sku", "quantity": {"$sum": "$quantity"}}}]
-    return _rows(database, "reservations", stages, session)
+    return rows(database, "reservations", stages, session)
 
 
 async def read_books(database: Database, session: Session) -> dict[str, Book]:
@@ -81,6 +81,6 @@ async def read_books(database: Database, session: Session) -> dict[str, Book]:
     return books
 
 
-def _rows(database: Database, collection: str, stages: list[Any], session: Session) -> AsyncIterator[Mapping[str, Any]]:
-    rows: AsyncIterator[Mapping[str, Any]] = database[collection].aggregate(stages, allowDiskUse=True, session=session)
-    return rows
+def rows(database: Database, collection: str, stages: list[Any], session: Session) -> AsyncIterator[Mapping[str, Any]]:
+    found: AsyncIterator[Mapping[str, Any]] = database[collection].aggregate(stages, allowDiskUse=True, session=session)
+    return found

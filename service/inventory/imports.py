@@ -5,6 +5,7 @@ what is left of it. A refusal is not remembered, so a row that was put right is 
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import islice
@@ -29,6 +30,8 @@ from service.inventory.models import (
     Reference,
     Stock,
 )
+
+CHUNKS_WAITING = 2  # batches of the ledger: whoever checks out meanwhile waits for no more
 
 
 class RowKind(StrEnum):
@@ -111,20 +114,27 @@ def _claim(row: StockRow, key: IdempotencyKey) -> IdempotencyClaim:
 
 class StockImport:
     def __init__(self, ledger: Ledger, config: Config) -> None:
-        self._ledger, self._at_once = ledger, 2 * config.batch_postings_max
+        self._ledger, self._at_once = ledger, config.batch_postings_max
 
     async def apply(
         self, rows: Iterable[StockRow], actor: str, key: IdempotencyKey | None
     ) -> AsyncIterator[list[RowAnswer]]:
-        """Answers in the order of the file, a chunk at a time; rows of one SKU are applied in that order."""
-        down = False
-        for chunk in _chunks(rows, self._at_once):
-            if down:
-                yield [RowAnswer(row.line, row.sku, RowStatus.NOT_TRIED) for row in chunk]
-                continue
-            answers = await asyncio.gather(*(self._applied(row, actor, key) for row in chunk))
+        """Answers in the order of the file, a chunk at a time; rows of one SKU are applied in that order. The next rows
+        are read while the ones before them are committed."""
+        sent: deque[asyncio.Future[list[RowAnswer]]] = deque()
+        chunks, down = _chunks(rows, self._at_once), False
+        while not down:
+            while len(sent) < CHUNKS_WAITING and (chunk := next(chunks, None)):
+                sent.append(asyncio.gather(*(self._applied(row, actor, key) for row in chunk)))
+            if not sent:
+                return
+            answers = await sent.popleft()
             down = any(answer.status is RowStatus.UNKNOWN for answer in answers)
             yield answers
+        while sent:
+            yield await sent.popleft()
+        for chunk in chunks:
+            yield [RowAnswer(row.line, row.sku, RowStatus.NOT_TRIED) for row in chunk]
 
     async def _applied(self, row: StockRow, actor: str, key: IdempotencyKey | None) -> RowAnswer:
         try:

@@ -41,9 +41,11 @@ class StreamQuery(Wire):
 
 
 class StockEvent(AvailabilityView):
-    """The data of a `stock` event. `version` only grows."""
+    """The data of a `stock` event. `version` only grows within an `epoch`, which grows when an older backup was put
+    back."""
 
     version: int
+    epoch: int = 0
 
 
 class AvailabilityReply(Wire):
@@ -200,7 +202,10 @@ def _action(available: int, on_sale: bool) -> Literal["add_to_cart", "notify_me"
     return "add_to_cart" if available > 0 else "notify_me"
 
 
-def stock_state(sku: str, version: int, available: int, threshold: int, on_sale: bool = True) -> State:
+VERSIONS_OF_AN_EPOCH = 10**9  # movements of one SKU; epochs are seconds, and both together fit 63 bits
+
+
+def stock_state(sku: str, version: int, available: int, threshold: int, on_sale: bool = True, epoch: int = 0) -> State:
     """What the stock stream sends of a SKU. `available` is what can be bought."""
     event = StockEvent(
         sku=sku,
@@ -209,8 +214,9 @@ def stock_state(sku: str, version: int, available: int, threshold: int, on_sale:
         low_stock=on_sale and available <= threshold,
         action=_action(available, on_sale),
         version=version,
+        epoch=epoch,
     )
-    return State(sku, version, msgspec.Raw(json.encode(event)))
+    return State(sku, epoch * VERSIONS_OF_AN_EPOCH + version, msgspec.Raw(json.encode(event)))
 
 
 def inventory_view(stock: Stock) -> InventoryReply:

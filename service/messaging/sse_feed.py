@@ -68,6 +68,10 @@ class FeedWriter:
         except UNREACHABLE as error:
             log.warning("%d states were not published: %s", len(states), error)
 
+    async def forget(self) -> None:
+        """Nothing that was published is told to anybody any more."""
+        await self._redis.delete(self._stream)
+
 
 @dataclass(eq=False, slots=True)
 class Listener:

@@ -18,7 +18,8 @@ from service.messaging.outbox import Fact
 
 ALERTS = {"alert_raised", "alert_resolved"}
 ORDERS = {"order_placed", "order_paid", "order_cancelled", "order_refunded", "order_shipped"}
-TOLD = frozenset(ALERTS | ORDERS)
+STORES = {"stores_restored"}
+TOLD = frozenset(ALERTS | ORDERS | STORES)
 GONE = 410
 
 

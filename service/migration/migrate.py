@@ -18,6 +18,7 @@ from service.migration.schema import (
     OLDEST_PROCESS,
     RUN,
     VERSION,
+    Epochs,
     SchemaMismatch,
     SchemaStore,
     Stored,
@@ -70,7 +71,11 @@ class SchemaState:
     """What a process found at its start, for its metrics."""
 
     store_version: int = VERSION
+    epoch: int = 0
     drift: Counter[str] = field(default_factory=Counter)
+
+    def current_epoch(self) -> int:
+        return self.epoch
 
 
 class Migration:
@@ -133,6 +138,7 @@ class Migration:
         drift += [("undeclared", f"{name} is none of ours") for name in plan.undeclared if name not in retired]
         for _, sentence in drift[:DRIFT_LOGGED_MAX]:
             log.warning("the index %s", sentence)
+        state.epoch = await Epochs(self._database).current()
         state.store_version, state.drift = stored.version, Counter(kind for kind, _ in drift)
 
     # What `holdfast migrate` does.

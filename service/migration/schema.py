@@ -82,6 +82,24 @@ class SchemaStore:
         await self._schema.update_one({"_id": "schema"}, {"$set": fields}, upsert=True)
 
 
+class Epochs:
+    """How often an older backup was put back. What was told to others before is of an epoch that never came to be:
+    whoever compares versions starts anew with a new epoch."""
+
+    def __init__(self, database: Database) -> None:
+        self._schema = database["schema"]
+
+    async def current(self) -> int:
+        found = await self._schema.find_one({"_id": "epoch"})
+        return 0 if found is None else int(found["number"])
+
+    async def begin(self, at: datetime) -> int:
+        """The backup may be older than the last restoration, so numbers are taken from the clock: they only grow."""
+        number = max(await self.current() + 1, int(at.timestamp()))
+        await self._schema.update_one({"_id": "epoch"}, {"$set": {"number": number, "begunAt": at}}, upsert=True)
+        return number
+
+
 async def holds_nothing(database: Database, collections: Sequence[str]) -> bool:
     """Whether these are new stores: nothing of ours was ever written."""
     for collection in collections:

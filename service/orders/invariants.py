@@ -12,12 +12,15 @@ from typing import Any
 from service.clock import Clock
 from service.infra.mongo.client import Database, Session
 from service.inventory import books
+from service.orders.repository import to_order
+from service.orders.return_models import ReturnStatus
 
 EXAMPLES_MAX = 5
 CLOCKS_APART = timedelta(seconds=10)  # at most, of two machines
 OVERDUE_AFTER = timedelta(minutes=10)  # two sweeps
 SOLD = ["paid", "shipped", "delivered", "refunded"]
-OPEN = ["processing", "unknown", "returning"]
+ACCOUNT_ID = "^[0-9a-f]{28}$"
+OPEN = ["processing", "unknown", "requires_action", "returning"]
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class Audit:
                 self._overdue,
                 self._money,
                 self._coupon_uses,
+                self._accounts,
+                self._returns,
             ):
                 checks += await step(session)
                 done(checks[-1].name)
@@ -192,6 +197,43 @@ class Audit:
             if coupon["used"] != orders.get(coupon["_id"], 0):
                 check.add({"code": coupon["_id"], "used": coupon["used"], "orders": orders.get(coupon["_id"], 0)})
         return [check]
+
+    async def _accounts(self, session: Session) -> list[Check]:
+        """Erased accounts are there still, without the person. None at all: these stores are a part of others."""
+        missing = [
+            {"$match": {"userId": {"$regex": ACCOUNT_ID}}},
+            {"$group": {"_id": "$userId", "orders": {"$sum": 1}}},
+            {"$lookup": {"from": "users", "localField": "_id", "foreignField": "_id", "as": "user"}},
+            {"$match": {"user": []}},
+            {"$project": {"orders": 1}},
+        ]
+        check = Check("orders_belong_to_accounts")
+        if await self._database["users"].find_one({}, {"_id": 1}, session=session):
+            async for row in self._rows("orders", missing, session):
+                check.add(dict(row))
+        return [check]
+
+    async def _returns(self, session: Session) -> list[Check]:
+        """No unit comes back twice, and what a closed return put on the shelf is what the history says."""
+        units, stock = Check("no_more_comes_back_than_was_sold"), Check("returns_agree_with_the_history")
+        counted = [
+            {"$match": {"kind": "restock", "reference.kind": "return"}},
+            {"$group": {"_id": {"id": "$reference.id", "sku": "$sku"}, "units": {"$sum": "$onHandDelta"}}},
+        ]
+        rows = books.rows(self._database, "stock_history", counted, session)
+        moved = {(row["_id"]["id"], row["_id"]["sku"]): row["units"] async for row in rows}
+        async for document in self._database["orders"].find({"returns.0": {"$exists": True}}, session=session):
+            order = to_order(document)
+            if order.returned_too_much:
+                units.add({"_id": order.id})
+            for one in order.returns:
+                for line in one.lines:
+                    expected = line.restocked if one.status is ReturnStatus.CLOSED else 0
+                    if moved.pop((one.id, line.sku), 0) != expected:
+                        stock.add({"_id": order.id, "return": one.id, "sku": line.sku})
+        for return_id, sku in moved:
+            stock.add({"return": return_id, "sku": sku})
+        return [units, stock]
 
     async def _all(self, name: str, collection: str, stages: list[Any], session: Session) -> Check:
         """A check whose pipeline returns its violations."""

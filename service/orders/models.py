@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from service.errors import Conflict, Forbidden, Invalid, NotFound
 from service.idempotency import IdempotencyKey
 from service.inventory.models import HoldStatus, Line
+from service.orders.return_models import CAME_TO_NOTHING, Return
 
 
 class OrderNotFound(NotFound):
@@ -115,13 +116,17 @@ def before(status: OrderStatus) -> frozenset[OrderStatus]:
 class PaymentStatus(StrEnum):
     PROCESSING = "processing"
     UNKNOWN = "unknown"
+    REQUIRES_ACTION = "requires_action"
     PAID = "paid"
     DECLINED = "declined"
     RETURNING = "returning"
     RETURNED = "returned"
 
 
-OPEN_PAYMENTS = (PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.RETURNING)
+OPEN_PAYMENTS = (
+    *(PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN, PaymentStatus.REQUIRES_ACTION),
+    PaymentStatus.RETURNING,
+)
 SETTLED = frozenset({None, PaymentStatus.DECLINED.value, PaymentStatus.RETURNED.value})
 
 
@@ -204,6 +209,7 @@ class Order(Struct, frozen=True, rename=AS_STORED):
     email: str | None = None
     history: tuple[StatusChange, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    returns: tuple[Return, ...] = ()
     version: int = 0
 
     @property
@@ -221,6 +227,28 @@ class Order(Struct, frozen=True, rename=AS_STORED):
             for line in refund.lines:
                 left[line.sku] -= line.quantity
         return {sku: quantity for sku, quantity in left.items() if quantity}
+
+    @property
+    def was_shipped(self) -> bool:
+        return any(change.status is OrderStatus.SHIPPED for change in self.history)
+
+    def returnable(self) -> dict[str, int]:
+        """What has been sent and neither came back, nor is to: by a return, or by a refund that put it on the shelf."""
+        return {sku: quantity for sku, quantity in self._sent().items() if quantity > 0}
+
+    @property
+    def returned_too_much(self) -> bool:
+        return any(quantity < 0 for quantity in self._sent().values())
+
+    def _sent(self) -> dict[str, int]:
+        left = {line.sku: line.quantity for line in self.lines}
+        for one in self.returns:
+            for line in () if one.status in CAME_TO_NOTHING else one.lines:
+                left[line.sku] -= line.quantity
+        for refund in self.refunds:
+            for back in refund.lines if refund.restocked else ():
+                left[back.sku] -= back.quantity
+        return left
 
     def with_expiry_applied(self, now: datetime) -> "Order":
         """A hold ends with its time, whether or not it has been swept."""
@@ -243,13 +271,16 @@ class Order(Struct, frozen=True, rename=AS_STORED):
             cancel_reason=None,
             history=self.history[:1],
             refunds=(),
+            returns=(),
             tracking_number=None,
             version=0,
         )
 
     def as_paid(self) -> "Order":
         """As its payment answered."""
-        return replace(self, status=OrderStatus.PAID, history=self.history[:2], refunds=(), tracking_number=None)
+        return replace(
+            self, status=OrderStatus.PAID, history=self.history[:2], refunds=(), returns=(), tracking_number=None
+        )
 
     def as_refunded(self, refund_id: str) -> "Order":
         """As that refund answered."""

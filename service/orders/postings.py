@@ -32,6 +32,7 @@ from service.inventory.models import (
     MovementKind,
     NoStock,
     Posting,
+    Reference,
     Release,
     Reserve,
     Write,
@@ -57,8 +58,10 @@ from service.orders.repository import (
     order_document,
     payment_document,
     refund_document,
+    return_document,
     status_update,
 )
+from service.orders.return_models import Return, ReturnStatus
 from service.payments.models import PaymentDeclined
 
 GUEST_ORDER = "guest_order"  # the mail that a guest gets
@@ -315,6 +318,36 @@ def moved(order: Order, status: OrderStatus, actor: str, at: datetime, tracking_
         expects=(Expect(COLLECTION, order.id, "status", frozenset(source.value for source in before(status))),),
         writes=(Write(COLLECTION, order.id, update=status_update(status, actor, at, **told)),),
         facts=(fact(order.id, order.user_id),),
+    )
+
+
+def return_requested(order: Order, asked: Return, key: IdempotencyKey | None) -> Posting:
+    """The order's version is the guard: of two requests for the same units the second one sees the first."""
+    update = {"$push": {"returns": return_document(asked)}, "$inc": {"version": 1}}
+    return _returned(order, asked, update, NoStock(), key)
+
+
+def return_moved(order: Order, after: Return, key: IdempotencyKey | None) -> Posting:
+    """One step of a return. Closing it puts on the shelf what inspection found fit to be sold."""
+    place = next(number for number, one in enumerate(order.returns) if one.id == after.id)
+    update = {"$set": {f"returns.{place}": return_document(after)}, "$inc": {"version": 1}}
+    back = tuple(Line(line.sku, line.restocked) for line in after.lines if line.restocked)
+    closing = after.status is ReturnStatus.CLOSED and back
+    return _returned(order, after, update, Change(MovementKind.RESTOCK, back) if closing else NoStock(), key)
+
+
+def _returned(
+    order: Order, after: Return, update: dict[str, Any], action: Action, key: IdempotencyKey | None
+) -> Posting:
+    return Posting(
+        action,
+        actor=after.history[-1].actor,
+        reason="returned",
+        order_id=order.id,
+        claim=_claim(key, {"orderId": order.id, "returnId": after.id}, refusals=False),
+        expects=(Expect(COLLECTION, order.id, "version", frozenset({order.version})),),
+        writes=(Write(COLLECTION, order.id, update=update),),
+        reference=Reference("return", after.id),
     )
 
 

@@ -69,6 +69,8 @@ class Refunds:
         excess = [sku for sku, quantity in wanted.items() if quantity > left.get(sku, 0)]
         if excess:
             raise RefundTooLarge(errors=[{"path": "items", "message": f"{sku}: more than is left"} for sku in excess])
+        if restock:
+            _check_restock(order, wanted)
         amount = order.total - order.refunded if wanted == left else _share(order, wanted)
         given = tuple(Line(sku, quantity) for sku, quantity in wanted.items())
         return Refund(self._ids.new(), amount, restock, given, self._clock.now(), actor)
@@ -86,6 +88,15 @@ class Refunds:
         orders = await self._repository.open_refunds(cutoff, FULFILLED_PER_RUN_MAX)
         promised = [(order, refund) for order in orders for refund in order.refunds if not refund.done]
         return sum([await self._fulfil(order, refund) for order, refund in promised])
+
+
+def _check_restock(order: Order, wanted: dict[str, int]) -> None:
+    """What comes back by a return goes on the shelf with it, and not a second time with its money."""
+    left = order.returnable()
+    message = "comes back by a return: refund it without `restock`"
+    errors = [{"path": "items", "message": f"{sku}: {message}"} for sku, n in wanted.items() if n > left.get(sku, 0)]
+    if errors:
+        raise RefundTooLarge(f"{errors[0]['message']}", errors=errors)
 
 
 def _share(order: Order, wanted: dict[str, int]) -> int:

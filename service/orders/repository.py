@@ -23,11 +23,13 @@ from service.orders.models import (
     PaymentStatus,
     Refund,
 )
+from service.orders.return_models import Return
 
 COLLECTION = "orders"
 COUPONS = "coupons"
 COUPON_USERS = "coupon_users"
 RESOLVED_UNSOLD = [HoldStatus.RELEASED.value, HoldStatus.EXPIRED.value]
+RETURNED, NOTHING_TOLD = {"returns.0": {"$exists": True}}, {"$set": {"returns.$[].reason": ""}}
 OPEN = [status.value for status in OPEN_PAYMENTS]
 
 
@@ -81,9 +83,20 @@ class OrderRepository:
         """How many orders these customers have ever placed."""
         return int(await self._orders.count_documents({"userId": {"$in": list(user_ids)}}))
 
+    async def paid_by(self, payment_ids: Sequence[str]) -> set[str]:
+        """Those of them that an order knows as its payment."""
+        found = self._orders.find({"payment.id": {"$in": list(payment_ids)}}, {"payment.id": 1})
+        return {document["payment"]["id"] for document in await found.to_list(None)}
+
+    async def newest_at(self) -> datetime | None:
+        """When the last order was placed."""
+        found = await self._orders.find_one({}, {"createdAt": 1}, sort=[("_id", -1)])  # ids begin with the time
+        return None if found is None else found["createdAt"]
+
     async def forget_guest(self, order_id: str) -> None:
         """The order stays, without the address of the guest who placed it: no link opens it any more."""
         await self._orders.update_one({"_id": order_id}, {"$unset": {"shippingAddress": "", "email": ""}})
+        await self._orders.update_many({"_id": order_id} | RETURNED, NOTHING_TOLD)
 
     async def mark_payment(self, order_id: str, payment_id: str, before: PaymentStatus, status: PaymentStatus) -> None:
         """Does nothing to an attempt that another process has brought on meanwhile: it is not as `before` any more."""
@@ -175,9 +188,10 @@ class ShippingAddresses:
         self._orders = database[COLLECTION]
 
     async def forget_user(self, user_id: str) -> None:
-        """The orders stay, and where the person lives goes."""
+        """The orders stay; where the person lives goes, and what they wrote about their returns."""
         kept = {"userId": user_id, "shippingAddress": {"$exists": True}}
         await self._orders.update_many(kept, {"$unset": {"shippingAddress": ""}})
+        await self._orders.update_many({"userId": user_id} | RETURNED, NOTHING_TOLD)
 
 
 class CouponRepository:
@@ -280,6 +294,11 @@ def refund_document(refund: Refund) -> dict[str, Any]:
         "actor": refund.actor,
         "done": refund.done,
     }
+
+
+def return_document(one: Return) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(one, builtin_types=(datetime,))
+    return document
 
 
 def to_order(document: Mapping[str, Any]) -> Order:

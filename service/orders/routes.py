@@ -39,6 +39,8 @@ from service.orders.schemas import (
     OrdersQuery,
     OrdersReply,
     PayBody,
+    PaymentActionView,
+    PayReply,
     PlacedReply,
     RefundBody,
     ShipBody,
@@ -137,7 +139,7 @@ def routes(
         "/<order_id:str>/pay",
         "Pay: the held stock is sold, or freed when the payment is declined",
         takes=PayBody,
-        returns=ONE,
+        returns={200: PayReply},
         access=Access.CUSTOMER,
         guests_too=True,
         limit="checkout",
@@ -161,9 +163,14 @@ def routes(
         """Within the hold the stock is certain. Declined: 402, the stock is free and the order cancelled. After the
         hold it is reserved again if there is enough, else 409 `reservation_expired` and the money goes back; a coupon
         that somebody else has used up meanwhile is 409 `coupon_used_up`, and nothing is charged. If the
-        provider does not answer, 503 `payment_unknown`: ask again with the same key."""
+        provider does not answer, 503 `payment_unknown`: ask again with the same key.
+
+        Where the customer has to do something first, such as 3-D Secure, 200 has `payment` with `requires_action` and
+        the provider's `clientSecret`, and the order is still pending. Afterwards ask again, or wait for the provider's
+        event; asked again before, the answer is the same session. What is not done by the end of the hold is closed."""
         order = await buyers.own(call, order_id)
-        return _reply(await settlement.pay(order, call.taken.payment_method, key(call, order.user_id)))
+        result = await settlement.pay(order, call.taken.payment_method, key(call, order.user_id))
+        return _paying(result)
 
     @operation(
         blueprint,
@@ -179,10 +186,11 @@ def routes(
         example={"order": order_example("cancelled")},
     )
     async def cancel(call: Call[Nothing], order_id: str) -> Reply:
-        """Frees the held stock at once. Not while a payment is being made, and not after it: 409."""
+        """Frees the held stock at once. Not while a payment is being made, and not after it: 409. One that waits
+        for the customer is closed first."""
         order = await buyers.visible(call, order_id)
         actor = call.caller.user_id if call.caller else order.user_id
-        return _reply(await orders.cancel(order, actor, key(call, order.user_id)))
+        return _reply(await settlement.cancel(order, actor, key(call, order.user_id)))
 
     @operation(
         blueprint,
@@ -320,6 +328,14 @@ def _whose(user: Principal, query: OrdersQuery) -> str | None:
 
 def _reply(answer: OrderResult, status: int = 200) -> Reply:
     return Reply(status, OrderReply(order=order_view(answer.order)), _headers(answer))
+
+
+def _paying(result: OrderResult) -> Reply:
+    """Paid, or what the customer has to do first."""
+    if result.client_secret is None:
+        return Reply(200, PayReply(order=order_view(result.order)), _headers(result))
+    action = PaymentActionView(status="requires_action", client_secret=result.client_secret)
+    return Reply(200, PayReply(order=order_view(result.order), payment=action))
 
 
 def _headers(answer: OrderResult) -> dict[str, str]:

@@ -81,6 +81,9 @@ class OrdersQuery(Wire):
     number: Annotated[str, msgspec.Meta(max_length=32, examples=["HF-7K3M9QXA2B"])] | None = None
 
 
+PaymentState = Literal["processing", "unknown", "requires_action", "paid", "declined", "returning", "returned"]
+
+
 class OrderItem(Wire):
     sku: str
     product_id: str
@@ -114,6 +117,31 @@ class RefundView(Wire):
     at: datetime
 
 
+class ReturnLineView(Wire):
+    sku: str
+    quantity: int
+    restocked: int
+    damaged: int
+    written_off: int
+
+
+class ReturnEntry(Wire):
+    status: Literal["requested", "received", "inspected", "closed", "refused", "cancelled"]
+    at: datetime
+    actor: str
+
+
+class ReturnView(Wire):
+    """Goods that come back. What inspection says of each unit is in `restocked`, `damaged` and `writtenOff`; what is
+    restocked goes on the shelf when the return is closed."""
+
+    id: str
+    status: Literal["requested", "received", "inspected", "closed", "refused", "cancelled"]
+    lines: list[ReturnLineView] = msgspec.field(name="items")
+    reason: str
+    history: list[ReturnEntry]
+
+
 class OrderView(Wire):
     """Its attributes are an Order's, by name."""
 
@@ -134,13 +162,35 @@ class OrderView(Wire):
     created_at: datetime
     reservation: ReservationView
     cancel_reason: str | None
-    payment_status: Literal["processing", "unknown", "paid", "declined", "returning", "returned"] | None
+    payment_status: PaymentState | None
     history: list[StatusEntry]
     refunds: list[RefundView]
+    returns: list[ReturnView]
 
 
 class OrderReply(Wire):
     order: OrderView
+
+
+class PaymentActionView(Wire):
+    """What the customer still has to do, such as 3-D Secure: the provider's script goes on with `clientSecret`."""
+
+    status: Literal["requires_action"]
+    client_secret: str
+
+
+class PayReply(Wire):
+    """With `payment` nothing is paid yet."""
+
+    order: OrderView
+    payment: PaymentActionView | UnsetType = UNSET
+
+
+class AuthenticationBody(Wire):
+    """`agrees`: what the customer says on the page of the bank."""
+
+    client_secret: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    agrees: bool = True
 
 
 class PlacedReply(Wire):
@@ -286,6 +336,7 @@ def order_example(status: str) -> dict[str, Any]:
         "refunds": [{"amount": refunded, "restocked": True, "items": [{"quantity": QUANTITY}], "at": _at(2)}]
         if refunded
         else [],
+        "returns": [],
     }
 
 

@@ -6,6 +6,7 @@ later from the provider's own word (`reconcile`); so money is never taken twice 
 """
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 
@@ -27,7 +28,15 @@ from service.orders.models import (
 )
 from service.orders.repository import OrderRepository
 from service.orders.usecases import OrderResult, Orders, repeated, replayed_order, wrong_status
-from service.payments.models import Charge, ChargeOutcome, Gateway, PaymentDeclined, PaymentUnknown, check_method
+from service.payments.models import (
+    Charge,
+    ChargeOutcome,
+    Gateway,
+    PaymentDeclined,
+    PaymentSession,
+    PaymentUnknown,
+    check_method,
+)
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -52,8 +61,11 @@ class Settlement:
         again is safe), WrongStatus, PaymentInProgress, IdempotencyInProgress, KeyReused, CardNumber."""
         check_method(method)
         payment = order.payment
-        if order.status is OrderStatus.PENDING and payment is not None and payment.status is PaymentStatus.UNKNOWN:
-            return await self._pay_again(order, payment, key)
+        if order.status is OrderStatus.PENDING and payment is not None:
+            if payment.status is PaymentStatus.UNKNOWN:
+                return await self._pay_again(order, payment, key)
+            if payment.status is PaymentStatus.REQUIRES_ACTION:
+                return await self._go_on(order, payment, key)
         attempt = Payment(self._ids.new(), PaymentStatus.PROCESSING, method, self._clock.now(), key)
         coupon = await self._orders.coupon_to_use_again(order)
         try:
@@ -65,8 +77,47 @@ class Settlement:
             return self._not_started(now, key)
         if isinstance(claimed, IdempotencyRecord):
             return _repetition(await replayed_order(self._repository, claimed))
-        started = replace(order, payment=attempt)
-        return OrderResult(await self._settle(started, await self._charge(order, attempt), key))
+        started, outcome = replace(order, payment=attempt), await self._charge(order, attempt)
+        if outcome is ChargeOutcome.REQUIRES_ACTION:
+            return await self._wait_for_customer(started, attempt, key)
+        return OrderResult(await self._settle(started, outcome, key))
+
+    async def _wait_for_customer(self, order: Order, attempt: Payment, key: IdempotencyKey | None) -> OrderResult:
+        """The attempt stays open until the customer has acted, or the hold ends."""
+        waits = PaymentStatus.REQUIRES_ACTION
+        await self._repository.mark_payment(order.id, attempt.id, PaymentStatus.PROCESSING, waits)
+        return await self._go_on(replace(order, payment=replace(attempt, status=waits)), attempt, key)
+
+    async def _go_on(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> OrderResult:
+        """Answers with the same session while it waits, and settles it once the customer has acted."""
+        if key is not None and (known := await repeated(self._repository, key)):
+            return _repetition(known)
+        session = await self._session(payment.id)
+        if session.outcome is ChargeOutcome.REQUIRES_ACTION:
+            return OrderResult(await self._orders.get(order.id), client_secret=session.client_secret)
+        return OrderResult(await self._settle(order, session.outcome, key or payment.key))
+
+    async def _session(self, payment_id: str) -> PaymentSession:
+        try:
+            return await asyncio.wait_for(self._gateway.session(payment_id), self._config.payment_timeout_seconds)
+        except TimeoutError:
+            return PaymentSession(ChargeOutcome.UNKNOWN)
+
+    async def cancel(self, order: Order, actor: str, key: IdempotencyKey | None = None) -> OrderResult:
+        """As `Orders.cancel`, which refuses while a payment is open; one that waits is closed first."""
+        if order.status is OrderStatus.PENDING and order.payment_status is PaymentStatus.REQUIRES_ACTION:
+            order = await self.give_up(order)
+            if order.status is OrderStatus.CANCELLED:
+                return OrderResult(order)
+        return await self._orders.cancel(order, actor, key)
+
+    async def give_up(self, order: Order) -> Order:
+        """Closes a payment that waits for its customer: it can never be paid any more, and the order is cancelled.
+        If it was paid at the last moment, the order is sold. Raises PaymentUnknown, ReservationExpired."""
+        assert order.payment is not None
+        with contextlib.suppress(PaymentDeclined):
+            await self._settle(order, await self._ask_again(order), order.payment.key)
+        return await self._orders.get(order.id)
 
     async def _pay_again(self, order: Order, payment: Payment, key: IdempotencyKey | None) -> OrderResult:
         """The last attempt's outcome is not known: it is asked for, nothing is charged."""
@@ -111,7 +162,7 @@ class Settlement:
             case ChargeOutcome.DECLINED:
                 await self._post(postings.declined(order, order.payment.id, self._clock.now(), key))
                 raise PaymentDeclined()
-            case ChargeOutcome.UNKNOWN:
+            case _:  # a session that waits stays one
                 await self._repository.mark_payment(
                     order.id, order.payment.id, PaymentStatus.PROCESSING, PaymentStatus.UNKNOWN
                 )
@@ -167,12 +218,20 @@ class Settlement:
         if order.payment.status is PaymentStatus.RETURNING:
             return await self._return_money(order, order.payment)
         try:
-            await self._settle(order, await self._ask_again(order), order.payment.key)
+            outcome = await self._final_word(order, order.payment)
+            if outcome is ChargeOutcome.REQUIRES_ACTION:
+                return False
+            await self._settle(order, outcome, order.payment.key)
         except PaymentUnknown:
             return False
         except Problem as refusal:
             log.info("payment %s settled: %s", order.payment.id, refusal.code)
         return True
+
+    async def _final_word(self, order: Order, payment: Payment) -> ChargeOutcome:
+        """A session that waits for its customer is closed when the hold has ended, and not before."""
+        waits = payment.status is PaymentStatus.REQUIRES_ACTION and self._clock.now() < order.reservation.expires_at
+        return (await self._session(payment.id)).outcome if waits else await self._ask_again(order)
 
 
 def _repetition(order: Order) -> OrderResult:

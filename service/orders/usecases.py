@@ -44,10 +44,12 @@ REPEATABLE = (Invalid, Forbidden, TooMuchHeld, TotalChanged)
 
 @dataclass(frozen=True, slots=True)
 class OrderResult:
-    """An order, and whether this repeats an earlier answer."""
+    """An order, and whether this repeats an earlier answer. `client_secret`: of a payment that waits for its
+    customer."""
 
     order: Order
     replayed: bool = False
+    client_secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

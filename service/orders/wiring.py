@@ -16,6 +16,7 @@ from service.orders.hold_limits import AccountHoldLimits, BuyerAccounts
 from service.orders.postings import GUEST_ORDER
 from service.orders.refunds import Refunds
 from service.orders.repository import CouponRepository, OrderRepository
+from service.orders.returns import Returns
 from service.orders.settlement import Settlement
 from service.orders.usecases import Orders, Terms
 from service.payments.models import Gateway
@@ -34,6 +35,7 @@ class OrdersDomain:
     orders: Orders
     settlement: Settlement
     refunds: Refunds
+    returns: Returns
     expiry: Expiry
 
 
@@ -57,5 +59,6 @@ def wire(
         orders,
         Settlement(orders, repository, ledger, gateway, runtime),
         Refunds(orders, repository, ledger, gateway, runtime),
+        Returns(orders, repository, ledger, runtime),
         Expiry(stock.inventory, ledger, clock, config),
     )

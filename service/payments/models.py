@@ -2,17 +2,22 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from itertools import combinations
 from typing import Protocol
 
-from service.errors import Invalid, PaymentRequired, Unauthenticated, Unavailable
+from service.errors import Invalid, NotFound, PaymentRequired, Unauthenticated, Unavailable
 
 
 class PaymentDeclined(PaymentRequired):
     code, title = "payment_declined", "The payment was declined"
+
+
+class SessionNotFound(NotFound):
+    code, title = "payment_session_not_found", "There is no such payment session"
 
 
 class PaymentUnknown(Unavailable):
@@ -52,6 +57,16 @@ class ChargeOutcome(StrEnum):
     PAID = "paid"
     DECLINED = "declined"
     UNKNOWN = "unknown"
+    REQUIRES_ACTION = "requires_action"  # of the customer, such as 3-D Secure: nothing is paid yet
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSession:
+    """How an attempt stands. `client_secret` is what the customer's browser goes on with, while an action of theirs is
+    waited for."""
+
+    outcome: ChargeOutcome
+    client_secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +80,35 @@ class Charge:
     order_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A charge as the provider remembers it; `payment_id` and `order_id` are what it was told of ours. `amount` is what
+    it has kept of it."""
+
+    payment_id: str
+    order_id: str
+    amount: int
+    currency: str
+    at: datetime
+
+
 class Gateway(Protocol):
     """A payment provider. No call raises for a business outcome; a lost answer is ChargeOutcome.UNKNOWN."""
 
     async def charge(self, charge: Charge) -> ChargeOutcome: ...
 
+    async def session(self, payment_id: str) -> PaymentSession:
+        """How the attempt stands, without closing one that waits for the customer."""
+
     async def settle(self, payment_id: str) -> ChargeOutcome:
-        """The final word on an attempt: PAID or DECLINED. One that never arrived is closed, so it can never be
-        charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
+        """The final word on an attempt: PAID or DECLINED. One that never arrived, or waits for the customer, is closed,
+        so it can never be charged later, and is DECLINED. UNKNOWN only while the provider cannot be asked."""
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         """Returns money, once per `refund_id`. False when the provider did not (yet) do it."""
+
+    def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        """Every charge that the provider was paid from then on, for whoever has lost what was written down of them."""
 
     async def close(self) -> None:
         """Lets go of its connections."""

@@ -6,6 +6,8 @@ paid by then is cancelled at Stripe, which makes DECLINED final.
 """
 
 import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,12 +17,14 @@ from stripe import PaymentIntent, StripeClient
 from service.clock import Clock
 from service.config import Config
 from service.errors import Invalid
-from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentEvent
+from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentEvent, PaymentSession, Taken
 from service.payments.repository import AttemptRepository
 
 log = logging.getLogger(__name__)
 API_VERSION = "2024-06-20"  # the library's own default changes with its releases; the wire must not
 RETRIES_MAX = 2
+LISTED_AT_ONCE = 100
+ACTION = "requires_action"  # an intent that waits for the customer
 
 
 class StripeGateway:
@@ -62,7 +66,21 @@ class StripeGateway:
 
     async def _confirm(self, intent_id: str, payment_id: str) -> ChargeOutcome:
         options: Any = {"idempotency_key": f"{payment_id}-confirm"}
-        return await self._conclude(await self._client.v1.payment_intents.confirm_async(intent_id, options=options))
+        intent = await self._client.v1.payment_intents.confirm_async(intent_id, options=options)
+        return ChargeOutcome.REQUIRES_ACTION if intent.status == ACTION else await self._conclude(intent)
+
+    async def session(self, payment_id: str) -> PaymentSession:
+        intent_id = await self._attempts.intent(payment_id)
+        if intent_id is None:
+            return PaymentSession(ChargeOutcome.UNKNOWN)
+        try:
+            intent = await self._client.v1.payment_intents.retrieve_async(intent_id)
+            if intent.status == ACTION:
+                return PaymentSession(ChargeOutcome.REQUIRES_ACTION, intent.client_secret)
+            return PaymentSession(await self._conclude(intent))
+        except stripe.StripeError as error:
+            log.warning("Stripe gave no answer on payment %s: %s", payment_id, type(error).__name__)
+            return PaymentSession(ChargeOutcome.UNKNOWN)
 
     async def settle(self, payment_id: str) -> ChargeOutcome:
         intent_id = await self._attempts.intent_or_close(payment_id, self._clock.now())
@@ -104,6 +122,16 @@ class StripeGateway:
         )
         return refund.status in {"succeeded", "pending"}
 
+    async def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        """Stripe lists the newest first."""
+        options: Any = {"limit": LISTED_AT_ONCE, "expand": ["data.latest_charge"]}
+        listed = await self._client.v1.payment_intents.list_async(options)
+        async for intent in listed.auto_paging_iter():
+            if intent.created < int(since.timestamp()):
+                return
+            if intent.status == "succeeded":
+                yield _taken(intent)
+
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
@@ -111,6 +139,19 @@ class StripeGateway:
 def _refund_id(refund: stripe.Refund) -> str | None:
     known: str | None = refund.metadata.to_dict().get("refundId") if refund.metadata else None
     return known
+
+
+def _taken(intent: PaymentIntent) -> Taken:
+    """Of an intent that somebody else has made there, nothing of ours is known."""
+    ours = intent.metadata.to_dict() if intent.metadata else {}
+    returned = getattr(intent.latest_charge, "amount_refunded", 0) or 0
+    return Taken(
+        ours.get("paymentId", intent.id),
+        ours.get("orderId", ""),
+        intent.amount - returned,
+        intent.currency.upper(),
+        datetime.fromtimestamp(intent.created, UTC),
+    )
 
 
 def _outcome(status: str) -> ChargeOutcome:

@@ -25,7 +25,7 @@ def wire(runtime: Runtime, stores: Stores, gateway: Gateway | None) -> PaymentsD
 def _provider(runtime: Runtime, stores: Stores) -> tuple[Gateway, EventReader]:
     clock, config, database = runtime.clock, runtime.config, stores.database
     if config.payment_gateway == "simulator":
-        return SimulatedGateway(database, clock), SimulatedEvents(clock, config)
+        return SimulatedGateway(database, clock, key=config.key("payment session")), SimulatedEvents(clock, config)
     from service.payments.stripe_gateway import StripeEvents, StripeGateway  # a third of a second, for whoever pays so
 
     return StripeGateway(AttemptRepository(database), clock, config), StripeEvents(config)

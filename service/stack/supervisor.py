@@ -265,7 +265,7 @@ class Supervisor:
 
     def _member(self, name: str, argv: tuple[str, ...]) -> Member:
         fds = (self._listener.fileno(),) if name.startswith("api-") else ()
-        return Member(Program(Command(name, argv, self._folder.log(name), self._environment(), fds), self._stack))
+        return Member(Program(Command(name, argv, self._folder.log(name), self._environment(name), fds), self._stack))
 
     def _api_command(self, programs: Programs) -> tuple[str, ...]:
         return (*programs.api, "--fd", str(self._listener.fileno()))
@@ -275,8 +275,9 @@ class Supervisor:
         production = os.environ.get("HOLDFAST_PRODUCTION", "").lower() in {"1", "true"}
         return "0" if production and os.environ.get("MONGODB_URI") else "1"
 
-    def _environment(self) -> Mapping[str, str]:
+    def _environment(self, name: str) -> Mapping[str, str]:
         return {
+            **_ops_port_of(name),
             "MONGODB_URI": self._stores.mongodb_uri,
             "REDIS_URL": self._stores.redis_url,
             "HOLDFAST_DATA": str(self._folder.path),
@@ -285,6 +286,15 @@ class Supervisor:
             "HOLDFAST_MIGRATE_AT_START": os.environ.get("HOLDFAST_MIGRATE_AT_START") or self._migrates(),
             "PYTHONUNBUFFERED": "1",  # a killed process has said everything it had to say
         }
+
+
+def _ops_port_of(name: str) -> dict[str, str]:
+    """Each API process its own, counted up from the one that was given: a scrape asks one and the same process."""
+    kind, _, number = name.partition("-")
+    given = os.environ.get("HOLDFAST_OPS_PORT", "0").strip()
+    if kind != "api" or not given.isdecimal() or int(given) == 0:
+        return {}
+    return {"HOLDFAST_OPS_PORT": str(int(given) + int(number) - 1)}
 
 
 @contextmanager

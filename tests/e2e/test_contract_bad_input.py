@@ -181,6 +181,7 @@ def test_a_request_that_is_no_http_is_answered_with_a_problem_or_hung_up_on(nobo
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", "/api/products/categories/{}"), ("DELETE", "/api/cart/items/{}")])
 def test_a_part_of_a_path_longer_than_any_id(staff: Api, method: str, path: str):
-    assert staff.call(method, path.format("%C3%A9" * 200), {"name": "Mugs"}).status < 300
-    refused = staff.call(method, path.format("a" * 201), {"name": "Mugs"})
+    body = {"name": "Mugs"} if method == "PUT" else None
+    assert staff.call(method, path.format("%C3%A9" * 200), body).status < 300
+    refused = staff.call(method, path.format("a" * 201), body)
     assert (refused.status, refused.code) == (400, "malformed")

@@ -213,3 +213,16 @@ def test_a_product_is_found_by_its_sku(nobody: Api, staff: Api):
     staff.delete(f"/api/products/{made['id']}")
     assert nobody.get(f"/api/products/by-sku/{sku}").status == 404
     assert staff.get(f"/api/products/by-sku/{sku}").status == 200
+
+
+def test_staff_send_products_as_a_file_and_read_them_as_one(staff: Api, customer: Api, sell: Sell):
+    sku = sell(stock=0, price=500)
+    file = {"raw": f"sku,price\n{sku},700\nNO-SUCH,1\n".encode(), "headers": {"Content-Type": "text/csv"}}
+    dry = staff.call("POST", "/api/products/import", query={"dryRun": "1"}, **file)
+    done = staff.call("POST", "/api/products/import", **file)
+    assert [item["status"] for item in dry.json["items"]] == ["changed", "refused"]
+    assert [item["status"] for item in done.json["items"]] == ["changed", "refused"]
+    assert staff.get(f"/api/products/by-sku/{sku}").json["price"] == 700
+    assert sku in staff.get("/api/products/export", format="jsonl").body.decode()
+    assert customer.call("POST", "/api/products/import", **file).status == 403
+    assert customer.get("/api/products/export").status == 403

@@ -45,6 +45,7 @@ INSTEAD = {
 # Where a test runs, small, what starts servers of its own; here click says whether it understands the line.
 ELSEWHERE = {
     "holdfast up": "tests/e2e/stacks.py",
+    "holdfast restored": "tests/integration/migration/test_restored.py",  # all sessions end
     "holdfast bench index-cost": "tests/integration/bench/test_bench_index_cost.py",
     "holdfast bench scaling --rounds 5 --json > measured.json": "tests/integration/bench/test_bench_scaling.py",
     "holdfast bench checkout --workers 1": "tests/integration/bench/test_bench_stack.py",

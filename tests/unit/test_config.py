@@ -286,4 +286,28 @@ def test_the_page_of_settings_is_in_step_and_lists_every_one() -> None:
 def test_compose_passes_every_setting_to_every_process_of_the_service() -> None:
     services = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())["services"]
     for name in ("api", "worker", "scheduler"):
-        assert {*services[name]["environment"]} >= {*NAMES} - {"HOLDFAST_APP_NAME"}
+        passed = {given.removesuffix("_FILE") for given in services[name]["environment"]}
+        assert passed >= {*NAMES} - {"HOLDFAST_APP_NAME"}
+
+
+def test_what_is_confidential_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    environment = {"HOLDFAST_WEBHOOK_SECRET_FILE": str(tmp_path / "secret"), "HOLDFAST_CURRENCY_FILE": "x"}
+    config.read_secret_files(environment)
+    assert environment == {"HOLDFAST_WEBHOOK_SECRET": "from-a-file", "HOLDFAST_CURRENCY_FILE": "x"}
+    environment = {"REDIS_URL": "redis://given", "REDIS_URL_FILE": "/nowhere"}
+    config.read_secret_files(environment)
+    assert environment == {"REDIS_URL": "redis://given"}
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"), [("nothing", "No such file"), ("folder", "Is a directory"), ("bytes", "no text")]
+)
+def test_a_secret_that_cannot_be_read_is_a_sentence(tmp_path: Path, made: str, reason: str) -> None:
+    path = tmp_path / "secret"
+    if made == "folder":
+        path.mkdir()
+    elif made == "bytes":
+        path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=f"MONGODB_URI_FILE names .*{reason}"):
+        config.read_secret_files({"MONGODB_URI_FILE": str(path)})

@@ -1,9 +1,11 @@
 """The closed-loop half of the stalled-server demonstration: users that each mean to call ten times a second."""
 
 import os
+from typing import Any
 
 import gevent
 from locust import FastHttpUser, constant_throughput, events, task
+from locust.env import Environment
 
 from workloads.drivers.locust.rows import LocustRows
 from workloads.drivers.locust.setup import setup_from_environment
@@ -20,7 +22,7 @@ class Caller(FastHttpUser):
 
 
 @events.init.add_listener
-def on_init(environment, **_) -> None:
+def on_init(environment: Environment, **_: Any) -> None:
     LocustRows(environment, setup_from_environment())
 
 

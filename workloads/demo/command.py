@@ -31,7 +31,12 @@ START_SECONDS = 8
 def sell_and_measure(folder: Path, trace: str, said: Mapping[str, Any], baskets: int) -> dict[str, Any]:
     """Does everything and returns the results, which are also in `folder`/results.json."""
     started = time.monotonic()
-    results = {"commit": commit(), "machine": machine(), "versions": versions(), "trace": Path(trace).name}
+    results: dict[str, Any] = {
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(),
+        "trace": Path(trace).name,
+    }
     shop = in_the_shop(folder, [trace, *as_words({**said, "limit": baskets})], baskets)
     bench = measuring()
     of = 1 + len(shop) + len(bench)

@@ -24,7 +24,7 @@ class StepFailed(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads the exception's, and declares the class's
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from workloads.model import arrivals, outcomes
 from workloads.model.demand import load_profile, rank_at, zipf_cumulative_weights
 from workloads.progress import progress_bar, say
 from workloads.results import reader as results
-from workloads.results.run_folder import About, Findings, RunInProgress, begin_run
-from workloads.results.verdict import Work
+from workloads.results.run_folder import About, RunInProgress, begin_run
+from workloads.results.verdict import Findings, Work
 
 KINDS = ("get", "availability", "products", "checkout-hot", "checkout-spread")
 TRIALS_MAX = 24
@@ -99,7 +99,7 @@ def capacity(stack: Stack, path: Path, options: CapacityOptions, about: About = 
                 best = search_capacity(_tried(run, flows, options, ending, trials), options)[0]
             except Ended:
                 best = max((trial.rate_per_second for trial in trials if trial.holds), default=0.0)
-            found = {"highestRatePerSecond": round(best, 1), "targetMs": options.target_ms}
+            found: dict[str, Any] = {"highestRatePerSecond": round(best, 1), "targetMs": options.target_ms}
             found |= {"percentile": options.percentile, "trials": [asdict(trial) for trial in trials]}
             findings = _findings(trials, ended=bool(ending))
             ending.add_to(findings)
@@ -203,7 +203,7 @@ async def _prepare(stack: Stack, options: CapacityOptions) -> Iterator[Flow]:
         with progress_bar("signing in", BUYERS) as step:
             buyers = list((await open_accounts(exchange, [f"buyer-{n}" for n in range(BUYERS)], step)).values())
         await _stock_up(exchange, stack, skus[:1] if options.kind == "checkout-hot" else skus)
-    chosen = (lambda: skus[0]) if options.kind == "checkout-hot" else pick
+    chosen: Callable[[], str] = (lambda: skus[0]) if options.kind == "checkout-hot" else pick
     return (_checkout(buyer, chosen()) for buyer in cycle(buyers))
 
 

@@ -65,7 +65,8 @@ def daily(profile: Profile, orders_per_day: float, days: float, seed: int) -> Sc
 
     def rate_at(times: Schedule) -> Schedule:
         day, second = np.divmod(times, SECONDS_PER_DAY)
-        return mean_rate * hours[(second // 3600).astype(int)] * weekdays[day.astype(int) % 7]
+        rates: Schedule = mean_rate * hours[(second // 3600).astype(int)] * weekdays[day.astype(int) % 7]
+        return rates
 
     return varying(rate_at, float(mean_rate * hours.max() * weekdays.max()), days * SECONDS_PER_DAY, seed)
 

@@ -60,8 +60,8 @@ def compare(
         from workloads.results.compare import compare as compare_runs
         from workloads.results.figures import ALL_ROUTES
 
-        sides = [[reader.load_measured(path) for path in side] for side in (runs, against)]
-        found = compare_runs(*sides, seed)
+        a, b = ([reader.load_measured(path) for path in side] for side in (runs, against))
+        found = compare_runs(a, b, seed)
         if fail_if_worse and not found["judged"]:
             raise click.UsageError(f"--fail-if-worse cannot be asked of so few: {found['verdict']}")
         click.echo(json.dumps(found, allow_nan=False)) if as_json else _show_comparison(found)

@@ -52,8 +52,10 @@ def _difference(route: str, metric: str, exact: list[float], draws: list[Array])
         changes = draws[1] / draws[0] - 1
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(level) for level in np.nanquantile(changes, [tail, 1 - tail], method="nearest"))
-    numbers = [results.finite(number, 4) if math.isfinite(number) else None for number in (b / a - 1, low, high)]
-    return Difference(route, metric, *shown, *numbers, DESCRIBED)
+    change, lowest, highest = (
+        results.finite(number, 4) if math.isfinite(number) else None for number in (b / a - 1, low, high)
+    )
+    return Difference(route, metric, *shown, change, lowest, highest, DESCRIBED)
 
 
 class _Resampled:

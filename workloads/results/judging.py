@@ -64,10 +64,11 @@ def _difference(key: tuple[str, str], a: list[float], b: list[float], effect: Ef
         return Difference(
             route, metric, finite(middle_a, 6), finite(middle_b, 6), None, None, None, verdict, finite(p, 5)
         )
-    figures = [finite(float(np.exp(np.log(side).mean()))) for side in (a, b)]
-    numbers = [finite(number, 4) for number in (effect.change, effect.low, effect.high)]
+    mean_a, mean_b = (finite(float(np.exp(np.log(side).mean()))) for side in (a, b))
+    change, low, high = (finite(number, 4) for number in (effect.change, effect.low, effect.high))
     detectable = finite(max(effect.detectable, WORTH_MENTIONING), 4)
-    return Difference(route, metric, *figures, *numbers, _verdict(metric, effect, p), finite(p, 5), detectable)
+    verdict = _verdict(metric, effect, p)
+    return Difference(route, metric, mean_a, mean_b, change, low, high, verdict, finite(p, 5), detectable)
 
 
 def _verdict(metric: str, effect: Effect, p: float) -> str:

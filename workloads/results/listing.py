@@ -28,7 +28,7 @@ def list_runs(root: Path, tags: Sequence[str] = ()) -> dict[str, Any]:
 def _entry(folder: Path) -> dict[str, Any]:
     manifest = load_manifest(folder)
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else {}
-    tags, reasons = (manifest.get(name) if isinstance(manifest.get(name), list) else [] for name in ("tags", "reasons"))
+    tags, reasons = (_listed(manifest.get(name)) for name in ("tags", "reasons"))
     return {
         "name": str(manifest.get("name", folder.name)),
         "folder": str(folder),
@@ -60,3 +60,7 @@ def _is_alive(manifest: dict[str, Any]) -> bool:
         return psutil.Process(process).create_time() <= (started if isinstance(started, int | float) else float("inf"))
     except (psutil.Error, OverflowError):
         return False
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

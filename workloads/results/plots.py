@@ -19,7 +19,7 @@ def latency_over_time(requests: pd.DataFrame) -> str:
     answered = requests.dropna(subset=["latency_ms"])
     slices, width = _slices(answered["intended"])
     grouped = answered.groupby(slices)["latency_ms"]
-    levels = grouped.quantile([0.5, 0.95, 0.99, 1.0]).unstack()
+    levels = grouped.quantile(np.array([0.5, 0.95, 0.99, 1.0])).unstack()
     with _figure("seconds since the start", "milliseconds") as (axes, picture):
         for level, name, colour in zip(levels.columns, ("p50", "p95", "p99", "max"), COLOURS, strict=False):
             axes.plot(levels.index * width, levels[level], label=name, color=colour, linewidth=1.3)
@@ -59,7 +59,7 @@ def lateness_over_time(requests: pd.DataFrame) -> str:
     """How late requests were sent: the client's own part of the latency."""
     sent = requests.dropna(subset=["sent"])
     slices, width = _slices(sent["intended"])
-    late = ((sent["sent"] - sent["intended"]) * 1000).groupby(slices).quantile([0.5, 0.99]).unstack()
+    late = ((sent["sent"] - sent["intended"]) * 1000).groupby(slices).quantile(np.array([0.5, 0.99])).unstack()
     with _figure("seconds since the start", "milliseconds late") as (axes, picture):
         axes.plot(late.index * width, late[0.5], label="p50", color=ACCENT, linewidth=1.3)
         axes.plot(late.index * width, late[0.99], label="p99", color=WARN, linewidth=1.3)

@@ -128,8 +128,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def frame_of(chunk: Chunk) -> pd.DataFrame:
     """The rows a recorder still holds in memory, as `load_requests` would give them."""
     rows = pd.DataFrame(np.frombuffer(chunk.rows, dtype=ROW_FIELDS))
-    rows["route"] = pd.Categorical.from_codes(rows["route"], chunk.routes)
-    rows["outcome"] = pd.Categorical.from_codes(rows["outcome"], list(outcomes.ALL))
+    rows["route"] = pd.Categorical.from_codes(rows["route"], pd.Index(chunk.routes))
+    rows["outcome"] = pd.Categorical.from_codes(rows["outcome"], pd.Index(outcomes.ALL))
     return _timed(rows)
 
 

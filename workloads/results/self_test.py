@@ -55,12 +55,13 @@ def self_test(
     on_step: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """`{ok, pairs, runsPerSide, accusedMax, noises: [{noise, accused, power: {"+5%": ...}}]}`; shares of 1."""
-    rows = []
+    rows, ok = [], True
     for name, noise in NOISES.items():
         power = {f"+{effect:.0%}": _found(noise, effect, pairs, runs, seed) for effect in effects}
-        rows.append({"noise": name, "accused": _found(noise, 0.0, pairs, runs, seed), "power": power})
+        accused = _found(noise, 0.0, pairs, runs, seed)
+        ok = ok and accused <= ACCUSED_MAX
+        rows.append({"noise": name, "accused": accused, "power": power})
         on_step()
-    ok = all(row["accused"] <= ACCUSED_MAX for row in rows)
     return {"ok": ok, "pairs": pairs, "runsPerSide": runs, "accusedMax": ACCUSED_MAX, "noises": rows}
 
 

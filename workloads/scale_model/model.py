@@ -9,7 +9,7 @@ anew. A shard is a commit server with cores of its own that keeps its SKUs' orde
 import heapq
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -110,7 +110,7 @@ class Cores:
         self._number += 1
         number = self._number
         left = max(0.0, self._running[0][0] - self._done) / self._rate
-        self._env.timeout(left).callbacks.append(lambda _: self._end(number))  # type: ignore[union-attr]
+        self._env.timeout(left).callbacks.append(lambda _: self._end(number))
 
     def _end(self, number: int) -> None:
         """A wake-up that something newer has overtaken does nothing."""
@@ -180,7 +180,7 @@ class Model:
             *(float(level) for level in np.percentile(waits, (50, 99))),
         )
 
-    def _buyer(self, home: int) -> Iterator[simpy.Event]:
+    def _buyer(self, home: int) -> Generator[simpy.Event, Any, None]:
         while True:
             asked_at = self._env.now
             sku = self._pick_sku()
@@ -207,7 +207,7 @@ class Model:
             queue.bell = None
         return answered
 
-    def _commits(self, process: int, shard: Shard, queue: Queue) -> Iterator[Any]:
+    def _commits(self, process: int, shard: Shard, queue: Queue) -> Generator[simpy.Event, Any, None]:
         while True:
             if not queue.waiting:
                 queue.bell = self._env.event()
@@ -220,7 +220,7 @@ class Model:
             for _, answered in batch:
                 answered.succeed()
 
-    def _commit(self, process: int, shard: Shard, skus: set[int], items: int) -> Iterator[Any]:
+    def _commit(self, process: int, shard: Shard, skus: set[int], items: int) -> Generator[simpy.Event, Any, None]:
         pause = CONFIG.retry_pause_seconds
         whole, read = self._costs.commit.seconds(items), self._costs.read.seconds(items)
         while True:
@@ -237,7 +237,7 @@ class Model:
         shard.locked -= skus
         shard.changed_at.update(dict.fromkeys(skus, self._env.now))
 
-    def _part(self, process: int, shard: Shard, items: int, share: float) -> Iterator[Any]:
+    def _part(self, process: int, shard: Shard, items: int, share: float) -> Generator[simpy.Event, Any, None]:
         """A share of a commit: worked in the process, worked in the store, waited for."""
         here, there = self._costs.process_cpu.seconds(items), self._costs.store_cpu.seconds(items)
         yield from self._on_thread(process, share * here)
@@ -245,7 +245,7 @@ class Model:
         waiting = share * max(0.0, self._costs.commit.seconds(items) - here - there)
         yield self._env.timeout(self._random.expovariate(1.0) * waiting)
 
-    def _on_thread(self, process: int, seconds: float) -> Iterator[Any]:
+    def _on_thread(self, process: int, seconds: float) -> Generator[simpy.Event, Any, None]:
         """A process is one thread: it does one thing at a time."""
         if seconds > 0:
             with self._threads[process].request() as turn:

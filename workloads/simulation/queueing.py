@@ -9,8 +9,9 @@ alone, which is the hold's length plus the wait for the sweep.
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import simpy
@@ -113,14 +114,14 @@ class SimpyDrop:
         self._env.run()
         return self.paid, self.refused
 
-    def _arrivals(self) -> Iterator[simpy.Event]:
+    def _arrivals(self) -> Generator[simpy.Event, Any, None]:
         seconds = self._drop.hours * 3600
         while self._env.now < seconds:
             yield self._env.timeout(self._random.expovariate(self._drop.buyers / seconds))
             if self._env.now < seconds:
                 self._env.process(self._buyer())
 
-    def _buyer(self) -> Iterator[simpy.Event]:
+    def _buyer(self) -> Generator[simpy.Event, Any, None]:
         habits = self._drop.habits
         if not self._take():
             return
@@ -135,7 +136,7 @@ class SimpyDrop:
         else:
             self._declined(habits.other_card_chance)
 
-    def _expire(self, began_at: float) -> Iterator[simpy.Event]:
+    def _expire(self, began_at: float) -> Generator[simpy.Event, Any, None]:
         """Freed by the first sweep after the hold's end."""
         every = self._setting.sweep_interval_seconds
         ends = began_at + self._setting.config.reservation_ttl_seconds

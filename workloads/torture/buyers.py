@@ -5,6 +5,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from workloads.client import api
 from workloads.client.accounts import Account
@@ -78,7 +79,7 @@ class Buyer:
         found: dict[str, Mapping[str, object]] = {}
         cursor: str | None = None
         for _ in range(ORDER_PAGES_MAX):
-            answer = await self._send(lambda token, at=cursor: api.orders(token, cursor=at))
+            answer = await self._send(partial(api.orders, cursor=cursor))
             if answer.status != 200:
                 raise LookupError(f"the orders of {self.account.email}: {answer.status} {answer.code}")
             page = answer.json()

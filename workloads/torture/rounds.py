@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -63,7 +64,7 @@ class Torture:
         self._staff = await open_staff(exchange, self._setup.stack.stack)
         for sku in SKUS:
             product = {"name": f"The {sku} one", "price": 250, "category": "torture", "sku": sku}
-            answer = await self._as_staff(lambda token, body=product: _post("/api/products", body, token))
+            answer = await self._as_staff(partial(_post, "/api/products", product))
             assert answer.status == 201, f"no product {sku}: {answer.status} {answer.code}"
 
     async def round(self, number: int) -> Round:
@@ -162,7 +163,7 @@ class Torture:
 
     async def _judge_stock(self, result: Round) -> None:
         for sku in SKUS:
-            answer = await self._as_staff(lambda token, sku=sku: api.inventory(token, sku))
+            answer = await self._as_staff(partial(api.inventory, sku=sku))
             stock = answer.json()
             on_hand = self._received[sku] - self._sold[sku]
             if stock.get("onHand") != on_hand or stock.get("reserved") != 0:

@@ -98,7 +98,7 @@ class _Cleaner:
     def _open_numbers(self, column: str) -> Undecided | NumberColumn:
         values = self._raw.frame[column]
         if pd.api.types.is_numeric_dtype(values):
-            numbers = values.astype("float64").to_numpy()
+            numbers = np.asarray(values.astype("float64"), dtype=np.float64)
             return NumberColumn(numbers, np.isnan(numbers))
         return read_numbers(texts_of(values), column, self._raw, self._options.decimal)
 
@@ -108,7 +108,8 @@ class _Cleaner:
         self._refuse(
             unusable, "Quantity", lambda row: f"not a whole number of units: {self._raw_text('Quantity', row)!r}"
         )
-        return pd.Series(np.where(unusable, 0, found.values).astype(np.int64))
+        whole: NDArray[np.int64] = np.where(unusable, 0, found.values).astype(np.int64)
+        return pd.Series(whole)
 
     def dates(self, invoices: "pd.Series[str]", *, usual_day_first: bool) -> "pd.Series[pd.Timestamp]":
         """Blank dates take the date of the invoice's other rows; a date that no format reads is refused."""

@@ -271,7 +271,7 @@ def _calculated(
 
 def _numbers(table: Table, standard: str, values: "pd.Series[Any]") -> "np.typing.NDArray[np.float64]":
     if pd.api.types.is_numeric_dtype(values):
-        return values.astype("float64").to_numpy()
+        return np.asarray(values.astype("float64"), dtype=np.float64)
     texts, places = texts_of(values), FilePlaces(table.lines, table.unit)
     found = read_numbers(texts, standard, places).column_of_numbers()
     bad = np.flatnonzero(np.isnan(found.values) & ~found.blank)

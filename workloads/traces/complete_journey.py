@@ -66,7 +66,7 @@ def read_year(repairs: Repairs) -> tuple[pd.DataFrame, dict[str, Any], dict[str,
     products = _named(_table(PRODUCTS, PRODUCT_COLUMNS)[0])
     lines["line"] = np.arange(1, len(lines) + 1)
     lines["at"] = _local(lines.pop("transaction_timestamp"), repairs)
-    about = products.index.get_indexer(lines["product_id"])
+    about = products.index.get_indexer(pd.Index(lines["product_id"]))
     fuel = np.asarray(_of(products, "fuel", about, False))
     lines = _priced(_counted(lines, fuel, repairs), repairs)
     lines = lines.iloc[np.lexsort((lines["line"], lines["basket_id"], lines["at"]))].reset_index(drop=True)
@@ -87,7 +87,7 @@ def _table(path: str, columns: list[str]) -> tuple[pd.DataFrame, dict[str, Any]]
 
 def _local(utc: "pd.Series[Any]", repairs: Repairs) -> "pd.Series[Any]":
     repairs.add("times_turned_to_new_york", len(utc), 1)
-    local = utc.dt.tz_localize("UTC").dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
+    local: pd.Series[Any] = utc.dt.tz_localize("UTC").dt.tz_convert(TIME_ZONE).dt.tz_localize(None)
     return local.astype("datetime64[us]")
 
 
@@ -123,7 +123,7 @@ def _counted(lines: pd.DataFrame, fuel: "NDArray[np.bool_]", repairs: Repairs) -
     repairs.add_where("lines_without_value", lines["sales_value"] <= 0, lines["line"])
     nothing = lines["quantity"] <= 0
     repairs.add_where("lines_without_quantity_dropped", nothing, lines["line"])
-    fills = fuel & ~nothing
+    fills = ~nothing & fuel
     repairs.add_where("fuel_lines_made_one_fill", fills, lines["line"])
     return lines.assign(quantity=lines["quantity"].where(~fills, 1))[~nothing]
 
@@ -138,7 +138,7 @@ def _priced(lines: pd.DataFrame, repairs: Repairs) -> pd.DataFrame:
 
 
 def _rows(lines: pd.DataFrame, products: pd.DataFrame, repairs: Repairs) -> pd.DataFrame:
-    about = products.index.get_indexer(lines["product_id"])
+    about = products.index.get_indexer(pd.Index(lines["product_id"]))
     repairs.add_where("products_not_listed", pd.Series(about < 0), lines["line"])
     weighed = pd.Series(np.asarray(_of(products, "weighed", about, False)))
     repairs.add_where("weighed_goods_by_the_pack", weighed, lines["line"])

@@ -174,7 +174,8 @@ def _zones(found: Fields, rows: Ints, zones: pa.Array) -> NDArray[np.bool_]:
     names = zones.dictionary_encode()
     minutes = np.array([_zone_minutes(name) for name in names.dictionary.to_pylist()], dtype=np.int64)
     found.zone[rows] = minutes[names.indices.to_numpy(zero_copy_only=False)]
-    return np.abs(found.zone[rows]) != NO_ZONE + 1
+    placed: NDArray[np.bool_] = np.abs(found.zone[rows]) != NO_ZONE + 1
+    return placed
 
 
 def _zone_minutes(name: str) -> int:

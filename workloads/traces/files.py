@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from workloads.traces.faults import TraceError, listed
 
@@ -137,7 +138,7 @@ def _unzstd(data: bytes) -> Iterator[bytes]:
             raise EOFError
 
 
-def _chunks(file: io.BufferedIOBase) -> Iterator[bytes]:
+def _chunks(file: IO[bytes] | io.BufferedIOBase) -> Iterator[bytes]:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk

@@ -14,6 +14,7 @@ gutschrift retour remboursement devolucion reembolso reso rimborso devolucao
 RETURN_WORDS = frozenset(_RETURN_WORDS.split())
 RETURNS_HELP = "auto, negative, none, prefix=R-, column=NAME or column=NAME:word|word"
 _CANCELLED = re.compile(r"[cC]\d+")
+_PARTS = re.compile(r"(?s)([^=:]*)([=:]?)(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Returns:
 
 def parse_returns(text: str | None) -> Returns:
     """Raises TraceError for what is none of RETURNS_HELP."""
-    kind, found, rest = (part.strip() for part in re.fullmatch(r"(?s)([^=:]*)([=:]?)(.*)", text or "auto").groups())
+    kind, found, rest = (part.strip() for part in _PARTS.findall(text or "auto")[0])
     if not found and kind in ("auto", "negative", "none"):
         return Returns(kind)
     if kind == "prefix" and rest:

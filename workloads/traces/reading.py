@@ -79,7 +79,7 @@ def read_raw(paths: Sequence[Path], options: ReadOptions, repairs: Repairs) -> R
             content, table = _read(path, options, repairs)
             for join, _, other in joined:
                 table = _joined(table, join, other, repairs)
-            frame = standard_frame(table, options.columns, options.returns and options.returns.column, repairs)
+            frame = standard_frame(table, options.columns, options.returns.column if options.returns else None, repairs)
         except TraceError as error:
             raise _of_file(error, path) if len(paths) > 1 else error from None
         frames.append(frame)

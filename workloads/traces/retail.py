@@ -259,7 +259,8 @@ def _month(rows: pd.DataFrame, month: str | None) -> pd.DataFrame:
         wanted = pd.Period(datetime.strptime(month, "%Y-%m"), freq="M")
     except ValueError:
         raise TraceError(f"a month is written like 2017-12, not {month!r}") from None
-    return rows[rows["at"].dt.to_period("M") == wanted]
+    of_month: pd.DataFrame = rows[rows["at"].dt.to_period("M") == wanted]
+    return of_month
 
 
 def _first_invoices(rows: pd.DataFrame, limit: int | None) -> pd.DataFrame:

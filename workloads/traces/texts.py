@@ -9,7 +9,8 @@ def texts_of(values: "pd.Series[Any]") -> "pd.Series[str]":
     if values.dtype == "str":
         return values.fillna("").str.strip()
     if pd.api.types.is_datetime64_any_dtype(values):
-        return values.dt.strftime("%Y-%m-%d %H:%M:%S.%f").fillna("").astype("str")
+        shown: pd.Series[str] = values.dt.strftime("%Y-%m-%d %H:%M:%S.%f").fillna("").astype("str")
+        return shown
     if pd.api.types.is_float_dtype(values):
         return pd.Series([_number(value) for value in values], index=values.index, dtype="str")
     return values.astype("object").where(values.notna(), "").astype("str").str.strip()

@@ -51,12 +51,15 @@ def _arrow_series(column: pa.ChunkedArray) -> "pd.Series[Any]":
         return _arrow_series(column.cast(kind.value_type))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         zone = getattr(kind, "tz", None)
-        moments = column.cast(pa.timestamp("us", tz=zone), safe=False).to_pandas()
+        moments: pd.Series[Any] = column.cast(pa.timestamp("us", tz=zone), safe=False).to_pandas()
         return moments.dt.tz_convert("UTC").dt.tz_localize(None) if zone else moments
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return column.cast(pa.float64(), safe=False).to_pandas()
+        floats: pd.Series[float] = column.cast(pa.float64(), safe=False).to_pandas()
+        return floats
     if pa.types.is_integer(kind):
-        series = column.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get, integer_object_nulls=True)
+        series: pd.Series[Any] = column.to_pandas(
+            types_mapper={pa.int64(): pd.Int64Dtype()}.get, integer_object_nulls=True
+        )
         return series.astype("Int64") if column.null_count else series.astype("int64", errors="ignore")
     return _texts(column)
 
@@ -103,7 +106,7 @@ def _refuse_bomb(content: Content) -> None:
 
 def _sheets_table(name: str, sheets: list[tuple[str, list[list[Any]]]], repairs: Repairs) -> Table:
     header: list[str] = []
-    header_line, rows, lines, used = 1, [], [], []
+    header_line, rows, lines, used = 1, list[list[Any]](), list[int](), list[str]()
     for sheet, cells in sheets:
         first = next((number for number, row in enumerate(cells) if sum(_filled(cell) for cell in row) > 1), None)
         if first is None:

@@ -1,8 +1,8 @@
 """Why a server of our own cannot run, each with what to do about it. Read at a terminal, never sent over HTTP."""
 
 INSTEAD = (
-    "Instead, start both servers with `docker compose up -d mongodb redis`, or point MONGODB_URI (a replica set) and "
-    "REDIS_URL at running ones."
+    "Instead, start both servers with `docker compose up -d mongodb-local redis-local` (its file says how), or "
+    "point MONGODB_URI (a replica set) and REDIS_URL at running ones."
 )
 
 

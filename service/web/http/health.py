@@ -3,6 +3,7 @@ stands before a probe; `live` asks nobody, and the process's own metrics wait fo
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -29,6 +30,18 @@ class ReadyReply(Wire):
 
     status: str
     stores: dict[str, str]
+
+
+class MetricsPart(StrEnum):
+    """Every process tells what all of them share: who scrapes several asks each for its own and one for the rest."""
+
+    ALL = "all"
+    PROCESS = "process"
+    SHARED = "shared"
+
+
+class MetricsQuery(Wire):
+    part: MetricsPart = MetricsPart.ALL
 
 
 class _Families:
@@ -64,10 +77,12 @@ class Health:
         stores = dict(zip(self._pings, states, strict=True))
         return Reply(200 if up else 503, ReadyReply(status="ready" if up else "not ready", stores=stores))
 
-    async def metrics(self) -> Reply:
-        """Counters and histograms in the Prometheus text format."""
+    async def metrics(self, part: MetricsPart = MetricsPart.ALL) -> Reply:
+        """Counters and histograms in the Prometheus text format. Those of the process wait for no store."""
+        own = [] if part is MetricsPart.SHARED else self._registry.collect()
+        shared = [] if part is MetricsPart.PROCESS else await self._shared()
         together = CollectorRegistry(auto_describe=False)
-        together.register(_Families([*self._registry.collect(), *await self._shared()]))
+        together.register(_Families([*own, *shared]))
         return Reply(200, generate_latest(together), content_type=METRICS_TYPE)
 
     async def _shared(self) -> Iterable[Metric]:
@@ -116,13 +131,14 @@ def routes(health: Health, metrics_for: Access = Access.PUBLIC) -> Blueprint:
         "GET",
         "/metrics",
         "Metrics for Prometheus",
+        takes=MetricsQuery,
         returns={200: None},
         access=metrics_for,
         scope="metrics:read" if metrics_for is not Access.PUBLIC else "",
     )
-    async def metrics(call: Call[Nothing]) -> Reply:
-        """Counters and histograms in the Prometheus text format."""
-        return await health.metrics()
+    async def metrics(call: Call[MetricsQuery]) -> Reply:
+        """Counters and histograms in the Prometheus text format: of this `process`, what all `shared`, or both."""
+        return await health.metrics(call.taken.part)
 
     return blueprint
 

@@ -31,7 +31,12 @@ ORDER_TOKEN = "X-Order-Token"  # opens the one order that a guest placed
 UNLIMITED = "none"  # a class for probes: they must be answered when all else is refused
 NOBODY = "-"  # whose idempotency keys those of callers without an account are
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+BODIED = frozenset({"POST", "PUT", "PATCH"})  # of others a body means nothing (RFC 9110 §9.3)
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
+HIDDEN = r"\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069"  # control characters, and what turns the text behind it
+SHOWN = rf"^[^{HIDDEN}]*(?![\s\S])"  # for names and the like, which people read among others
+SHOWN_NOT_BLANK = rf"^[^{HIDDEN}]*[^{SPACES}{HIDDEN}][^{HIDDEN}]*(?![\s\S])"
+HIDDEN_SENTENCE = "Must be readable text, without control characters and such as turn its direction"
 
 
 class Wire(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
@@ -112,7 +117,7 @@ class Operation:
 
     @property
     def takes_body(self) -> bool:
-        return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing and not self.media
+        return self.method in BODIED and self.takes is not Nothing and not self.media
 
 
 @dataclass(slots=True)
@@ -232,7 +237,7 @@ def operation(
             call = Call(request, taken, _keyed(request, taken, path_parameters) if idempotent else None)
             work = handler(call, **path_parameters)
             # A client that hangs up must not stop a change halfway.
-            reply: Reply = await (work if safe else request.app.ctx.shield.run(work))
+            reply: Reply = await (work if safe else request.app.ctx.shield.run(work, _id_of(request)))
             if reply.stream is None:
                 return render(reply)
             await reply.stream(request)
@@ -261,7 +266,21 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
         return _with_media(query_reader(declared.takes, ignore_unknown=False), declared.media)
     if declared.takes_body:
         return body_reader(declared.takes, optional=declared.body_optional)
-    return query_reader(declared.takes, ignore_unknown=declared.is_page)
+    read = query_reader(declared.takes, ignore_unknown=declared.is_page)
+    if declared.takes is Nothing and not declared.is_page and declared.method in BODIED:
+        return _without_body(read)
+    return read
+
+
+def _without_body(read: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """An empty body, or an empty document: what is sent and would be dropped is refused with the name of its fields."""
+    read_body = body_reader(Nothing, optional=True)
+
+    def checked(request: Request) -> Any:
+        read_body(request)
+        return read(request)
+
+    return checked
 
 
 def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Callable[[Request], Any]:
@@ -271,6 +290,10 @@ def _with_media(read: Callable[[Request], Any], media: Mapping[str, str]) -> Cal
         return read(request)
 
     return checked
+
+
+def _id_of(request: Request) -> str:
+    return getattr(request.ctx, "request_id", "")
 
 
 def _keyed(request: Request, taken: Any, path_parameters: Mapping[str, str]) -> tuple[str, str] | None:

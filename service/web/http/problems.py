@@ -60,7 +60,8 @@ def respond(request: Request, error: Exception) -> HTTPResponse:
     """The answer to any exception that left a handler."""
     problem = _as_problem(error)
     if problem is None:
-        log.error("unhandled error on %s %s", request.method, request.path, exc_info=error)
+        asked = {"requestId": getattr(request.ctx, "request_id", "")}
+        log.error("unhandled error on %s %s", request.method, request.path, exc_info=error, extra=asked)
         return _render(
             request, 500, "internal", "Something went wrong on our side", "Try again; if it stays, report it", {}
         )

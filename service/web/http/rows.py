@@ -36,6 +36,7 @@ class Columns(NamedTuple):
     shape: type[msgspec.Struct]
     aliases: Mapping[str, str] = {}
     ignored: frozenset[str] = frozenset()
+    cells: Mapping[str, Callable[[str], Any]] = {}  # what stands in a cell that is no plain value
 
     @property
     def known(self) -> dict[str, str]:
@@ -71,7 +72,7 @@ def _csv_rows(text: str, columns: Columns) -> Iterator[Row]:
         header = next(row for row in cells if any(row))
     except csv.Error as error:
         raise Malformed(f"The header cannot be read: {error}") from None
-    return _rows_below(cells, _fields_of(header, columns), columns.shape)
+    return _rows_below(cells, _fields_of(header, columns), columns)
 
 
 def _fields_of(header: Sequence[str], columns: Columns) -> list[str]:
@@ -93,7 +94,7 @@ def _fields_of(header: Sequence[str], columns: Columns) -> list[str]:
     return [field or "" for field in fields]
 
 
-def _rows_below(cells: Any, fields: Sequence[str], shape: type[Any]) -> Iterator[Row]:
+def _rows_below(cells: Any, fields: Sequence[str], columns: Columns) -> Iterator[Row]:
     while True:
         line = cells.line_num + 1
         try:
@@ -104,13 +105,14 @@ def _rows_below(cells: Any, fields: Sequence[str], shape: type[Any]) -> Iterator
         if row is None:
             return
         if any(row):
-            yield _checked(line, lambda row=row: _cells(row, fields), shape, strict=False)  # type: ignore[misc]
+            yield _checked(line, lambda row=row: _cells(row, fields, columns.cells), columns.shape, strict=False)  # type: ignore[misc]
 
 
-def _cells(row: Sequence[str], fields: Sequence[str]) -> dict[str, str]:
+def _cells(row: Sequence[str], fields: Sequence[str], parsed: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
     if len(row) > len(fields):
         raise Invalid(f"Has {len(row)} cells, the header {len(fields)}")
-    return {field: unguarded(cell.strip()) for field, cell in zip(fields, row, strict=False) if field and cell.strip()}
+    given = {field: unguarded(cell.strip()) for field, cell in zip(fields, row, strict=False) if field and cell.strip()}
+    return {field: parsed[field](cell) if field in parsed else cell for field, cell in given.items()}
 
 
 def _json_rows(text: str, columns: Columns) -> Iterator[Row]:

@@ -4,6 +4,7 @@ between two writes; so the handler runs in a task of our own, and a stopping ser
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from service.errors import Problem
@@ -16,13 +17,13 @@ class Shield:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+    async def run(self, work: Coroutine[Any, Any, Result], request_id: str = "") -> Result:
         """The result of `work`, which goes on when the caller is cancelled."""
         task = self._start(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_report)
+            task.add_done_callback(partial(_report, request_id=request_id))
             raise
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -43,8 +44,8 @@ class Shield:
         return len(left)
 
 
-def _report(task: asyncio.Task[Any]) -> None:
+def _report(task: asyncio.Task[Any], request_id: str = "") -> None:
     """Nobody waits for the outcome any more. A refusal was an answer; anything else is a fault somebody must see."""
     error = None if task.cancelled() else task.exception()
     if error is not None and not isinstance(error, Problem):
-        log.error("work went wrong after its client had left", exc_info=error)
+        log.error("work went wrong after its client had left", exc_info=error, extra={"requestId": request_id})

@@ -317,7 +317,9 @@ class _Writer:
             schema = self._known[kind]
             shown = overlaid(example(schema, self._named), declared.example)
             written["content"] = {JSON: {"schema": schema, "example": shown}}
-            written["content"] |= {media: {"schema": {"type": "string"}} for media in declared.also_as}
+        if declared.also_as and 200 <= status < 300:
+            others = {media: {"schema": {"type": "string"}} for media in declared.also_as}
+            written["content"] = {**written.get("content", {}), **others}
         links = self._links() if 200 <= status < 300 else {}
         return {**written, "links": links} if links else written
 
@@ -337,10 +339,10 @@ class _Writer:
 def _always(declared: Operation, has_parameters: bool) -> Iterable[type[Problem]]:
     """What the layers in front of every handler may answer."""
     yield from (Malformed, OperatorRefused, TooLarge, TooSlow, Invalid, TooMany, Unavailable)
-    if declared.takes_body:
-        yield from (DuplicateKey, TooDeep)
-    if declared.takes_body or declared.media:
+    if declared.method not in SAFE_METHODS:
         yield from (Unsupported, EncodedBody)
+        if not declared.media:
+            yield from (DuplicateKey, TooDeep)
     if declared.access is not Access.PUBLIC or declared.guest:
         yield Unauthenticated
     if declared.access > Access.CUSTOMER:

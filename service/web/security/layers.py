@@ -345,7 +345,7 @@ def _recorded(app: Sanic[Any, Any], handler: Callable[..., Coroutine[Any, Any, H
             await app.ctx.layers.audit.done(request, status)
             return response
 
-        response: HTTPResponse = await app.ctx.shield.run(both())
+        response: HTTPResponse = await app.ctx.shield.run(both(), request.ctx.request_id)
         return response
 
     return recorded

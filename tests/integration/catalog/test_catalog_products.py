@@ -145,6 +145,12 @@ async def test_of_two_products_that_claim_one_sku_at_once_one_is_refused(client:
         {"variants": [{"name": "a", "sku": "S"}, {"name": "b", "sku": "S"}]},
         {"tags": ["x"] * 21},
         {"images": ["javascript:alert(1)"]},
+        {"name": "gnp.\u202eexe"},
+        {"name": "\u2066Mug"},
+        {"name": "Mug\x00"},
+        {"brand": "Suki\u202e"},
+        {"tags": ["\u202dnew"]},
+        {"variants": [{"name": "small\u2069", "sku": "S"}]},
         {"unknown": 1},
     ],
 )
@@ -152,6 +158,13 @@ async def test_a_product_that_cannot_be_is_refused(client: Client, wrong: dict[s
     status, problem = await call(client, "POST", "", MUG | wrong)
     assert (status, problem["code"]) == (422, "invalid")
     assert (await ok(client, "GET", ""))["items"] == []
+
+
+async def test_names_of_every_script_are_kept_as_they_are(client: Client) -> None:
+    for name in ("ספל אדום", "كوب أحمر", "赤いマグ", "Mug\u200f (ספל)", "Tea\tfor two"):
+        assert (await made(client, name=name))["name"] == name
+    _, problem = await call(client, "POST", "", MUG | {"name": "gnp.\u202eexe"})
+    assert problem["detail"] == "name: Must be readable text, without control characters and such as turn its direction"
 
 
 async def test_two_staff_who_change_different_fields_both_win(client: Client) -> None:

@@ -102,6 +102,7 @@ async def test_a_listener_is_shown_what_is_there_and_then_each_change(
             "lowStock": False,
             "action": "add_to_cart",
             "version": 2,
+            "epoch": 0,
         }
 
 

@@ -8,7 +8,9 @@ import shops
 
 from service.bootstrap import Shop
 from service.infra.mongo.client import Database
+from service.inventory.models import Line
 from service.orders.models import CouponKind
+from service.orders.return_models import ReturnLine, ReturnStatus
 
 Damage = Callable[[Database, Shop], Awaitable[object]]
 
@@ -78,6 +80,35 @@ async def a_coupons_use_is_made_up(database: Database, shop: Shop) -> None:
     await _set(database, "coupons", {"_id": "SPRING"}, used=1)
 
 
+async def an_account_is_not_there(database: Database, shop: Shop) -> None:
+    await database["users"].insert_one({"_id": "1" * 28, "email": "ada@example.com"})
+    await _set(database, "orders", {"status": "paid"}, userId="0" * 28)
+
+
+async def _returned(shop: Shop) -> str:
+    order = await shops.pay(shop, await shops.buy(shop, user="u3", A=2))
+    await shop.orders.ship(order.id, "staff")
+    _, one = await shop.returns.request(order.id, [Line("A", 2)], "", "u3")
+    await shop.returns.move(order.id, one, ReturnStatus.RECEIVED, "staff")
+    found = [ReturnLine("A", 0, restocked=2)]
+    await shop.returns.move(order.id, one, ReturnStatus.INSPECTED, "staff", found=found)
+    await shop.returns.move(order.id, one, ReturnStatus.CLOSED, "staff")
+    assert await shops.violations(shop) == {}
+    return order.id
+
+
+async def a_return_grows(database: Database, shop: Shop) -> None:
+    await _set(database, "orders", {"_id": await _returned(shop)}, **{"returns.0.lines.0.quantity": 3})
+
+
+async def a_return_restocked_what_nobody_saw(database: Database, shop: Shop) -> None:
+    await _set(database, "orders", {"_id": await _returned(shop)}, **{"returns.0.lines.0.restocked": 1})
+
+
+async def stock_came_by_a_return_that_is_not_there(database: Database, shop: Shop) -> None:
+    await _set(database, "orders", {"_id": await _returned(shop)}, returns=[])
+
+
 SEEN: list[tuple[Damage, str]] = [
     (a_unit_appears, "on_hand_is_the_sum_of_history"),
     (a_sku_has_only_a_history, "on_hand_is_the_sum_of_history"),
@@ -93,6 +124,10 @@ SEEN: list[tuple[Damage, str]] = [
     (the_provider_keeps_more, "no_money_is_kept_without_an_order"),
     (the_provider_got_nothing, "no_order_is_sold_without_money"),
     (a_coupons_use_is_made_up, "coupons_are_used_by_the_orders_that_stand"),
+    (an_account_is_not_there, "orders_belong_to_accounts"),
+    (a_return_grows, "no_more_comes_back_than_was_sold"),
+    (a_return_restocked_what_nobody_saw, "returns_agree_with_the_history"),
+    (stock_came_by_a_return_that_is_not_there, "returns_agree_with_the_history"),
 ]
 
 

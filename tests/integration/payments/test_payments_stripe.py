@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ import shops
 from service.bootstrap import Shop
 from service.config import Config
 from service.inventory.models import Line
-from service.orders.models import OrderStatus
+from service.orders.models import OrderStatus, PaymentStatus
 from service.payments.models import BadSignature, Charge, ChargeOutcome, PaymentDeclined, PaymentUnknown
 from service.payments.stripe_gateway import StripeGateway
 
@@ -114,13 +115,40 @@ async def test_a_good_card_pays_once(shop: Shop, local_stripe: LocalStripe):
     assert await shops.levels(shop, "A") == (18, 0)
 
 
-@pytest.mark.parametrize("number", [DECLINED, NEEDS_THE_OWNER], ids=["declined", "asks for the owner"])
-async def test_a_card_that_does_not_pay_frees_the_stock_and_can_never_pay_later(
-    shop: Shop, local_stripe: LocalStripe, number: str
+@pytest.mark.parametrize("agrees", [True, False], ids=["agrees", "does not agree"])
+async def test_a_card_that_asks_for_its_owner_waits_and_ends_as_the_owner_says(
+    shop: Shop, local_stripe: LocalStripe, agrees: bool
 ):
+    order, card = await shops.buy(shop, A=2), local_stripe.card(NEEDS_THE_OWNER)
+    waiting = await shop.settlement.pay(order, card)
+    assert (waiting.order.status, waiting.order.payment_status) == (
+        OrderStatus.PENDING,
+        PaymentStatus.REQUIRES_ACTION,
+    )
+    assert (await shop.settlement.pay(waiting.order, card)).client_secret == waiting.client_secret
+    intent = await intent_of(shop, waiting.order.payment.id)
+    fields = {"client_secret": waiting.client_secret, "success": str(agrees).lower()}
+    local_stripe.call(f"/v1/payment_intents/{intent}/_authenticate", **fields)
+    await shop.settlement.settled_by_provider(waiting.order.payment.id)
+    ended = await shop.orders.get(order.id)
+    assert ended.status is (OrderStatus.PAID if agrees else OrderStatus.CANCELLED)
+    now = local_stripe.call(f"/v1/payment_intents/{intent}")["status"]
+    assert now == ("succeeded" if agrees else "canceled"), "it can never be paid later"
+
+
+async def test_a_session_that_is_given_up_is_cancelled_at_stripe(shop: Shop, local_stripe: LocalStripe):
+    order = await shops.buy(shop, A=2)
+    waiting = await shop.settlement.pay(order, local_stripe.card(NEEDS_THE_OWNER))
+    assert (await shop.settlement.cancel(waiting.order, "ada")).order.status is OrderStatus.CANCELLED
+    intent = local_stripe.call(f"/v1/payment_intents/{await intent_of(shop, waiting.order.payment.id)}")
+    assert intent["status"] == "canceled"
+    assert await shops.levels(shop, "A") == (20, 0)
+
+
+async def test_a_card_that_does_not_pay_frees_the_stock_and_can_never_pay_later(shop: Shop, local_stripe: LocalStripe):
     order = await shops.buy(shop, A=2)
     with pytest.raises(PaymentDeclined):
-        await shops.pay(shop, order, local_stripe.card(number))
+        await shops.pay(shop, order, local_stripe.card(DECLINED))
     after = await shop.orders.get(order.id)
     intent = local_stripe.call(f"/v1/payment_intents/{await intent_of(shop, after.payment.id)}")
     assert (after.status, intent["status"]) == (OrderStatus.CANCELLED, "canceled")
@@ -192,6 +220,22 @@ async def test_an_order_is_refunded_in_parts_to_the_penny(shop: Shop, local_stri
     given = await asyncio.to_thread(local_stripe.refunded, intent)
     assert given == [shops.PRICE, 2 * shops.PRICE]
     assert await shops.levels(shop, "A") == (20, 0)
+
+
+async def test_what_stripe_was_paid_is_listed_with_what_it_has_kept(shop: Shop, local_stripe: LocalStripe):
+    kept = await shops.pay(shop, await shops.buy(shop, A=2), local_stripe.card())
+    part = await shops.pay(shop, await shops.buy(shop, A=1), local_stripe.card())
+    with pytest.raises(PaymentDeclined):
+        await shops.pay(shop, await shops.buy(shop, A=1), local_stripe.card(DECLINED))
+    await shop.gateway.refund(part.payment.id, "r1", 100)
+    of_ours = {kept.payment.id: kept, part.payment.id: part}
+    listed = [taken async for taken in shop.gateway.taken_since(shop.clock.now() - timedelta(minutes=1))]
+    found = {each.payment_id: (each.order_id, each.amount, each.currency) for each in listed}
+    assert {name: found[name] for name in of_ours} == {
+        kept.payment.id: (kept.id, kept.total, "GBP"),
+        part.payment.id: (part.id, part.total - 100, "GBP"),
+    }
+    assert [taken async for taken in shop.gateway.taken_since(shop.clock.now() + timedelta(minutes=1))] == []
 
 
 def signed(payload: bytes, at: float, secret: str = SECRET) -> str:

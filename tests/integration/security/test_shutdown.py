@@ -4,15 +4,18 @@ import asyncio
 import json
 import socket
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import pytest
 import shops
 from sanic import Sanic
 
-from service.app import leave, serving
+from service import bootstrap
+from service.app import health_of, leave, serving
 from service.bootstrap import Shop
 from service.config import Config
+from service.web.http.health import MetricsPart
 
 
 @pytest.fixture
@@ -112,9 +115,39 @@ async def test_probes_and_metrics_have_a_port_of_their_own_that_no_client_can_fi
             }
             metrics = await (await probe.get("/metrics")).text()
             assert "holdfast_shared_metrics_up 1.0" in metrics
+            own = await (await probe.get("/metrics?part=process")).text()
+            shared = await (await probe.get("/metrics?part=shared")).text()
+            assert set(names(own)) | set(names(shared)) == set(names(metrics))
+            assert not set(names(own)) & set(names(shared)), "or sums over processes count it more than once"
+            assert "holdfast_outbox_waiting" in names(shared)
+            assert "holdfast_ledger_batches" in names(own)
+            assert (await probe.get("/metrics?part=half")).status == 400
             assert (await probe.get("/api/products")).status == 404
             assert (await probe.post("/health/live")).status == 405
         filling.close()
+
+
+def names(exposed: str) -> list[str]:
+    return [line.split()[2].removesuffix("_total") for line in exposed.splitlines() if line.startswith("# TYPE")]
+
+
+async def test_the_figures_of_a_process_wait_for_no_store(
+    config: Config, clock: shops.MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shops.open_shop(config, clock) as shop:
+        background = bootstrap.background(shop)
+        health = health_of(shop, bootstrap.http_edge(shop), background)
+
+        async def frozen() -> list[Any]:
+            await asyncio.sleep(60)
+            return []
+
+        monkeypatch.setattr(health, "_lasting", frozen)
+        monkeypatch.setattr("service.web.http.health.SHARED_SECONDS_MAX", 0.2)
+        async with asyncio.timeout(0.1):
+            assert b"holdfast_ledger_batches" in (await health.metrics(MetricsPart.PROCESS)).body
+        assert b"holdfast_shared_metrics_up 0.0" in (await health.metrics()).body
+        await background.close()
 
 
 @pytest.mark.parametrize("settings", [{"production": True}, {"ops_port": 1}])

@@ -211,6 +211,18 @@ def test_killed_stores_come_back_on_the_same_port_with_the_same_data(up: Callabl
     until(lambda: ports.is_listening(redis_port))
 
 
+def test_each_api_process_has_an_ops_port_of_its_own(up: Callable[..., Stack], shared: dict[str, str]) -> None:
+    stack = up(workers=2, HOLDFAST_OPS_PORT="9400", **shared).ready()
+    seen: set[str] = set()
+
+    def both_have_answered() -> bool:
+        seen.add(stack.ask()["HOLDFAST_OPS_PORT"])
+        return len(seen) == 2
+
+    until(both_have_answered)
+    assert seen == {"9400", "9401"}
+
+
 def test_killed_background_processes_are_replaced(up: Callable[..., Stack], shared: dict[str, str]) -> None:
     stack = up(**shared).ready()
     for name in ("worker", "scheduler"):

@@ -183,6 +183,12 @@ def test_what_moves_money_or_stock_takes_an_idempotency_key(operations: list[Ope
         "/api/orders/{orderId}/cancel",
         "/api/orders/{orderId}/pay",
         "/api/orders/{orderId}/refund",
+        "/api/orders/{orderId}/returns",
+        "/api/orders/{orderId}/returns/{returnId}/cancel",
+        "/api/orders/{orderId}/returns/{returnId}/close",
+        "/api/orders/{orderId}/returns/{returnId}/inspect",
+        "/api/orders/{orderId}/returns/{returnId}/receive",
+        "/api/orders/{orderId}/returns/{returnId}/refuse",
     }
 
 
@@ -197,7 +203,7 @@ def test_a_placed_order_links_to_what_can_be_done_with_it(published: dict[str, A
     links = published["paths"]["/api/orders"]["post"]["responses"]["201"]["links"]
     assert set(links) == {
         *("ordersPay", "ordersCancel", "ordersRefund", "ordersShip", "ordersDeliver", "ordersOne"),
-        *("ordersClaim", "ordersForgetGuest"),
+        *("ordersClaim", "ordersForgetGuest", "returnsRequestReturn", "returnsListReturns"),
     }
     assert links["ordersPay"]["parameters"] == {"path.orderId": "$response.body#/order/id"}
 

@@ -69,7 +69,8 @@ class Visitor(FastHttpUser):
         """One of the prepared accounts; a new one where none was prepared."""
         prepared = Knowledge.setup.sessions
         if prepared:
-            return prepared[self.number % len(prepared)]
+            own: dict[str, str] = prepared[self.number % len(prepared)]
+            return own
         name = f"locust-{uuid4().hex[:12]}"
         request = api.register(email_of(name), PASSWORD, name)
         with self.client.request(request.method, request.path, **_options(request)) as response:

@@ -28,7 +28,8 @@ from workloads.drivers.locust.shapes import SCENARIOS, Scenario
 from workloads.drivers.parent_death_signal import end_with_parent
 from workloads.drivers.preflight import check_ready
 from workloads.progress import progress_bar, say
-from workloads.results.run_folder import About, Findings, RunInProgress, begin_run
+from workloads.results.run_folder import About, RunInProgress, begin_run
+from workloads.results.verdict import Findings
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 USERS_MAX = 20_000

@@ -25,8 +25,8 @@ from workloads.drivers.replay.invoices import Fate, InvoiceReplay, People, work_
 from workloads.drivers.replay.reconcile import newest_order_ids, orders_since, reconcile
 from workloads.model import arrivals
 from workloads.progress import progress_bar, say
-from workloads.results.run_folder import About, Findings, RunInProgress, begin_run
-from workloads.results.verdict import LATENESS_P99_MAX_MS
+from workloads.results.run_folder import About, RunInProgress, begin_run
+from workloads.results.verdict import LATENESS_P99_MAX_MS, Findings
 from workloads.traces.retail import Invoice, Trace, TraceError
 
 GUESTS = 16

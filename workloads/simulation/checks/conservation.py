@@ -12,7 +12,8 @@ from math import inf
 from typing import ClassVar
 
 from workloads.simulation.checks.coupons import CouponUses
-from workloads.simulation.mongo.store import Change, Document
+from workloads.simulation.mongo.documents import Document
+from workloads.simulation.mongo.store import Change
 
 SOLD = {"paid", "shipped", "delivered"}
 RESOLUTIONS = {"confirmed", "released", "expired"}

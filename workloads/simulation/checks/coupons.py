@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from workloads.simulation.mongo.store import Document
+from workloads.simulation.mongo.documents import Document
 
 SOLD = {"paid", "shipped", "delivered", "refunded"}
 PAYMENTS_UNDER_WAY = {"processing", "unknown", "returning"}

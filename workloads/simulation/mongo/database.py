@@ -15,10 +15,12 @@ from mongomock_motor import AsyncMongoMockClient
 from pymongo import IndexModel, InsertOne, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
-from service.infra.mongo.commands import FindCommand
+from service.infra.mongo.commands import Command, FindCommand
+from service.infra.mongo.pipeline import Reply
 from workloads.simulation.mongo import mock
+from workloads.simulation.mongo.documents import Document
 from workloads.simulation.mongo.session import Link, Session
-from workloads.simulation.mongo.store import Document, Locked, Store
+from workloads.simulation.mongo.store import Locked, Store
 
 # What is chained to a find, by name, to the documents it gives.
 Read = Callable[[dict[str, tuple[Any, ...]]], list[Document]]
@@ -34,7 +36,7 @@ class Cluster:
 
     store: Store
     new_id: Callable[[], ObjectId]
-    motor: AsyncMongoMockClient
+    motor: "AsyncMongoMockClient[Document]"
 
     def collection(self, database: str, name: str) -> Any:
         return self.motor[database][name]
@@ -83,20 +85,20 @@ class Database:
         await self.client.link.request("command", False)
         return await self.client.cluster.motor[self.name].command(command)
 
-    async def find_all(self, finds: Sequence[FindCommand], session: Session | None) -> list[list[Document]]:
+    async def find_all(self, finds: Sequence[FindCommand], session: Session | None) -> list[list[Mapping[str, Any]]]:
         """As infra/mongo_commands: one after the other; anything may go wrong between them."""
         return [await self._found(find, session) for find in finds]
 
-    async def _found(self, find: FindCommand, session: Session | None) -> list[Document]:
+    async def _found(self, find: FindCommand, session: Session | None) -> list[Mapping[str, Any]]:
         order = {"sort": list(find.sort)} if find.sort else {}
         bound = {"limit": find.limit} if find.limit else {}
         found = self[find.collection].find(find.filter, find.projection, session=session, **order, **bound)
-        return await found.to_list()
+        return list(await found.to_list())
 
-    async def send_all(self, commands: Sequence[Document], session: Session) -> list[Document]:
+    async def send_all(self, commands: Sequence[Command], session: Session) -> list[Reply]:
         return [await self._send(command, session) for command in commands]
 
-    async def _send(self, command: Document, session: Session) -> Document:
+    async def _send(self, command: Command, session: Session) -> Reply:
         if "insert" in command:
             documents = command["documents"]
             await self[command["insert"]].insert_many(documents, ordered=command["ordered"], session=session)

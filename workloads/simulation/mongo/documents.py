@@ -6,7 +6,7 @@ values that cannot change, so each way is one pass; whatever is not plain stays 
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import mongomock.collection
 import packaging.version
 from bson import ObjectId
+from bson.tz_util import utc
 from mongomock import helpers
 from mongomock.filtering import filter_applies
 from pymongo.errors import WriteError
@@ -27,7 +28,7 @@ PLAIN_OPERATORS = {"$set", "$inc", "$push"}
 # Operator, path and value of one part of an update.
 Change = tuple[str, str, Any]
 _ABSENT = object()
-_general_stored = helpers.patch_datetime_awareness_in_document
+_general_stored: Callable[[Any], Any] = helpers.patch_datetime_awareness_in_document
 
 
 def copied(value: Any) -> Any:
@@ -82,7 +83,7 @@ def _without_zone(moment: datetime) -> datetime:
 
 @functools.lru_cache(4096)
 def _with_zone(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=helpers.utc)
+    return moment.replace(tzinfo=utc)
 
 
 def applies(condition: Mapping[str, Any], document: Document) -> bool:
@@ -149,10 +150,11 @@ def _moved(operator: str, path: str, before: Any, value: Any) -> Any:
     """What `$inc` or `$push` makes of what was there."""
     if before is _ABSENT:
         return value if operator == "$inc" else [value]
-    kind = int | float if operator == "$inc" else list
-    if not isinstance(before, kind):
-        raise WriteError(f"Cannot apply {operator} to the field {path!r} of {type(before).__name__}", 14)
-    return before + value if operator == "$inc" else [*before, value]
+    if operator == "$inc" and isinstance(before, int | float):
+        return before + value
+    if operator == "$push" and isinstance(before, list):
+        return [*before, value]
+    raise WriteError(f"Cannot apply {operator} to the field {path!r} of {type(before).__name__}", 14)
 
 
 def _holder(document: Document, path: str) -> tuple[Document, str]:
@@ -167,9 +169,10 @@ def _holder(document: Document, path: str) -> tuple[Document, str]:
 
 def hasten_mongomock() -> None:
     """Puts these in the place of mongomock's own, for the whole of this program."""
-    module = mongomock.collection
-    module.copy = SimpleNamespace(deepcopy=copied, copy=lambda value: value)
-    module.version = SimpleNamespace(parse=functools.cache(packaging.version.parse))
-    module.BSON = None  # what cannot be encoded is the business of the tests on a real server
+    vars(mongomock.collection).update(
+        copy=SimpleNamespace(deepcopy=copied, copy=lambda value: value),
+        version=SimpleNamespace(parse=functools.cache(packaging.version.parse)),
+        BSON=None,  # what cannot be encoded is the business of the tests on a real server
+    )
     helpers.patch_datetime_awareness_in_document = stored
     helpers.make_datetime_timezone_aware_in_document = shown

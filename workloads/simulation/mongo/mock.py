@@ -16,12 +16,14 @@ import mongomock.database
 from mongomock import helpers
 from mongomock.codec_options import CodecOptions
 from mongomock.filtering import filter_applies
+from mongomock.mongo_client import MongoClient
 from mongomock_motor import AsyncMongoMockClient
 from pymongo import DeleteMany, DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 from pymongo.results import BulkWriteResult
 
 from workloads.simulation.mongo.documents import (
+    Document,
     applies,
     change,
     copied,
@@ -32,7 +34,6 @@ from workloads.simulation.mongo.documents import (
     stored,
 )
 from workloads.simulation.mongo.store import (
-    Document,
     IndexSpec,
     Key,
     Store,
@@ -212,11 +213,11 @@ class Collection(mongomock.collection.Collection):
             return super()._copy_only_fields(doc, fields, container)  # type: ignore[no-any-return]
         return _only(doc, fields)
 
-    def _update(self, spec: Any, document: Any, upsert: bool = False, **options: Any) -> dict[str, Any]:
+    def _update(self, spec: Any, document: Any, upsert: bool = False, *args: Any, **options: Any) -> dict[str, Any]:
         """mongomock's own copies every document it changes once more, to see whether it did."""
-        changes = None if upsert else plain_changes(document)
+        changes = None if upsert or args else plain_changes(document)
         if changes is None or self._store.is_unique_by({path.partition(".")[0] for _, path, _ in changes}):
-            return super()._update(spec, document, upsert, **options)  # type: ignore[no-any-return]
+            return super()._update(spec, document, upsert, *args, **options)  # type: ignore[no-any-return]
         multi, matched, modified = options.get("multi", False), 0, 0
         for found in self._store.matching(stored(spec)):
             matched += 1
@@ -280,7 +281,7 @@ def operate(
 
 
 class _Database(mongomock.database.Database):
-    def get_collection(self, name: str, **options: Any) -> Collection:
+    def get_collection(self, name: str, *args: Any, **options: Any) -> Collection:
         found = self._collection_accesses.get(name)
         if found is None:
             found = self._collection_accesses[name] = Collection(
@@ -289,8 +290,8 @@ class _Database(mongomock.database.Database):
         return found
 
 
-class _Client(mongomock.MongoClient):
-    def get_database(self, name: str | None = None, **options: Any) -> _Database:
+class _Client(MongoClient):
+    def get_database(self, name: str | None = None, *args: Any, **options: Any) -> _Database:
         assert name is not None
         found = self._database_accesses.get(name)
         if found is None:
@@ -300,7 +301,7 @@ class _Client(mongomock.MongoClient):
         return found
 
 
-def motor_client() -> AsyncMongoMockClient:
+def motor_client() -> "AsyncMongoMockClient[Document]":
     """A mongomock-motor client, time zone aware as the service's, whose collections are this module's."""
     return AsyncMongoMockClient(mock_mongo_client=_Client(tz_aware=True))
 
@@ -322,7 +323,7 @@ def _index_spec(document: Mapping[str, Any]) -> IndexSpec:
     )
 
 
-def _insert(collection: Collection, request: InsertOne, totals: dict[str, Any], index: int) -> None:
+def _insert(collection: Collection, request: InsertOne[Document], totals: dict[str, Any], index: int) -> None:
     collection.insert_one(request._doc)
     totals["nInserted"] += 1
 
@@ -342,7 +343,7 @@ def _update(collection: Collection, request: Any, totals: dict[str, Any], index:
 
 
 def _delete(collection: Collection, request: Any, totals: dict[str, Any], index: int) -> None:
-    remove = collection.delete_one if isinstance(request, DeleteOne) else collection.delete_many
+    remove: Callable[[Any], Any] = collection.delete_one if isinstance(request, DeleteOne) else collection.delete_many
     totals["nRemoved"] += remove(request._filter).deleted_count
 
 

@@ -6,11 +6,12 @@ the way there adds: latency, lost requests, answers after the shop gave up, and 
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from service.payments.models import Charge, ChargeOutcome, Gateway
+from service.payments.models import Charge, ChargeOutcome, Gateway, PaymentSession, Taken
 from workloads.simulation.world.faults import Misfortune
 from workloads.simulation.world.loop import SimulationLoop
 
@@ -43,11 +44,20 @@ class Provider:
             return ChargeOutcome.UNKNOWN
         return await self._on_its_own(self._charge(charge))
 
+    async def session(self, payment_id: str) -> PaymentSession:
+        return await self._on_its_own(self._answer(self._books.session(payment_id)))
+
     async def settle(self, payment_id: str) -> ChargeOutcome:
         return await self._on_its_own(self._answer(self._books.settle(payment_id)))
 
     async def refund(self, payment_id: str, refund_id: str, amount: int) -> bool:
         return await self._on_its_own(self._answer(self._books.refund(payment_id, refund_id, amount)))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def taken_since(self, since: datetime) -> AsyncIterator[Taken]:
+        return self._books.taken_since(since)
 
     async def rest(self) -> None:
         """Until nothing is under way any more, the latest webhook included."""

@@ -11,7 +11,7 @@ from workloads.simulation.mongo.database import Client, Cluster
 from workloads.simulation.mongo.session import Link
 from workloads.simulation.mongo.store import Store
 from workloads.simulation.world.faults import NO_FAULTS, FaultPlan
-from workloads.simulation.world.loop import SimulationLoop
+from workloads.simulation.world.loop import new_loop
 from workloads.simulation.world.processes import App, Latency, Process
 
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ class QuietLink:
 class World:
     def __init__(self, seed: int, plan: FaultPlan = NO_FAULTS, latency: Latency | None = None) -> None:
         self.seed, self.plan, self.latency = seed, plan, latency or Latency()
-        self.loop = SimulationLoop(seed)
+        self.loop = new_loop(seed)
         self.store = Store(transaction_lifetime_seconds=TRANSACTION_LIFETIME_SECONDS, now=self.loop.time)
         ids = random.Random(f"ids {seed}")
         self.cluster = Cluster(self.store, lambda: ObjectId(ids.randbytes(12)), mock.motor_client())
