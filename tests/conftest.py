@@ -110,7 +110,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def stores() -> Iterator[embedded.Stores]:
+def stores() -> Iterator[embedded.EmbeddedStores]:
     """Killed at the end with their data. `MONGODB_URI` / `REDIS_URL` in the environment are used instead, if given."""
     data = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
     try:
@@ -130,7 +130,7 @@ def _keep_what_has_expired(mongodb_uri: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def mongo(stores: embedded.Stores) -> Iterator[MongoClient[dict[str, Any]]]:
+def mongo(stores: embedded.EmbeddedStores) -> Iterator[MongoClient[dict[str, Any]]]:
     """A synchronous client for looking behind the service's back, and for making a mess there."""
     with MongoClient(stores.mongodb_uri) as client:
         yield client
@@ -145,7 +145,7 @@ def database(mongo: MongoClient[dict[str, Any]]) -> Iterator[str]:
 
 
 @pytest.fixture
-def redis_url(stores: embedded.Stores) -> str:
+def redis_url(stores: embedded.EmbeddedStores) -> str:
     """An empty Redis database of this test process alone, also when the server is somebody's own."""
     number = 15 - int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     url = urlsplit(stores.redis_url)._replace(path=f"/{number}").geturl()
@@ -177,7 +177,7 @@ def _named(collection: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def config(
-    stores: embedded.Stores, mongo: MongoClient[dict[str, Any]], indexed_database: str, redis_url: str
+    stores: embedded.EmbeddedStores, mongo: MongoClient[dict[str, Any]], indexed_database: str, redis_url: str
 ) -> Config:
     """The service's own limits on empty, indexed stores, with password hashes that take no time."""
     for collection in _filled(mongo[indexed_database]):

@@ -13,10 +13,6 @@ ROW = re.compile(r"^\| (?P<word>[^|]+) \|[^|]+\|[^|]+\| `(?P<file>[^`]+)` `(?P<n
 ROWS = [found for line in (REPOSITORY / "docs/glossary.md").read_text().splitlines() if (found := ROW.match(line))]
 # Shapes of a route's own module, read beside their route: their names say what they are there.
 OF_A_ROUTE = {"routes", "schemas"}
-# Names that still mean two things. None may be added.
-HOMONYMS = {
-    "Change", "Stores",
-}  # fmt: skip
 
 
 def names(path: Path) -> set[str]:
@@ -49,6 +45,4 @@ def test_no_public_class_of_the_service_shares_its_name_with_another() -> None:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path.relative_to(REPOSITORY)))
-    shared = {name: found for name, found in places.items() if len(found) > 1}
-    assert shared.keys() <= HOMONYMS, shared
-    assert shared.keys() >= HOMONYMS, "take the names that are unique now out of HOMONYMS"
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

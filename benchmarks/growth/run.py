@@ -15,7 +15,7 @@ from benchmarks.kit.percentiles import median_interval
 from service.config import Config
 from service.infra.mongo import client as mongo
 from service.orders.invariants import Audit
-from service.stack.embedded import Mongod, Stores
+from service.stack.embedded import EmbeddedStores, Mongod
 
 Step = Callable[[str], None]
 CACHE = "cache_size=3GB"  # a shop has a server with 1 GB of cache to itself; here three share one
@@ -50,12 +50,12 @@ class GrowthPlan:
 QUICK = GrowthPlan(large=4_000, small=400, buyers=16, rounds=6, waves=3, warm_up_checkouts=64, audit_all=True)
 
 
-def run(stores: Stores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
+def run(stores: EmbeddedStores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run(stores, plan, step))
 
 
-async def _run(stores: Stores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
+async def _run(stores: EmbeddedStores, plan: GrowthPlan, step: Step) -> dict[str, Any]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url)
     contestants = [contestant(size, config, plan.seed) for size in plan.sizes]
     with mongo.client_without_timeout(config) as patient:

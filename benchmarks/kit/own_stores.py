@@ -9,7 +9,7 @@ from service.stack import embedded
 
 
 @contextmanager
-def own_stores() -> Iterator[embedded.Stores]:
+def own_stores() -> Iterator[embedded.EmbeddedStores]:
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder,
         embedded.opened(Path(folder) / "data", keep=False) as stores,

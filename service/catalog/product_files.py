@@ -29,7 +29,7 @@ class ProductRow(Struct, frozen=True):
     fault: Problem | None = None
 
 
-class ProductStatus(StrEnum):
+class ProductRowStatus(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
@@ -38,7 +38,7 @@ class ProductStatus(StrEnum):
 
 class ProductAnswer(Struct, frozen=True):
     line: int
-    status: ProductStatus
+    status: ProductRowStatus
     product_id: str | None = None
     refusal: Problem | None = None
 
@@ -53,10 +53,10 @@ class ProductFiles:
             try:
                 yield await self._put(row, dry_run=dry_run)
             except (Unavailable, *UNREACHABLE):
-                yield ProductAnswer(row.line, ProductStatus.REFUSED, refusal=Unavailable())
+                yield ProductAnswer(row.line, ProductRowStatus.REFUSED, refusal=Unavailable())
                 return
             except Problem as refusal:
-                yield ProductAnswer(row.line, ProductStatus.REFUSED, refusal=refusal)
+                yield ProductAnswer(row.line, ProductRowStatus.REFUSED, refusal=refusal)
 
     async def exported(self) -> AsyncIterator[list[Product]]:
         """All products, archived ones too, a page at a time."""
@@ -72,18 +72,18 @@ class ProductFiles:
         if known is None:
             return await self._create(row, dry_run=dry_run)
         if not await self._catalog.rehearse_edit(known, row.changes, row.version):
-            return ProductAnswer(row.line, ProductStatus.UNCHANGED, known.id)
+            return ProductAnswer(row.line, ProductRowStatus.UNCHANGED, known.id)
         if not dry_run:
             await self._catalog.edit(known.id, row.changes, row.version)
-        return ProductAnswer(row.line, ProductStatus.CHANGED, known.id)
+        return ProductAnswer(row.line, ProductRowStatus.CHANGED, known.id)
 
     async def _create(self, row: ProductRow, *, dry_run: bool) -> ProductAnswer:
         if not isinstance(row.new, NewProduct):
             raise row.new or ProductNotFound()
         if dry_run:
             await self._catalog.rehearse(row.new)
-            return ProductAnswer(row.line, ProductStatus.CREATED)
-        return ProductAnswer(row.line, ProductStatus.CREATED, (await self._catalog.create(row.new)).id)
+            return ProductAnswer(row.line, ProductRowStatus.CREATED)
+        return ProductAnswer(row.line, ProductRowStatus.CREATED, (await self._catalog.create(row.new)).id)
 
     async def _known(self, row: ProductRow) -> Product | None:
         """The product of that id, else of one of its SKUs, else of its slug."""

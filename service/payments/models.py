@@ -16,7 +16,7 @@ class PaymentDeclined(PaymentRequired):
     code, title = "payment_declined", "The payment was declined"
 
 
-class SessionNotFound(NotFound):
+class PaymentSessionNotFound(NotFound):
     code, title = "payment_session_not_found", "There is no such payment session"
 
 

@@ -45,7 +45,7 @@ HURRIED = {
 
 
 @pytest.fixture
-def own_stores(tmp_path: Path) -> Iterator[embedded.Stores]:
+def own_stores(tmp_path: Path) -> Iterator[embedded.EmbeddedStores]:
     """Servers of this test alone: it kills them."""
     with embedded.opened(tmp_path, keep=False, environment={}) as opened:
         yield opened
@@ -63,7 +63,7 @@ class Crew:
 
     shop: Shop
     background: Background
-    stores: embedded.Stores
+    stores: embedded.EmbeddedStores
     inboxes: Inboxes
     folder: Path
     randomness: random.Random
@@ -151,7 +151,7 @@ class Crew:
 
 
 @pytest.fixture
-async def crew(own_stores: embedded.Stores, inboxes: Inboxes, tmp_path: Path) -> AsyncIterator[Crew]:
+async def crew(own_stores: embedded.EmbeddedStores, inboxes: Inboxes, tmp_path: Path) -> AsyncIterator[Crew]:
     assert any(isinstance(server, Mongod) for server in own_stores.servers)
     config = replace(
         Config(),

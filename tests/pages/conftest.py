@@ -23,7 +23,7 @@ Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="package")
-def site(stores: embedded.Stores, mongo: MongoClient[dict[str, Any]]) -> Iterator[Site]:
+def site(stores: embedded.EmbeddedStores, mongo: MongoClient[dict[str, Any]]) -> Iterator[Site]:
     config = Config(mongodb_uri=stores.mongodb_uri, redis_url=stores.redis_url, database=shops.make_indexes(mongo))
     with open_site(replace(config, bcrypt_rounds=4, rate_limit_scale=1_000)) as opened:
         for number in range(12):

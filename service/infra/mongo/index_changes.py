@@ -30,7 +30,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class IndexChange:
     """`name` is the index that is made or changed, `old` the one that goes."""
 
     kind: Kind
@@ -61,7 +61,7 @@ class IndexPlan:
     """`ours` are the indexes that are declared, by the names they have or get ("collection.name"); `undeclared` those
     that are left alone."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[IndexChange] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)
     ours: list[str] = field(default_factory=list)
 
@@ -104,20 +104,20 @@ def _plan_collection(
         plan.ours.append(f"{collection}.{change.name}")
     for name in sorted(left):
         if f"{collection}.{name}" in gone:
-            plan.changes.append(Change(Kind.DROP, collection, name))
+            plan.changes.append(IndexChange(Kind.DROP, collection, name))
         else:
             plan.undeclared.append(f"{collection}.{name}")
 
 
-def _change(collection: str, index: Index, left: dict[str, Live], taken: set[str]) -> Change:
+def _change(collection: str, index: Index, left: dict[str, Live], taken: set[str]) -> IndexChange:
     """Takes out of `left` the one that `index` is made from."""
     shape = declared(index)
     for old in list(left.values()):
         if kind := _from(old, shape, index.name):
             del left[old.name]
             name = _free(index.name, taken) if kind is Kind.SWITCH else old.name
-            return Change(kind, collection, name, index, old.name if kind is Kind.SWITCH else "")
-    return Change(Kind.CREATE, collection, _free(index.name, taken), index)
+            return IndexChange(kind, collection, name, index, old.name if kind is Kind.SWITCH else "")
+    return IndexChange(Kind.CREATE, collection, _free(index.name, taken), index)
 
 
 def _from(old: Live, new: Shape, name: str) -> Kind | None:
@@ -138,7 +138,7 @@ def _free(name: str, taken: set[str]) -> str:
     return chosen
 
 
-async def find_duplicates(database: Database, changes: Sequence[Change]) -> list[str]:
+async def find_duplicates(database: Database, changes: Sequence[IndexChange]) -> list[str]:
     """Reads the collections that are to have a unique index."""
     found = []
     for change in changes:
@@ -175,7 +175,7 @@ def _sentence(index: Index, values: Sequence[Any], ids: Sequence[Any]) -> str:
     return f"{index.collection}.{index.name} must be unique, but {len(ids)} documents have {shown}: {several}"
 
 
-async def apply(database: Database, change: Change) -> None:
+async def apply(database: Database, change: IndexChange) -> None:
     """Raises Duplicates; then what was there before is there still."""
     collection = database[change.collection]
     if change.kind is Kind.DROP:
@@ -193,12 +193,12 @@ async def apply(database: Database, change: Change) -> None:
             await collection.drop_index(change.old)
 
 
-def _index_of(change: Change) -> Index:
+def _index_of(change: IndexChange) -> Index:
     assert change.index is not None, "only what is dropped is not declared"
     return change.index
 
 
-async def _create(collection: Any, change: Change) -> None:
+async def _create(collection: Any, change: IndexChange) -> None:
     index = _index_of(change)
     model = index.model()
     model.document["name"] = change.name
@@ -208,7 +208,7 @@ async def _create(collection: Any, change: Change) -> None:
         raise await _named(collection.database, index, error) from error
 
 
-async def _make_unique(collection: Any, change: Change) -> None:
+async def _make_unique(collection: Any, change: IndexChange) -> None:
     """From the first step on nothing is added that would be there twice; the second looks at what is there."""
     await _modify(collection, change.name, prepareUnique=True)
     try:

@@ -9,16 +9,16 @@ started them, even when that one is killed. Start them from the main thread: Lin
 from service.stack.embedded.errors import DataInUse, DataUnusable, EmbeddedError, StartFailed, StoresUnavailable
 from service.stack.embedded.mongod import Mongod
 from service.stack.embedded.redis_server import RedisServer
-from service.stack.embedded.stores import Stores, opened, running
+from service.stack.embedded.stores import EmbeddedStores, opened, running
 
 __all__ = [
     "DataInUse",
     "DataUnusable",
     "EmbeddedError",
+    "EmbeddedStores",
     "Mongod",
     "RedisServer",
     "StartFailed",
-    "Stores",
     "StoresUnavailable",
     "opened",
     "running",

@@ -24,14 +24,14 @@ FREE_MIB_MIN = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Stores:
+class EmbeddedStores:
     mongodb_uri: str
     redis_url: str
     servers: tuple[Server, ...]  # our own ones: none when the environment names both
 
 
 @contextmanager
-def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ) -> Iterator[Stores]:
+def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ) -> Iterator[EmbeddedStores]:
     """Runs the stores for a `with` block. With `keep=False` they are killed at the end: nobody needs the data again."""
     with owned(data):
         stores = prepared(data, environment)
@@ -44,7 +44,7 @@ def opened(data: Path, *, keep: bool = True, environment: Mapping[str, str] = os
 @asynccontextmanager
 async def running(
     data: Path, *, keep: bool = True, environment: Mapping[str, str] = os.environ
-) -> AsyncIterator[Stores]:
+) -> AsyncIterator[EmbeddedStores]:
     """`opened`, for use inside an event loop."""
     with owned(data):
         stores = prepared(data, environment)
@@ -54,7 +54,7 @@ async def running(
             yield stores
 
 
-def prepared(data: Path, environment: Mapping[str, str]) -> Stores:
+def prepared(data: Path, environment: Mapping[str, str]) -> EmbeddedStores:
     """Names and ports, nothing started yet."""
     servers: list[Server] = []
 
@@ -64,7 +64,7 @@ def prepared(data: Path, environment: Mapping[str, str]) -> Stores:
         servers.append(kind(data))
         return servers[-1].url
 
-    return Stores(url("MONGODB_URI", Mongod), url("REDIS_URL", RedisServer), tuple(servers))
+    return EmbeddedStores(url("MONGODB_URI", Mongod), url("REDIS_URL", RedisServer), tuple(servers))
 
 
 def starting(servers: Sequence[Server]) -> Iterator[float]:

@@ -12,19 +12,19 @@ from benchmarks.contention.command import judge
 from benchmarks.contention.run import QUICK, STRATEGIES, Contender, UnitsMissing, _audit, run
 from benchmarks.contention.service_ledger import GroupCommit
 from benchmarks.contention.strategies import ConditionalUpdate, Strategy
-from service.stack.embedded import Stores
+from service.stack.embedded import EmbeddedStores
 
 SMALL = replace(QUICK, orders=20, skus=5)
 
 
 @pytest.fixture
-async def client(stores: Stores) -> AsyncIterator[Any]:
+async def client(stores: EmbeddedStores) -> AsyncIterator[Any]:
     client: Any = AsyncIOMotorClient(stores.mongodb_uri, w="majority", tz_aware=True)
     yield client
     client.close()
 
 
-def test_the_benchmark_sees_the_naive_oversell_and_nobody_elses(stores: Stores):
+def test_the_benchmark_sees_the_naive_oversell_and_nobody_elses(stores: EmbeddedStores):
     result = run(stores.mongodb_uri, SMALL)
     oversold = {row["name"]: row["oversold"] for row in result["strategies"]}
     assert oversold.pop("read_then_write") > 0

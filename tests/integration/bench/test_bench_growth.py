@@ -13,7 +13,7 @@ from benchmarks.growth.run import QUICK, run
 from service.bootstrap import INDEXES, Shop
 from service.catalog.offers import Offer, Offers
 from service.inventory.models import Line
-from service.stack.embedded import Stores
+from service.stack.embedded import EmbeddedStores
 
 SMALL = replace(QUICK, large=2_000, small=200, buyers=8)
 TINY = Size("tiny", skus=20, orders=200)
@@ -23,7 +23,7 @@ def nothing(step: str) -> None:
     pass
 
 
-def test_a_checkout_costs_mongodb_the_same_in_a_small_and_in_a_large_shop(stores: Stores):
+def test_a_checkout_costs_mongodb_the_same_in_a_small_and_in_a_large_shop(stores: EmbeddedStores):
     result = run(stores, SMALL, nothing)
     assert judge(result, timed=False).broken == ()
     small, *large = result["databases"]
@@ -33,7 +33,7 @@ def test_a_checkout_costs_mongodb_the_same_in_a_small_and_in_a_large_shop(stores
     assert all(shop[kind]["checkouts"] > 0 for shop in (small, *large) for kind in ("lone", "spread", "hot"))
 
 
-def test_a_checkout_that_looks_at_every_sku_is_seen(stores: Stores, monkeypatch: pytest.MonkeyPatch):
+def test_a_checkout_that_looks_at_every_sku_is_seen(stores: EmbeddedStores, monkeypatch: pytest.MonkeyPatch):
     as_it_is = Offers._read_together
 
     async def after_a_scan(self: Offers, batch: Any) -> Any:

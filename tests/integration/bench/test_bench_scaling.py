@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.scaling.run import QUICK, run
-from service.stack.embedded import Stores
+from service.stack.embedded import EmbeddedStores
 from workloads.scale_model.fit import calibrate, cores_given
 
 SMALL = replace(QUICK, processes=(1, 2), seconds=0.3, buyers=12)
 
 
 @pytest.mark.timeout(180)
-def test_ledgers_on_one_store_are_counted_and_their_books_are_right(stores: Stores):
+def test_ledgers_on_one_store_are_counted_and_their_books_are_right(stores: EmbeddedStores):
     result = run(stores.mongodb_uri, SMALL)
     turns = {(turn["processes"], turn["buyers"], turn["hotShare"]): turn for turn in result["turns"]}
     assert turns.keys() == set(SMALL.settings)

@@ -21,7 +21,7 @@ PARTIAL = replace(UNIQUE, partial={"live": True})
 
 
 @pytest.fixture
-async def live(stores: embedded.Stores, database: str) -> AsyncIterator[Any]:
+async def live(stores: embedded.EmbeddedStores, database: str) -> AsyncIterator[Any]:
     client: Any = AsyncIOMotorClient(stores.mongodb_uri)
     yield client[database]
     client.close()

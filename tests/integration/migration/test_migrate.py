@@ -40,7 +40,7 @@ FEW = tuple(each for each in bootstrap.INDEXES if each.name in {"slug_1", "userI
 
 
 @pytest.fixture
-def new_stores(stores: embedded.Stores, database: str, redis_url: str) -> Config:
+def new_stores(stores: embedded.EmbeddedStores, database: str, redis_url: str) -> Config:
     return Config(mongodb_uri=stores.mongodb_uri, redis_url=redis_url, database=database, bcrypt_rounds=4)
 
 

@@ -25,8 +25,8 @@ from pymongo.errors import OperationFailure
 
 from service.stack.embedded import (
     DataInUse,
+    EmbeddedStores,
     StartFailed,
-    Stores,
     StoresUnavailable,
     binaries,
     opened,
@@ -47,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def orders(stores: Stores) -> Iterator[Collection[dict[str, Any]]]:
+def orders(stores: EmbeddedStores) -> Iterator[Collection[dict[str, Any]]]:
     with MongoClient(stores.mongodb_uri) as client:
         yield client.shop.orders
 

@@ -123,7 +123,7 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
 
 
 @pytest.fixture
-def shared(stores: embedded.Stores) -> dict[str, str]:
+def shared(stores: embedded.EmbeddedStores) -> dict[str, str]:
     """The test process's own stores, for a stack that need not start any."""
     return {"MONGODB_URI": stores.mongodb_uri, "REDIS_URL": stores.redis_url}
 

@@ -37,7 +37,9 @@ with client.start_session() as session, session.start_transaction():
 
 
 @pytest.fixture
-def kill_a_holder(stores: embedded.Stores, mongo: MongoClient[Any], database: str) -> Iterator[Callable[..., None]]:
+def kill_a_holder(
+    stores: embedded.EmbeddedStores, mongo: MongoClient[Any], database: str
+) -> Iterator[Callable[..., None]]:
     mongo[database].inventory.insert_one({"_id": "hot", "reserved": 0})
     processes = []
 
@@ -55,7 +57,7 @@ def kill_a_holder(stores: embedded.Stores, mongo: MongoClient[Any], database: st
 
 
 async def test_the_document_is_writable_at_once_after_its_holder_was_killed(
-    stores: embedded.Stores, mongo: MongoClient[Any], database: str, kill_a_holder: Callable[..., None]
+    stores: embedded.EmbeddedStores, mongo: MongoClient[Any], database: str, kill_a_holder: Callable[..., None]
 ) -> None:
     kill_a_holder("shop/api-1/7")
     async with AsyncMongoClient(stores.mongodb_uri) as client:
@@ -65,7 +67,7 @@ async def test_the_document_is_writable_at_once_after_its_holder_was_killed(
 
 
 async def test_sessions_of_other_processes_are_left_alone(
-    stores: embedded.Stores,
+    stores: embedded.EmbeddedStores,
     mongo: MongoClient[Any],
     database: str,
     kill_a_holder: Callable[..., None],
@@ -89,7 +91,7 @@ def servers_own_lifetime(mongo: MongoClient[Any]) -> Iterator[None]:
 
 
 @pytest.fixture
-async def another(stores: embedded.Stores, mongo: MongoClient[Any], database: str) -> AsyncIterator[Processes]:
+async def another(stores: embedded.EmbeddedStores, mongo: MongoClient[Any], database: str) -> AsyncIterator[Processes]:
     """A process of ours whose user of MongoDB may read and write, and nothing else."""
     mongo.admin.command("createUser", database, pwd="plain", roles=[{"role": "readWrite", "db": database}])
     uri = f"mongodb://{database}:plain@{stores.mongodb_uri.partition('@')[2]}"
@@ -101,7 +103,7 @@ async def another(stores: embedded.Stores, mongo: MongoClient[Any], database: st
 @pytest.mark.usefixtures("servers_own_lifetime")
 @pytest.mark.parametrize("machine", ["this one", "another one"])
 async def test_any_process_frees_what_a_vanished_one_had_locked_without_a_privilege(
-    stores: embedded.Stores,
+    stores: embedded.EmbeddedStores,
     mongo: MongoClient[Any],
     database: str,
     another: Processes,
