@@ -31,6 +31,7 @@ ORDER_TOKEN = "X-Order-Token"  # opens the one order that a guest placed
 UNLIMITED = "none"  # a class for probes: they must be answered when all else is refused
 NOBODY = "-"  # whose idempotency keys those of callers without an account are
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+BODIED = frozenset({"POST", "PUT", "PATCH"})  # of others a body means nothing (RFC 9110 §9.3)
 SPACES = r"\s\x1c-\x1f\x85\ufeff"  # for patterns: Python's `\s` and JSON Schema's disagree on these four
 HIDDEN = r"\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069"  # control characters, and what turns the text behind it
 SHOWN = rf"^[^{HIDDEN}]*(?![\s\S])"  # for names and the like, which people read among others
@@ -116,7 +117,7 @@ class Operation:
 
     @property
     def takes_body(self) -> bool:
-        return self.method in {"POST", "PUT", "PATCH"} and self.takes is not Nothing and not self.media
+        return self.method in BODIED and self.takes is not Nothing and not self.media
 
 
 @dataclass(slots=True)
@@ -266,7 +267,7 @@ def _reader(declared: Operation) -> Callable[[Request], Any]:
     if declared.takes_body:
         return body_reader(declared.takes, optional=declared.body_optional)
     read = query_reader(declared.takes, ignore_unknown=declared.is_page)
-    if declared.takes is Nothing and not declared.is_page and declared.method not in SAFE_METHODS:
+    if declared.takes is Nothing and not declared.is_page and declared.method in BODIED:
         return _without_body(read)
     return read
 
