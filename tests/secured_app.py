@@ -236,7 +236,7 @@ async def guarded(config: Config, clock: Clock) -> AsyncIterator[Guarded]:
     finally:
         await server.before_stop()
         server.close()
-        for connection in list(server.connections):  # type: ignore[attr-defined]
+        for connection in list(server.connections):
             connection.abort()
         await shield.drain(1)
         await layers.close()

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from service.idempotency import IdempotencyRecord
 from service.infra.mongo.commands import Command, update
 from service.inventory import decisions, models, repository
-from service.inventory.allowance import TooMuchHeld
+from service.inventory.allowance import Allowance, TooMuchHeld
+from service.inventory.documents import history_document
 from service.inventory.ledger import Ledger
 from service.inventory.models import HoldChange, HoldStatus, Line, MovementKind, Stock
 from service.inventory.repository import LedgerStore
@@ -37,7 +38,7 @@ def planted(bug: Bug) -> Bug:
 def guard_removed() -> Iterator[None]:
     """Check and write apart: the state is read outside the transaction, the write names no state it relies on, and
     the history no longer refuses a second entry of one number."""
-    original, documented = LedgerStore.open, repository.history_document
+    original, documented = LedgerStore.open, history_document
 
     async def read_outside(self: LedgerStore, batch: Any, session: Any, assume: bool) -> Any:
         return await original(self, batch, None)
@@ -287,7 +288,7 @@ def hold_limit_asked_before_the_posting() -> Iterator[None]:
 
     async def post(self: Ledger, posting: models.Posting) -> Any:
         action = posting.action
-        if not isinstance(action, models.Reserve) or action.limits is None:
+        if not isinstance(action, models.Reserve) or not isinstance(action.limits, Allowance):
             return await original(self, posting)
         held = self._outbox._entries.database["reservations"].find({"userId": action.user_id, "status": "active"})
         orders = {document["orderId"] for document in await held.to_list(None)}

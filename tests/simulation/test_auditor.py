@@ -29,8 +29,8 @@ class Story:
 
     def commit(self, *documents: tuple[str, Document | None, str], **single: Document) -> None:
         transaction = self.store.begin("story")
-        for collection, document in single.items():
-            self.store.stage(collection, {document["_id"]: document}, transaction)
+        for collection, known in single.items():
+            self.store.stage(collection, {known["_id"]: known}, transaction)
         for collection, document, key in documents:
             self.store.stage(collection, {key: document}, transaction)
         self.store.commit(transaction)
@@ -49,7 +49,7 @@ class Story:
         return [("inventory", self.stock, "sku"), ("stock_history", movement, movement["_id"])]
 
     def hold(self, order_id: str = "o1", status: str = "active", **wrong: Any) -> tuple[str, Document, str]:
-        hold = {"_id": f"{order_id}:0", "orderId": order_id, "userId": "user", "sku": "sku", "quantity": 1}
+        hold: Document = {"_id": f"{order_id}:0", "orderId": order_id, "userId": "user", "sku": "sku", "quantity": 1}
         times = {"createdAt": START, "expiresAt": START + timedelta(seconds=900)}
         resolved = {"resolvedAt": None if status == "active" else self.wall()}
         hold |= {"status": status, **times, **resolved, **wrong}
@@ -164,8 +164,8 @@ def _expired_too_early(story: Story) -> None:
 
 def _resolved_at_an_invented_time(story: Story) -> None:
     story.place()
-    late = {"resolvedAt": START - timedelta(days=1)}
-    story.commit(*story.moved(reserved=-1), story.hold(status="released", **late), story.order(status="cancelled"))
+    released = story.hold(status="released", resolvedAt=START - timedelta(days=1))
+    story.commit(*story.moved(reserved=-1), released, story.order(status="cancelled"))
 
 
 def _hold_changes_its_quantity(story: Story) -> None:

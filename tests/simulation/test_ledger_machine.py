@@ -123,7 +123,7 @@ class Model:
 class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.model, self.now, self.count = Model(), START, 0
+        self.model, self.now, self.orders_made = Model(), START, 0
         self.state = BatchState({sku: Stock(sku, 0, 0, 0) for sku in SKUS})
         self.movements: list[Any] = []
         self.receive_all()
@@ -147,8 +147,8 @@ class LedgerMachine(RuleBasedStateMachine):
         return known[pick % len(known)] if known else None
 
     def new_order(self) -> str:
-        self.count += 1
-        return f"order-{self.count}"
+        self.orders_made += 1
+        return f"order-{self.orders_made}"
 
     @rule(lines=LINES)
     def receive(self, lines: tuple[Line, ...]) -> None:

@@ -123,7 +123,8 @@ def test_a_paused_group_goes_on_where_it_stood_once_its_time_has_come() -> None:
         task = loop.create_task(sleeper(), context=context)
         await asyncio.sleep(0.5)
         group.paused_until = 20
-        return await task
+        woken_at: float = await task
+        return woken_at
 
     assert run(3, main) == 20
 

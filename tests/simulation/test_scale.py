@@ -34,7 +34,7 @@ def finished_at(cores: float, *works: float) -> list[float]:
     env = simpy.Environment()
     shared, ends = Cores(env, cores), list[float]()
     for work in works:
-        shared.work(work).callbacks.append(lambda _: ends.append(round(env.now, 9)))  # type: ignore[union-attr]
+        shared.work(work).callbacks.append(lambda _: ends.append(round(env.now, 9)))
     env.run()
     return ends
 

@@ -149,7 +149,7 @@ def test_the_same_script_leaves_the_same_documents_on_the_simulation_and_on_mong
     stores, name = request.getfixturevalue("stores"), request.getfixturevalue("database")
 
     async def on_mongod() -> tuple[list[str], dict[str, list[Any]]]:
-        client = AsyncIOMotorClient(stores.mongodb_uri, w="majority", tz_aware=True)
+        client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(stores.mongodb_uri, w="majority", tz_aware=True)
         try:
             return await run_script(Stores(client, client[name], None))
         finally:

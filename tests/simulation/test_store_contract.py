@@ -34,7 +34,7 @@ def _on_the_simulation(contract: Contract) -> None:
 
 
 async def _on_mongod(uri: str, name: str, contract: Contract) -> None:
-    client = AsyncIOMotorClient(uri, w="majority", tz_aware=True)
+    client: AsyncIOMotorClient[dict[str, Any]] = AsyncIOMotorClient(uri, w="majority", tz_aware=True)
     try:
         await contract(client[name])
     finally:

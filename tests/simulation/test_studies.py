@@ -8,8 +8,11 @@ import pytest
 
 from service.config import Config
 from workloads.simulation import studies
+from workloads.simulation.checks.conservation import Violation
 from workloads.simulation.queueing import Leavers, SimpyDrop, against_erlang, against_simpy, erlang_loss
+from workloads.simulation.runs import outcomes
 from workloads.simulation.scenarios import Drop
+from workloads.simulation.simulate import SimulationOutcome
 from workloads.simulation.studies import PARAMETERS, interval, study
 from workloads.simulation.world.shop import Setting
 
@@ -50,15 +53,15 @@ def test_a_study_is_a_frame_with_one_row_for_each_value_and_metric() -> None:
     assert (frame["low"] <= frame["mean"]).all()
 
 
-def test_a_run_that_breaks_the_law_ends_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_breaks_the_law_ends_the_study() -> None:
     outcome = next(iter(_runs_of(SMALL)))
-    broken = replace(outcome, violations=("something",))
+    broken = replace(outcome, violations=(Violation("conservation", 1.0, "something"),))
     with pytest.raises(RuntimeError, match="something"):
         list(studies._sound([broken]))
 
 
-def _runs_of(drop: Drop) -> list[object]:
-    with studies.outcomes(drop, range(1)) as found:
+def _runs_of(drop: Drop) -> list[SimulationOutcome]:
+    with outcomes(drop, range(1)) as found:
         return list(found)
 
 

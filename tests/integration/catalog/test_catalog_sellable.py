@@ -33,7 +33,7 @@ async def stocked(shop: Shop, new: NewProduct, units: int = 3) -> Product:
 async def shown(shop: Shop, sku: str) -> tuple[int, bool, str]:
     """By the availability, which the stream must agree with."""
     view = availability_view((await shop.inventory.availability([sku]))[sku])
-    [state] = await states_of(shop.inventory)([sku])
+    [state] = await states_of(shop.inventory, shop.schema.current_epoch)([sku])
     assert f'"action":"{view.action}"' in bytes(state.data).decode()
     return view.available, view.low_stock, view.action
 

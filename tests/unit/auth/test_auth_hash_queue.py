@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -21,7 +22,7 @@ async def served(queue: HashQueue, askers: list[Asker]) -> list[str]:
     def work(asker: Asker) -> None:
         order.append(asker.address)
 
-    waiting = [asyncio.create_task(queue.run(lambda asker=asker: work(asker), asker)) for asker in askers]
+    waiting = [asyncio.create_task(queue.run(partial(work, asker), asker)) for asker in askers]
     await asyncio.sleep(0)
     busy.set()
     await asyncio.gather(first, *waiting)

@@ -151,14 +151,14 @@ def test_each_word_found_outweighs_a_good_rank() -> None:
 
 
 @pytest.mark.parametrize("sku", sorted(RESERVED_SKUS))
-def test_a_sku_that_is_the_apis_own_word_is_refused(sku: str):
+def test_a_sku_that_is_the_apis_own_word_is_refused(sku: str) -> None:
     with pytest.raises(Invalid):
         check_variants((), sku)
     with pytest.raises(Invalid):
         check_variants((replace(SMALL, sku=sku), LARGE), None)
 
 
-def test_prices_that_no_product_can_lie_between_are_refused():
+def test_prices_that_no_product_can_lie_between_are_refused() -> None:
     Filters(min_price=5, max_price=5)
     with pytest.raises(Invalid):
         Filters(min_price=6, max_price=5)

@@ -1,5 +1,6 @@
 """`holdfast` in an installation that lacks a part: the help is shown, and each command says what it needs."""
 
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -27,8 +28,8 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Any:
         def find_spec(name: str) -> Any:
             return None if name in packages else found_spec(name)
 
-        monkeypatch.setattr(cli.importlib, "import_module", import_module)
-        monkeypatch.setattr(cli.importlib.util, "find_spec", find_spec)
+        monkeypatch.setattr(importlib, "import_module", import_module)
+        monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
     return leave_out
 
