@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 # Test processes side by side: one more than two cores, since many tests wait for servers.
 WORKERS ?= 3
-CODE := service workloads benchmarks tests
+# What the fast lane takes of the simulation's tests.
+SAMPLES := $(addprefix tests/simulation/test_,simulate.py loop.py auditor.py ledger_machine.py shop_contract.py)
 
 # What Python compiles is kept: a stack starts five processes, and without that each compiles every module it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,7 +48,7 @@ test: setup ## the whole test suite against real servers; ARGS="-k name" picks
 	$(BIN)/python scripts/durations.py runs/tests
 
 test-fast: setup ## the lane without servers, under a minute
-	$(BIN)/pytest -n $(WORKERS) -m "not server and not slow and not alone" $(ARGS) tests/unit tests/simulation tests/test_*.py
+	HOLDFAST_TESTS=fast $(BIN)/pytest -n auto -m "not server and not slow and not alone" $(ARGS) tests/unit tests/test_*.py $(SAMPLES)
 
 test-long: setup ## the promised sizes: kills, torture, seeds; takes hours
 	@sh scripts/system-packages.sh tests

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import file_watch.sitecustomize as file_watch
+import hypothesis
 import psutil
 import pytest
 import redis
 import shops
-from lengths import LONG
+from lengths import EXAMPLES_OF_A_PROPERTY, FAST, LONG
 from pymongo import MongoClient
 from pymongo.database import Database
 from xdist.scheduler import LoadScopeScheduling
@@ -88,6 +89,9 @@ def pytest_configure(config: pytest.Config) -> None:
     watched = (str(TESTS / "file_watch"), os.environ.get("PYTHONPATH", ""))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, watched))
     file_watch.watch(os.environ["TESTS_FOREIGN_FILES"])
+    if FAST:
+        hypothesis.settings.register_profile("fast", max_examples=EXAMPLES_OF_A_PROPERTY)
+        hypothesis.settings.load_profile("fast")
 
 
 def _memory_is_plenty() -> bool:

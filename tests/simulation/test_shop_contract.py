@@ -141,6 +141,7 @@ SCRIPT: tuple[Callable[[Shop, ScriptClock], Awaitable[Any]], ...] = (
 )
 
 
+@pytest.mark.server
 def test_the_same_script_leaves_the_same_documents_on_the_simulation_and_on_mongod(
     request: pytest.FixtureRequest,
 ) -> None:

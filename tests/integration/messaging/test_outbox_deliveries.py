@@ -110,6 +110,7 @@ SAID: dict[str, dict[str, Any]] = {
     },
     "back_in_stock": {"sku": "TEA", "product_id": "p1", "subscription_id": "s1", "round": 0},
     "email_verification": {"name": "Ada", "ticket": "t"},
+    "guest_order": {"number": "HF-1", "order_id": "o1", "token": "t"},
     "notice_confirmation": {"confirm_url": "https://shop.test/c", "unsubscribe_url": "https://shop.test/u"},
     "password_reset": {"name": "Ada", "ticket": "t"},
 }
