@@ -127,9 +127,9 @@ RATE, RATE_MIN, CORE_SHARE = 3_000.0, 1_000.0, 0.5
 @pytest.mark.alone
 def test_the_generator_is_punctual_at_3000_a_second_and_recording_is_cheap():
     """Takes seven seconds a run: lateness at a rate and a CPU share can only be seen by running. The bounds are the
-    documented ones. Other load on the machine only ever adds to both, so the first good run of six is judged; where even
-    a schedule without requests is late, the generator may be as late as that; and a core of which 3,000 a second take
-    more than half is asked for as many as half of it can do."""
+    documented ones. Other load on the machine only ever adds to both, so the first good run of six is judged; where
+    even a schedule without requests is late, the generator may be as late as that; and a core of which 3,000 a second
+    take more than half is asked for as many as half of it can do."""
     runs = list(_until_good(6))
     found = runs[-1]
     assert found["dropped"] == 0
