@@ -81,7 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Every Python process of the tests notes the files it opens that no clone would have (`file_watch`)."""
     if "TMPDIR" not in os.environ and _memory_is_plenty():
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+        room = tempfile.TemporaryDirectory(prefix="holdfast-tests-", dir=MEMORY, ignore_cleanup_errors=True)
+        config.add_cleanup(room.cleanup)
+        os.environ["TMPDIR"] = tempfile.tempdir = room.name
     if "TESTS_FOREIGN_FILES" not in os.environ:
         notes = tempfile.TemporaryDirectory(prefix="holdfast-files-")
         config.add_cleanup(notes.cleanup)
