@@ -14,7 +14,7 @@ SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/bin", "/lib", "/lib64", "/o
 
 
 def _folders() -> tuple[str, ...]:
-    temporary = (tempfile.gettempdir(), os.environ.get("TMPDIR", "/tmp"))
+    temporary = (tempfile.gettempdir(), "/tmp")  # some programs know no other
     return tuple(
         os.path.join(os.path.realpath(folder), "")
         for folder in (REPOSITORY, sys.prefix, sys.base_prefix, *temporary, *SYSTEM)
