@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchmarks.kit import outcome
+from service.options import as_json
 
 if TYPE_CHECKING:
     from benchmarks.kit.served_stack import Served
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 seeded = click.option("--seed", default=1, show_default=True, help="Makes the choices of a run repeatable.")
 quick = click.option("--quick", is_flag=True, help="A small run that shows it works; its figures are noise.")
 

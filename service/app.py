@@ -91,6 +91,7 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
     pages = Pages(static_files, edge.layers.csrf, shop.clock, shop.ids, shop.config)
     app.ctx.problem_page = pages.problem
     guests = Guests(shop.ids, shop.config)
+    buyers = Buyers(shop.orders, guests, GuestLinks(shop.config))
     return [
         alerts_routes(background.alerts, background.notices),
         audit_routes(shop.audit_log),
@@ -100,11 +101,11 @@ def _blueprints(app: App, shop: Shop, edge: HttpEdge, background: Background) ->
         inventory_routes(shop.inventory, shop.clock, shop.config),
         jobs_routes(background.jobs, background.dead_letters),
         stream_routes(background.feed),
-        *_pages(shop, edge, background, pages, static_files),
+        *_pages(shop, edge, background, pages, static_files, guests, buyers),
         cart_routes(shop.carts, guests),
         wishlist_routes(background.wishlists),
-        return_routes(shop.orders, shop.returns, guests, shop.clock, shop.config),
-        orders_routes(shop.orders, shop.settlement, shop.refunds, guests, shop.clock, shop.config),
+        return_routes(shop.returns, buyers, shop.clock, shop.config),
+        orders_routes(shop.orders, shop.settlement, shop.refunds, buyers, shop.clock, shop.config),
         webhook_routes(shop.settlement, shop.webhooks),
         *_simulator(shop),
         coupon_routes(shop.coupons),
@@ -129,7 +130,13 @@ def _metrics_for(settings: Config) -> Access:
 
 
 def _pages(
-    shop: Shop, edge: HttpEdge, background: Background, pages: Pages, static_files: StaticFiles
+    shop: Shop,
+    edge: HttpEdge,
+    background: Background,
+    pages: Pages,
+    static_files: StaticFiles,
+    guests: Guests,
+    buyers: Buyers,
 ) -> list[Blueprint]:
     """The pages, and the document of the API with the page that shows it."""
 
@@ -138,8 +145,6 @@ def _pages(
         return {"batches": group.batches, "postings": group.items, "retries": shop.transactions.retries}
 
     api, config = Api(), shop.config
-    guests = Guests(shop.ids, config)
-    buyers = Buyers(shop.orders, guests, GuestLinks(config))
     accounts = Account(pages, api, shop.carts, guests)
     overview = Overview(shop.stores.database, shop.clock, config.reservation_ttl_seconds)
     published = Published(edge.layers.cookies.names, metadata.version("holdfast"), edge.codecs)

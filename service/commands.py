@@ -26,7 +26,7 @@ from service.errors import Invalid
 from service.infra.mongo import client as mongo
 from service.infra.mongo import index_proof
 from service.jobs.usecases import JobFailed, UnknownJob
-from service.options import data_option
+from service.options import as_json, data_option
 from service.orders.invariants import Audit
 from service.orders.repairs import Repairs, beyond_repair
 from service.presence import presence
@@ -34,7 +34,6 @@ from service.stack.locate import STORES_UNREACHABLE, NoStack, configuration
 from service.web.audit.chain import AuditEntry
 from service.web.http.access import SCOPES
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
 # Asked of the system: FORCE_COLOR, which notebooks set, would put control codes into what is captured.
 errors = Console(stderr=True, force_terminal=os.isatty(2))
 

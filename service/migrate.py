@@ -12,7 +12,7 @@ import click
 from service import bootstrap, migrations
 from service.infra.mongo.index_changes import Duplicates
 from service.migration.migrate import AnotherMigrates, Report, UnknownIndex
-from service.options import data_option
+from service.options import as_json, data_option
 from service.stack.locate import EXIT_INVALID, STORES_UNREACHABLE, NoStack, configuration
 
 EXIT_FAILED = 1
@@ -24,7 +24,7 @@ EXIT_FAILED = 1
 @click.option(
     "--drop", multiple=True, metavar="COLLECTION.INDEX", help="An index to drop that this version does not need."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+@as_json
 def migrate(data: Path, dry_run: bool, drop: Sequence[str], as_json: bool) -> int:
     """Bring indexes and schema to this version, while the processes of the version before go on."""
     try:

@@ -12,3 +12,4 @@ data_option = click.option(
     show_default=True,
     help="The stack's data directory.",
 )
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")

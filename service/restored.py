@@ -13,14 +13,14 @@ from typing import Any
 import click
 
 from service.auth.sessions import SessionStore
-from service.commands import as_json, with_shop
+from service.commands import with_shop
 from service.events import StoresRestored
 from service.infra.redis.cache_version import Generation
 from service.inventory.tasks import STREAM
 from service.messaging.sse_feed import FeedWriter
 from service.migration.schema import Epochs
 from service.money import spoken
-from service.options import data_option
+from service.options import as_json, data_option
 from service.payments.models import Taken
 from service.shop import Shop
 

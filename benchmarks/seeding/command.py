@@ -22,7 +22,7 @@ from service.bootstrap import Shop
 from service.catalog.models import NewProduct
 from service.commands import with_shop
 from service.errors import Problem
-from service.options import data_option
+from service.options import as_json, data_option
 from workloads.progress import plain_console, terminal_is_watching
 from workloads.traces import names as trace_names
 from workloads.traces.command_options import TRACE_HELP, as_words, guarded, read_options, trace_options
@@ -119,7 +119,7 @@ def refusals_told() -> Iterator[None]:
 @trace_options
 @click.option("--stock", default=1_000, show_default=True, type=click.IntRange(0, 1_000_000_000), help="Of every SKU.")
 @click.option("--seed", "seed_", default=1, show_default=True, help="Makes the choices repeatable.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+@as_json
 def seed(
     data: Path,
     products: int,

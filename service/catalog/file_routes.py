@@ -1,12 +1,12 @@
 """/api/products: the catalogue as files, in and out."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
 from service.catalog.models import Product
 from service.catalog.product_files import ProductAnswer, ProductFiles, ProductRow
@@ -19,7 +19,8 @@ from service.web.http.access import Access
 from service.web.http.operation import Call, Reply, Wire, operation
 from service.web.http.reading import converted, media_type
 from service.web.http.ready import ReadyReplies
-from service.web.http.rows import CSV, JSON_LINES, NDJSON, Columns, Row, read_rows, written
+from service.web.http.rows import CSV, JSON_LINES, NDJSON, Columns, Row, read_rows
+from service.web.http.streaming import file_of_rows, streamed
 
 LINES_MAX = 20_001
 NAMES = (
@@ -28,7 +29,6 @@ NAMES = (
 )
 ONE_LINE = '{"sku":"85123A","name":"Red enamel mug","category":"mugs","price":1299}\n'
 EXAMPLES = {CSV: "sku,name,category,price\n85123A,Red enamel mug,mugs,1299\n", JSON_LINES: ONE_LINE, NDJSON: ONE_LINE}
-FILE_HEADERS = {"Cache-Control": "no-store"}
 
 
 class ProductFields(EditProductBody):
@@ -101,20 +101,18 @@ def add(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config: Con
         request, dry_run = call.request, call.taken.dry_run
         read = read_rows(request.body, media_type(request), COLUMNS, LINES_MAX)
 
-        async def send(request: Request) -> None:
-            response = await request.respond(content_type="application/json", headers=FILE_HEADERS)
-            await response.send(b'{"dryRun":%s,"items":[' % json.encode(dry_run))
+        async def document() -> AsyncIterator[bytes]:
+            yield b'{"dryRun":%s,"items":[' % json.encode(dry_run)
             counts: Counter[str] = Counter()
             async for answer in files.put(_rows(read, config), dry_run=dry_run):
                 comma = b"," if counts else b""
                 counts[answer.status.value] += 1
-                await response.send(comma + json.encode(_reply(answer)))
+                yield comma + json.encode(_reply(answer))
             await ready.forget()
             totals = {status: counts[status] for status in ("created", "changed", "unchanged", "refused")}
-            await response.send(b"]," + json.encode(totals)[1:])
-            await response.eof()
+            yield b"]," + json.encode(totals)[1:]
 
-        return Reply(200, stream=send)
+        return streamed(document())
 
     @operation(
         blueprint,
@@ -130,20 +128,9 @@ def add(blueprint: Blueprint, catalog: Catalog, ready: ReadyReplies, config: Con
     )
     async def export_products(call: Call[ExportQuery]) -> Reply:
         """Archived ones too. The import takes it back: what is changed in it, and nothing else, is changed."""
-        media = CSV if call.taken.format == "csv" else JSON_LINES
-
-        async def send(request: Request) -> None:
-            name = f'attachment; filename="products.{call.taken.format}"'
-            headers = {**FILE_HEADERS, "Content-Disposition": name}
-            response = await request.respond(content_type=f"{media}; charset=utf-8", headers=headers)
-            if request.method != "HEAD":
-                await response.send(written((), NAMES, media, header=True))
-                async for page in files.exported():
-                    rows = [_columns(product, as_cells=media == CSV) for product in page]
-                    await response.send(written(rows, NAMES, media, header=False))
-            await response.eof()
-
-        return Reply(200, stream=send)
+        kind = call.taken.format
+        rows = ([_columns(product, as_cells=kind == "csv") for product in page] async for page in files.exported())
+        return file_of_rows("products", kind, rows, NAMES)
 
 
 def _rows(read: Iterator[Row], config: Config) -> Iterator[ProductRow]:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from typing import Literal
 
-from sanic import Blueprint, Request
+from sanic import Blueprint
 
 from service.clock import Clock
 from service.config import Config
@@ -26,9 +26,9 @@ from service.inventory.usecases import Inventory
 from service.web.http.access import Access
 from service.web.http.operation import Call, Reply, operation
 from service.web.http.reading import media_type
-from service.web.http.rows import CSV, JSON_LINES, read_rows, written
+from service.web.http.rows import read_rows
+from service.web.http.streaming import file_of_rows, streamed
 
-FILE_HEADERS = {"Cache-Control": "no-store"}
 DONE = (RowStatus.APPLIED, RowStatus.WOULD_APPLY)
 UNFINISHED = (RowStatus.UNKNOWN, RowStatus.NOT_TRIED)
 
@@ -58,16 +58,9 @@ def import_routes(blueprint: Blueprint, inventory: Inventory, clock: Clock, conf
         its line. `dryRun=1` answers the same and changes nothing. At most 100,000 rows and 16 MiB."""
         asked, request = call.taken, call.request
         rows = stock_rows(read_rows(request.body, media_type(request), STOCK_COLUMNS, config.import_lines_max), asked)
-        key = call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
+        key = call.idempotency_key(clock, config)
         answers = inventory.imported(rows, call.user.user_id, key, dry_run=asked.dry_run)
-
-        async def send(request: Request) -> None:
-            response = await request.respond(content_type="application/json", headers=FILE_HEADERS)
-            async for piece in _document(answers, dry_run=asked.dry_run):
-                await response.send(piece)
-            await response.eof()
-
-        return Reply(200, stream=send)
+        return streamed(_document(answers, dry_run=asked.dry_run))
 
 
 async def _document(answers: AsyncIterator[list[RowAnswer]], *, dry_run: bool) -> AsyncIterator[bytes]:
@@ -92,19 +85,6 @@ def _items(chunk: Sequence[RowAnswer]) -> bytes:
     return json.encode([row_reply(answer) for answer in chunk])[1:-1]
 
 
-def stock_file(pages: AsyncIterator[tuple[Stock, ...]], kind: str) -> Reply:
-    """All pages as one file, sent as they are read."""
-    media = CSV if kind == "csv" else JSON_LINES
-
-    async def send(request: Request) -> None:
-        headers = {**FILE_HEADERS, "Content-Disposition": f'attachment; filename="stock.{kind}"'}
-        response = await request.respond(content_type=f"{media}; charset=utf-8", headers=headers)
-        header = True
-        async for page in pages:
-            if request.method == "HEAD":
-                break
-            await response.send(written(map(stock_columns, page), COLUMNS, media, header=header))
-            header = False
-        await response.eof()
-
-    return Reply(200, stream=send)
+def stock_file(pages: AsyncIterator[tuple[Stock, ...]], kind: Literal["csv", "jsonl"]) -> Reply:
+    rows = (map(stock_columns, page) async for page in pages)
+    return file_of_rows("stock", kind, rows, COLUMNS)

@@ -1,13 +1,9 @@
 """/api/inventory: what is there, what changes it, and what changed it."""
 
-from datetime import timedelta
-from typing import Any
-
 from sanic import Blueprint, Request
 
 from service.clock import Clock
 from service.config import Config
-from service.idempotency import IdempotencyKey
 from service.inventory.import_routes import import_routes, stock_file
 from service.inventory.models import (
     BelowReserved,
@@ -56,9 +52,6 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("inventory", url_prefix="/api/inventory")
     _lists(blueprint, inventory)
     import_routes(blueprint, inventory, clock, config)
-
-    def key(call: Call[Any]) -> IdempotencyKey | None:
-        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
 
     @operation(
         blueprint,
@@ -110,7 +103,9 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         however often it is sent."""
         taken = call.taken
         lines = [Line(goods.sku, goods.quantity) for goods in taken.lines]
-        changed = await inventory.receive(lines, call.user.user_id, taken.reason, key(call), _named(taken.reference))
+        changed = await inventory.receive(
+            lines, call.user.user_id, taken.reason, call.idempotency_key(clock, config), _named(taken.reference)
+        )
         body = ReceiveReply(items=[inventory_view(stock) for stock in changed.items])
         return Reply(200, body, _replayed(changed))
 
@@ -145,7 +140,12 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         is kept in the history."""
         taken = call.taken
         changed = await inventory.adjust(
-            sku, taken.delta, taken.reason, call.user.user_id, key(call), _named(taken.reference)
+            sku,
+            taken.delta,
+            taken.reason,
+            call.user.user_id,
+            call.idempotency_key(clock, config),
+            _named(taken.reference),
         )
         return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
 
@@ -167,7 +167,9 @@ def routes(inventory: Inventory, clock: Clock, config: Config) -> Blueprint:
         lose their stock, `counted_since` if somebody counted it after that version."""
         taken = call.taken
         counted = Counted(sku, taken.counted, taken.counted_at_seq)
-        changed = await inventory.count(counted, taken.reason, call.user.user_id, key(call), _named(taken.reference))
+        changed = await inventory.count(
+            counted, taken.reason, call.user.user_id, call.idempotency_key(clock, config), _named(taken.reference)
+        )
         return Reply(200, inventory_view(changed.items[0]), _replayed(changed))
 
     @operation(

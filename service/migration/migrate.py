@@ -95,10 +95,11 @@ class Migration:
         stored = await self._after_others()
         if stored is None and await holds_nothing(self._database, sorted({each.collection for each in self._indexes})):
             migrate = True
-        if migrate and await self._is_behind(stored):
+        plan = await planned(self._database, self._indexes)
+        if migrate and _is_behind(stored, plan):
             await self._run_in_turn()
-            stored = await self._schema.read()
-        await self._look(stored or Stored(), state)
+            stored, plan = await self._schema.read(), await planned(self._database, self._indexes)
+        await self._look(stored or Stored(), plan, state)
 
     async def _after_others(self) -> Stored | None:
         """The stores' schema. Whoever makes new ones ready is waited for."""
@@ -108,11 +109,6 @@ class Migration:
             await self._clock.sleep(WAIT_PAUSE_SECONDS)
             stored = await self._schema.read()
         return stored
-
-    async def _is_behind(self, stored: Stored | None) -> bool:
-        if stored is None or stored.version < VERSION:
-            return True
-        return stored.version == VERSION and bool((await planned(self._database, self._indexes)).changes)
 
     async def _run_in_turn(self) -> None:
         give_up = self._clock.monotonic() + WAIT_SECONDS_MAX
@@ -125,10 +121,9 @@ class Migration:
                     raise
             await self._clock.sleep(WAIT_PAUSE_SECONDS)
 
-    async def _look(self, stored: Stored, state: SchemaState) -> None:
+    async def _look(self, stored: Stored, plan: IndexPlan, state: SchemaState) -> None:
         if (sentence := check_window(stored)) is not None:
             log.warning(sentence)
-        plan = await planned(self._database, self._indexes)
         drift = [
             (change.kind.name.lower(), f"{change.collection}.{change.old or change.name} {change.kind.value}: {RUN}")
             for change in plan.changes
@@ -222,3 +217,9 @@ class Migration:
             await self._clock.sleep(LEASE_SECONDS / 3)
             if not await self._lease.hold():
                 bound.reschedule(asyncio.get_running_loop().time())
+
+
+def _is_behind(stored: Stored | None, plan: IndexPlan) -> bool:
+    if stored is None or stored.version < VERSION:
+        return True
+    return stored.version == VERSION and bool(plan.changes)

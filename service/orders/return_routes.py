@@ -1,7 +1,6 @@
 """/api/orders/{id}/returns: goods that come back."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -10,10 +9,8 @@ from sanic import Blueprint
 from service.clock import Clock
 from service.config import Config
 from service.errors import Problem
-from service.idempotency import IdempotencyKey
 from service.inventory.models import KeyReused, Line, StockLimit
 from service.orders.buyers import Buyers
-from service.orders.guest_links import GuestLinks
 from service.orders.models import Order, OrderNotFound, WrongStatus
 from service.orders.return_models import (
     ReturnLine,
@@ -25,10 +22,9 @@ from service.orders.return_models import (
 )
 from service.orders.returns import Returns
 from service.orders.schemas import LINES_MAX, Items, ReturnView, Sku, order_view
-from service.orders.usecases import OrderResult, Orders
+from service.orders.usecases import OrderResult
 from service.web.http.access import Access
 from service.web.http.operation import Call, Handler, Nothing, Reply, Wire, operation
-from service.web.security.guest import Guests
 
 Units = Annotated[int, msgspec.Meta(ge=0, le=1_000_000, examples=[1])]
 STEP_ERRORS = (OrderNotFound, ReturnNotFound, WrongReturnStatus, KeyReused)
@@ -63,9 +59,8 @@ class ReturnsReply(Wire):
     returnable: dict[str, int]
 
 
-def routes(orders: Orders, returns: Returns, guests: Guests, clock: Clock, config: Config) -> Blueprint:
+def routes(returns: Returns, buyers: Buyers, clock: Clock, config: Config) -> Blueprint:
     blueprint = Blueprint("returns", url_prefix="/api/orders")
-    buyers = Buyers(orders, guests, GuestLinks(config))
     _steps(blueprint, returns, clock, config)
 
     @operation(
@@ -87,7 +82,7 @@ def routes(orders: Orders, returns: Returns, guests: Guests, clock: Clock, confi
         The money is given back apart from it, by a refund without `restock`."""
         order = await buyers.visible(call, order_id)
         lines = [Line(item.sku, item.quantity) for item in call.taken.items]
-        key = _key(call, clock, config, order.user_id)
+        key = call.idempotency_key(clock, config, order.user_id)
         asked = await returns.request(order_id, lines, call.taken.reason, _actor(call, order), key)
         return _reply(*asked, 201)
 
@@ -123,7 +118,7 @@ def routes(orders: Orders, returns: Returns, guests: Guests, clock: Clock, confi
     async def cancel_return(call: Call[Nothing], order_id: str, return_id: str) -> Reply:
         """Only while it is `requested`; its units may be asked for again."""
         order = await buyers.visible(call, order_id)
-        key = _key(call, clock, config, order.user_id)
+        key = call.idempotency_key(clock, config, order.user_id)
         return _reply(*await returns.move(order_id, return_id, ReturnStatus.CANCELLED, _actor(call, order), key))
 
     return blueprint
@@ -135,7 +130,7 @@ def _steps(blueprint: Blueprint, returns: Returns, clock: Clock, config: Config)
     async def moved(
         call: Call[Any], order_id: str, return_id: str, status: ReturnStatus, found: Sequence[ReturnLine] | None = None
     ) -> Reply:
-        key = _key(call, clock, config)
+        key = call.idempotency_key(clock, config)
         return _reply(*await returns.move(order_id, return_id, status, call.user.user_id, key, found))
 
     def step(
@@ -180,10 +175,6 @@ def _steps(blueprint: Blueprint, returns: Returns, clock: Clock, config: Config)
 def _actor(call: Call[Any], order: Order) -> str:
     """A guest acts in the name that the order has."""
     return call.caller.user_id if call.caller else order.user_id
-
-
-def _key(call: Call[Any], clock: Clock, config: Config, guest: str = "") -> IdempotencyKey | None:
-    return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds), guest)
 
 
 def _reply(answer: OrderResult, return_id: str, status: int = 200) -> Reply:

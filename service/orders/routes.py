@@ -1,6 +1,5 @@
 """/api/orders"""
 
-from datetime import timedelta
 from typing import Any
 
 from sanic import Blueprint
@@ -9,12 +8,10 @@ from service.cart.models import CartChangedDuringCheckout, EmptyCart
 from service.clock import Clock
 from service.config import Config
 from service.errors import Forbidden
-from service.idempotency import IdempotencyKey
 from service.inventory.allowance import TooMuchHeld
 from service.inventory.models import InsufficientStock, KeyReused, Line, ReservationExpired
 from service.orders import guest_routes
 from service.orders.buyers import Buyers
-from service.orders.guest_links import GuestLinks
 from service.orders.models import (
     CouponChanged,
     CouponNotValid,
@@ -54,21 +51,15 @@ from service.payments.webhooks import Webhooks
 from service.web.http import cursor
 from service.web.http.access import Access, Principal
 from service.web.http.operation import Call, Nothing, Reply, operation
-from service.web.security.guest import Guests
 
 ONE = {200: OrderReply}
 GUESSES = "guess"
 
 
 def routes(
-    orders: Orders, settlement: Settlement, refunds: Refunds, guests: Guests, clock: Clock, config: Config
+    orders: Orders, settlement: Settlement, refunds: Refunds, buyers: Buyers, clock: Clock, config: Config
 ) -> Blueprint:
     blueprint = Blueprint("orders", url_prefix="/api/orders")
-
-    buyers = Buyers(orders, guests, GuestLinks(config))
-
-    def key(call: Call[Any], guest: str = "") -> IdempotencyKey | None:
-        return call.idempotency_key(clock.now() + timedelta(seconds=config.idempotency_ttl_seconds), guest)
 
     @operation(
         blueprint,
@@ -119,7 +110,7 @@ def routes(
     async def placed(call: Call[CheckoutBody]) -> Reply:
         taken, buyer = call.taken, await buyers.of(call, call.taken.email)
         terms = (
-            key(call, buyer.key_owner),
+            call.idempotency_key(clock, config, buyer.key_owner),
             taken.coupon_code,
             taken.expected_total,
             taken.shipping_address,
@@ -169,7 +160,9 @@ def routes(
         the provider's `clientSecret`, and the order is still pending. Afterwards ask again, or wait for the provider's
         event; asked again before, the answer is the same session. What is not done by the end of the hold is closed."""
         order = await buyers.own(call, order_id)
-        result = await settlement.pay(order, call.taken.payment_method, key(call, order.user_id))
+        result = await settlement.pay(
+            order, call.taken.payment_method, call.idempotency_key(clock, config, order.user_id)
+        )
         return _paying(result)
 
     @operation(
@@ -190,7 +183,7 @@ def routes(
         for the customer is closed first."""
         order = await buyers.visible(call, order_id)
         actor = call.caller.user_id if call.caller else order.user_id
-        return _reply(await settlement.cancel(order, actor, key(call, order.user_id)))
+        return _reply(await settlement.cancel(order, actor, call.idempotency_key(clock, config, order.user_id)))
 
     @operation(
         blueprint,
@@ -209,7 +202,9 @@ def routes(
         """Without `items` everything that is left. `restock` puts the goods back on the shelf; the money goes back by
         the way it came."""
         lines = [Line(item.sku, item.quantity) for item in call.taken.items or ()]
-        answer = await refunds.refund(order_id, lines, call.taken.restock, call.user.user_id, key(call))
+        answer = await refunds.refund(
+            order_id, lines, call.taken.restock, call.user.user_id, call.idempotency_key(clock, config)
+        )
         return _reply(answer)
 
     @operation(

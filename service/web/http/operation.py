@@ -11,12 +11,14 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from service.clock import Clock
+from service.config import Config
 from service.errors import Malformed, Problem, Unauthenticated, Unsupported
 from service.idempotency import IdempotencyKey
 from service.infra import json
@@ -138,13 +140,13 @@ class Call(Generic[Taken]):
     def __init__(self, request: Request, taken: Taken, keyed: tuple[str, str] | None) -> None:
         self.request, self.taken, self._keyed = request, taken, keyed
 
-    def idempotency_key(self, expires_at: datetime, guest: str = "") -> IdempotencyKey | None:
+    def idempotency_key(self, clock: Clock, config: Config, guest: str = "") -> IdempotencyKey | None:
         """`guest` names a caller without an account, so that no two of them share a key."""
         if self._keyed is None:
             return None
         key, asked = self._keyed
         owned = f"{guest}{key.removeprefix(NOBODY)}" if guest and key.startswith(f"{NOBODY}:") else key
-        return IdempotencyKey(owned, asked, expires_at)
+        return IdempotencyKey(owned, asked, clock.now() + timedelta(seconds=config.idempotency_ttl_seconds))
 
     @property
     def caller(self) -> Principal | None:
